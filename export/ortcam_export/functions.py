@@ -1,0 +1,58 @@
+"""Operators without a rule of their own, replaced by their ONNX function bodies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import onnx
+import onnx_ir as ir
+from onnx import inliner
+
+from ortcam_export.gradient.sweep import undecided
+from ortcam_export.names import tensor
+from ortcam_export.prepare import opset, prepare
+
+__all__ = ["expand"]
+
+#: Bodies may use operators that have bodies; ONNX's own nest less deep than this.
+_DEPTH = 5
+
+
+def expand(model: ir.Model, scores: Iterable[str]) -> ir.Model:
+    """Replaces each operator that a gradient meets without a rule by its function body.
+
+    ONNX defines some operators, such as Gelu or HardSwish, by a graph of others; the gradient of
+    that graph is theirs. Tensors keep their names. What has neither rule nor body stays.
+
+    Args:
+        model: a prepared network.
+        scores: the names of the tensors that will be differentiated.
+
+    Returns:
+        The network, which is another object if anything was replaced.
+    """
+    names = list(scores)
+    for _ in range(_DEPTH):
+        wanted = {
+            (node.domain, node.op_type)
+            for name in names
+            for node in undecided(model.graph, tensor(model, name))
+            if _has_body(node, opset(model))
+        }
+        if not wanted:
+            break
+        proto = inliner.inline_selected_functions(
+            ir.to_proto(model), sorted(wanted), inline_schema_functions=True
+        )
+        model = prepare(ir.from_proto(proto))
+    return model
+
+
+def _has_body(node: ir.Node, version: int) -> bool:
+    if node.domain:
+        return False
+    try:
+        schema = onnx.defs.get_schema(node.op_type, version, "")
+    except onnx.defs.SchemaError:
+        return False
+    return bool(schema.has_function or schema.has_context_dependent_function)

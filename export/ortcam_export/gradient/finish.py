@@ -1,0 +1,26 @@
+"""Ends a gradient graph: its outputs get their names, and what no output needs goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx_ir as ir
+import onnx_ir.passes.common as passes
+
+from ortcam_export.gradient.tensor import Tensor
+
+__all__ = ["finish"]
+
+
+def finish(model: ir.Model, results: Mapping[str, Tensor]) -> None:
+    """Makes tensors the model's outputs under these names, and removes what is unused."""
+    graph = model.graph
+    for name, tensor in results.items():
+        value = tensor.value
+        if value in graph.outputs or not tensor.tape.made(value):
+            value = tensor.tape.again(value)
+        value.name = name
+        graph.outputs.append(value)
+    passes.RemoveUnusedNodesPass()(model)
+    passes.TopologicalSortPass()(model)
+

@@ -1,0 +1,150 @@
+"""Arithmetic and elementary functions of each element."""
+
+from __future__ import annotations
+
+import math
+
+from ortcam_export.gradient.table import Ask, Node, contracted, elementwise, rule, summed_to
+from ortcam_export.gradient.tensor import Tensor
+from ortcam_export.gradient.windows import Windows
+
+elementwise("Identity", lambda g, y, x: g)
+elementwise("Neg", lambda g, y, x: -g)
+elementwise("Abs", lambda g, y, x: g * x.sign())
+elementwise("Reciprocal", lambda g, y, x: -g * y * y)
+elementwise("Sqrt", lambda g, y, x: g * 0.5 / y)
+elementwise("Exp", lambda g, y, x: g * y)
+elementwise("Log", lambda g, y, x: g / x)
+elementwise("Erf", lambda g, y, x: g * (2 / math.sqrt(math.pi)) * (-x * x).exp())
+elementwise("Sin", lambda g, y, x: g * x.apply("Cos"))
+elementwise("Cos", lambda g, y, x: -g * x.apply("Sin"))
+
+elementwise("Add", lambda g, y, a, b: g, lambda g, y, a, b: g)
+elementwise("Sub", lambda g, y, a, b: g, lambda g, y, a, b: -g)
+elementwise("Mul", lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
+elementwise("Div", lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b)
+elementwise(
+    "Pow",
+    # b a^(b-1) where b is 0 is 0, also at a = 0
+    lambda g, y, a, b: (
+        g * _real(b, a) * b.equals(0).where(0, b.equals(0).where(1, _power(a, b)))
+    ),
+    # y log a, which tends to 0 with y at a = 0
+    lambda g, y, a, b: g * (a > 0).where(y * (a > 0).where(a, 1).log(), 0),
+)
+elementwise(
+    "Where",
+    None,
+    lambda g, y, c, a, b: g.masked(c),
+    lambda g, y, c, a, b: g.masked(~c),
+)
+
+
+def _real(exponent: Tensor, base: Tensor) -> Tensor:
+    """An exponent in the base's element type; Pow also takes integers."""
+    return exponent.cast(base.dtype)
+
+
+def _power(a: Tensor, b: Tensor) -> Tensor:
+    return a ** (_real(b, a) - 1)
+
+
+@rule("Sum", "Mean")
+def mean(n: Node, g: Tensor) -> Tensor:
+    """Each of the operands has the same share."""
+    share = 1 / len(n.inputs) if n.node.op_type == "Mean" else 1
+    return summed_to(g * share, n.y.dims, n.here)
+
+
+@rule("Max", "Min")
+def extreme(n: Node, g: Tensor) -> Tensor:
+    """The operands that are the extreme share the cotangent evenly."""
+    ties = n.inputs[0].equals(n.y).cast(g.dtype)
+    for x in n.inputs[1:]:
+        ties = ties + x.equals(n.y).cast(g.dtype)
+    return summed_to((g / ties).masked(n.here.equals(n.y)), n.y.dims, n.here)
+
+
+@rule("Clip", inputs=[0])
+def clip(n: Node, g: Tensor) -> Tensor:
+    """1 inside the range, bounds included; 0 outside it."""
+    if n.has(1):
+        g = g.masked(n.x >= n.input(1))
+    return g.masked(n.x <= n.input(2)) if n.has(2) else g
+
+
+@rule("Cast", inputs=[0])
+def cast(n: Node, g: Tensor) -> Tensor:
+    """Passes on; every cotangent is carried in the type of its tensor, or float32."""
+    return g.cast(n.x.dtype)
+
+
+@rule("CastLike", inputs=[0])
+def cast_like(n: Node, g: Tensor) -> Tensor:
+    return g.cast(n.x.dtype)
+
+
+@rule("Dropout", inputs=[0])
+def dropout(n: Node, g: Tensor) -> Tensor:
+    """Passes on; a network that is deployed drops nothing."""
+    if n.has(2) and any(n.constants(2) or [0]):
+        raise n.refuse("is in training mode, and drops at random")
+    return g
+
+
+# Second rules: <A, J'g> = <JA, g>.
+
+
+@contracted("Identity", "Cast", "CastLike", "Dropout")
+def passed_on(n: Node, windows: Windows, ask: Ask) -> Tensor:
+    """<A, g_x> = <A, g_y>."""
+    return ask(n.node.outputs[0], windows).cast(n.x.dtype)
+
+
+@contracted("Neg")
+def negated(n: Node, windows: Windows, ask: Ask) -> Tensor:
+    """<A, g_x> = -<A, g_y>."""
+    return -ask(n.node.outputs[0], windows)
+
+
+@contracted("Add", "Sub", "Sum", "Mean", inputs=None)
+def added(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
+    """<A, g_x> = c <A, g_y>: c = 1, -1 for what is subtracted, 1 / operands for a mean."""
+    if not _keeps_shape(n):
+        return None
+    g = ask(n.node.outputs[0], windows)
+    if n.node.op_type == "Mean":
+        return g * (1 / len(n.inputs))
+    return -g if n.node.op_type == "Sub" and n.index == 1 else g
+
+
+@contracted("Mul", inputs=[0, 1])
+def scaled(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
+    """<A, g_x> = c <A, g_y> for y = c x with c the same all over the windows."""
+    factor = n.input(1 - n.index)
+    if not _keeps_shape(n) or not _uniform(factor, n.here.rank, windows):
+        return None
+    return ask(n.node.outputs[0], windows) * factor
+
+
+@contracted("Div", inputs=[0])
+def divided(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
+    """<A, g_x> = <A, g_y> / c for y = x / c with c the same all over the windows."""
+    divisor = n.input(1)
+    if not _keeps_shape(n) or not _uniform(divisor, n.here.rank, windows):
+        return None
+    return ask(n.node.outputs[0], windows) / divisor
+
+
+def _keeps_shape(n: Node) -> bool:
+    """Whether the input surely is not broadcast to the output."""
+    x, y = n.here, n.y
+    return x.rank == y.rank and all(
+        e is not None and e == f for e, f in zip(x.shape, y.shape, strict=True)
+    )
+
+
+def _uniform(factor: Tensor, rank: int, windows: Windows) -> bool:
+    """Whether a factor surely is the same along every axis of the windows."""
+    missing = rank - factor.rank
+    return all(axis < missing or factor.extent(axis - missing) == 1 for axis in windows.axes)

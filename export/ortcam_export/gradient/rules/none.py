@@ -1,0 +1,42 @@
+"""Operators without a derivative: their outputs are integers or masks, or do not change."""
+
+from ortcam_export.gradient.table import no_derivative
+
+no_derivative(
+    # shapes and constants
+    "Constant",
+    "ConstantOfShape",
+    "EyeLike",
+    "NonZero",
+    "OneHot",
+    "Range",
+    "Shape",
+    "Size",
+)
+no_derivative(
+    # comparisons and logic
+    "And",
+    "Equal",
+    "Greater",
+    "GreaterOrEqual",
+    "IsInf",
+    "IsNaN",
+    "Less",
+    "LessOrEqual",
+    "Not",
+    "Or",
+    "Xor",
+)
+no_derivative(
+    # selections by size
+    "ArgMax",
+    "ArgMin",
+    "NonMaxSuppression",
+)
+no_derivative(
+    # steps: the derivative is 0 wherever there is one
+    "Ceil",
+    "Floor",
+    "Round",
+    "Sign",
+)

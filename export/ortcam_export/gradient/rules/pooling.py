@@ -1,0 +1,140 @@
+"""Pools."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from ortcam_export.gradient.rules.separable import adjoint, adjoint_contracted
+from ortcam_export.gradient.table import Ask, Node, contracted, rule
+from ortcam_export.gradient.tensor import Dim, Tensor, at_least, maximum, product
+from ortcam_export.gradient.windows import Ones, Windows
+
+
+@rule("MaxPool", inputs=[0])
+def max_pool(n: Node, g: Tensor) -> Tensor:
+    """Each output's cotangent goes to the element that was the largest."""
+    places = _indices(n).reshape([-1])
+    cells = product(n.x.dims)
+    taken = product(n.y.dims)
+    scattered = n.tape.op(
+        "ScatterElements",
+        n.tape.zeros([cells], g.dtype, lead=1),
+        places.asked(),
+        g.reshape([taken]),
+        lead=1,
+        axis=1,
+        reduction="add",
+    )
+    return scattered.reshape(n.x.dims)
+
+
+@rule("MaxUnpool", inputs=[0])
+def max_unpool(n: Node, g: Tensor) -> Tensor:
+    """Each element's cotangent is that of the place it was put."""
+    flat = g.reshape([product(n.y.dims)])
+    taken = n.tape.op("Gather", flat, n.input(1).reshape([-1]), lead=1, axis=1)
+    return taken.reshape(n.x.dims)
+
+
+@rule("AveragePool", inputs=[0])
+def average_pool(n: Node, g: Tensor) -> Tensor:
+    return adjoint(g, _averages(n))
+
+
+@contracted("AveragePool")
+def average_pool_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
+    """<A, g_x> = <A M', g_y>, M the averages along each axis."""
+    return adjoint_contracted(n, windows, ask, _averages(n))
+
+
+@rule("GlobalAveragePool", inputs=[0])
+def global_average_pool(n: Node, g: Tensor) -> Tensor:
+    return (g / _cells(n)).expand(n.x.dims)
+
+
+@contracted("GlobalAveragePool")
+def global_average_pool_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
+    """<A, g_x> = g_y times the mean of A."""
+    space = range(2, n.x.rank)
+    if set(windows.axes) != set(space):
+        return None
+    g = ask(n.node.outputs[0], windows.over({axis: Ones(1) for axis in space})) / _cells(n)
+    for axis in space:
+        sums = windows.matrix(axis).sum([1])
+        g = g * sums.unsqueeze(range(1, n.x.rank - axis))
+    return g
+
+
+@rule("GlobalMaxPool", inputs=[0])
+def global_max_pool(n: Node, g: Tensor) -> Tensor:
+    """The elements that are the largest share the cotangent evenly."""
+    chosen = n.x.equals(n.y)
+    ties = chosen.cast(g.dtype).sum(range(2, n.x.rank), keepdims=True)
+    return (g / ties).masked(chosen)
+
+
+def _indices(n: Node) -> Tensor:
+    """Where each output was found, flat over the whole input."""
+    node = n.node
+    if n.attribute("storage_order", 0):
+        raise n.refuse("counts its indices by columns (storage_order), which no rule covers")
+    if len(node.outputs) == 1:
+        node.resize_outputs(2)
+    indices = node.outputs[1]
+    if not indices.name:
+        indices.name = f"{node.outputs[0].name}.indices"
+        indices.dtype = ir.DataType.INT64
+        indices.shape = node.outputs[0].shape
+    return n.output(1)
+
+
+def _averages(n: Node) -> dict[int, Tensor]:
+    """For each space axis the matrix [out, in] of the averages along it."""
+    kernel = n.attribute("kernel_shape")
+    space = len(kernel)
+    strides = n.attribute("strides", [1] * space)
+    dilations = n.attribute("dilations", [1] * space)
+    pads = _pads(n, kernel, strides, dilations)
+    matrices = {}
+    for i in range(space):
+        axis, dilation = 2 + i, dilations[i]
+        extent, (before, after) = n.x.dim(axis), pads[i]
+        start = n.tape.arange(n.y.dim(axis)).unsqueeze([1]) * strides[i] - before
+        offset = n.tape.arange(extent) - start
+        inside = (offset >= 0) & (offset <= dilation * (kernel[i] - 1))
+        if dilation > 1:
+            inside = inside & offset.modulo(dilation).equals(0)
+        taken = inside.cast(n.x.dtype)
+        if n.attribute("count_include_pad", 0):  # padding counts, what lies beyond it does not
+            taps = start + n.tape.arange(kernel[i]) * dilation
+            counted = (taps < extent + after).cast(n.x.dtype).sum([1], keepdims=True)
+        else:
+            counted = taken.sum([1], keepdims=True)
+        matrices[axis] = taken / maximum(counted, 1)
+    return matrices
+
+
+def _pads(
+    n: Node, kernel: list[int], strides: list[int], dilations: list[int]
+) -> list[tuple[Dim, Dim]]:
+    """What is put before and after each space axis."""
+    space = len(kernel)
+    mode = n.attribute("auto_pad", "NOTSET")
+    if mode in ("NOTSET", "VALID"):
+        pads = n.attribute("pads", [0] * 2 * space) if mode == "NOTSET" else [0] * 2 * space
+        return [(pads[i], pads[space + i]) for i in range(space)]
+    amounts: list[tuple[Dim, Dim]] = []
+    for i in range(space):
+        span = dilations[i] * (kernel[i] - 1) + 1
+        extent, out = n.x.dim(2 + i), n.y.dim(2 + i)
+        total = at_least((out - 1) * strides[i] + span - extent, 0)
+        small = total // 2
+        large = total - small
+        amounts.append((large, small) if mode == "SAME_LOWER" else (small, large))
+    return amounts
+
+
+def _cells(n: Node) -> Tensor | int:
+    cells = product(n.x.dims[2:])
+    return cells.cast(n.x.dtype) if isinstance(cells, Tensor) else cells
+

@@ -1,0 +1,67 @@
+"""Reductions."""
+
+from __future__ import annotations
+
+from ortcam_export.gradient.table import Node, rule
+from ortcam_export.gradient.tensor import Tensor, product
+
+
+def _axes(n: Node) -> list[int]:
+    """The axes that are reduced: by default all, or none where the node says so."""
+    none_given: list[int] = [] if n.attribute("noop_with_empty_axes", 0) else [*range(n.x.rank)]
+    return n.axes(1) or none_given
+
+
+def _kept(n: Node, t: Tensor) -> Tensor:
+    """A tensor of the output's shape with the reduced axes put back as 1."""
+    return t if n.attribute("keepdims", 1) else t.unsqueeze(_axes(n))
+
+
+def _cells(n: Node) -> Tensor | int:
+    cells = product(n.x.dim(axis) for axis in _axes(n))
+    return cells.cast(n.x.dtype) if isinstance(cells, Tensor) else cells
+
+
+@rule("ReduceSum", inputs=[0])
+def reduce_sum(n: Node, g: Tensor) -> Tensor:
+    return _kept(n, g).expand(n.x.dims)
+
+
+@rule("ReduceMean", inputs=[0])
+def reduce_mean(n: Node, g: Tensor) -> Tensor:
+    return (_kept(n, g) / _cells(n)).expand(n.x.dims)
+
+
+@rule("ReduceMax", "ReduceMin", inputs=[0])
+def reduce_extreme(n: Node, g: Tensor) -> Tensor:
+    """The elements that are the extreme share the cotangent evenly."""
+    chosen = n.x.equals(_kept(n, n.y))
+    ties = chosen.cast(g.dtype).sum(_axes(n), keepdims=True)
+    return (_kept(n, g) / ties).masked(chosen)
+
+
+@rule("ReduceSumSquare", inputs=[0])
+def reduce_sum_square(n: Node, g: Tensor) -> Tensor:
+    return _kept(n, g) * 2 * n.x
+
+
+@rule("ReduceL1", inputs=[0])
+def reduce_l1(n: Node, g: Tensor) -> Tensor:
+    return _kept(n, g) * n.x.sign()
+
+
+@rule("ReduceL2", inputs=[0])
+def reduce_l2(n: Node, g: Tensor) -> Tensor:
+    """x / |x|, and 0 at x = 0."""
+    norm = _kept(n, n.y)
+    return _kept(n, g) * n.x / norm.equals(0).where(1, norm)
+
+
+@rule("ReduceLogSumExp", inputs=[0])
+def reduce_log_sum_exp(n: Node, g: Tensor) -> Tensor:
+    return _kept(n, g) * (n.x - _kept(n, n.y)).exp()
+
+
+@rule("ReduceLogSum", inputs=[0])
+def reduce_log_sum(n: Node, g: Tensor) -> Tensor:
+    return (_kept(n, g) / _kept(n, n.y).exp()).expand(n.x.dims)

@@ -1,0 +1,182 @@
+"""Resize: along each axis a matrix of interpolation weights, [output extent, input extent]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from ortcam_export.gradient.rules.separable import adjoint, adjoint_contracted
+from ortcam_export.gradient.table import Ask, Node, contracted, rule
+from ortcam_export.gradient.tensor import Dim, Tensor, maximum, minimum
+from ortcam_export.gradient.windows import Windows
+
+_Kernel: TypeAlias = Callable[[Node, Tensor], Tensor]
+
+
+@rule("Resize", inputs=[0])
+def resize(n: Node, g: Tensor) -> Tensor:
+    return adjoint(g, _matrices(n))
+
+
+@contracted("Resize")
+def resize_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
+    """<A, g_x> = <A M', g_y>, M the interpolation weights along each axis."""
+    return adjoint_contracted(n, windows, ask, _matrices(n))
+
+
+def _matrices(n: Node) -> dict[int, Tensor]:
+    """The interpolation weights along each axis that is resized."""
+    axes = [int(a) % n.x.rank for a in n.attribute("axes") or range(n.x.rank)]
+    crops = n.attribute("coordinate_transformation_mode") == "tf_crop_and_resize"
+    matrices = {}
+    for i, axis in enumerate(axes):
+        extent, out = n.x.extent(axis), n.y.extent(axis)
+        same = extent is not None and extent == out
+        # Nobody resizes over the pictures of a batch, though its extent may not be inferred.
+        if (axis == 0 and not (isinstance(extent, int) and isinstance(out, int))) or (
+            same and not crops
+        ):
+            continue
+        if not crops and _scale_given(n, i) == 1:
+            continue
+        matrices[axis] = _matrix(n, axis, i, len(axes))
+    return matrices
+
+
+def _matrix(n: Node, axis: int, i: int, count: int) -> Tensor:
+    extent = n.x.dim(axis)
+    scale = _scale(n, axis, i)
+    x = _coordinates(n, axis, scale, i, count)
+    mode = n.attribute("mode", "nearest")
+    antialias = bool(n.attribute("antialias", 0))
+    if mode == "nearest":
+        weights = _nearest(n, x, extent)
+    elif mode == "linear":
+        weights = _widened(n, x, extent, scale, _hat) if antialias else _linear(n, x, extent)
+    elif mode == "cubic":
+        weights = _widened(n, x, extent, scale, _keys) if antialias else _cubic(n, x, extent)
+    else:
+        raise n.refuse(f"has mode {mode!r}, which no rule covers")
+    if n.attribute("coordinate_transformation_mode") == "tf_crop_and_resize":
+        outside = (x < 0) | (x > _number(n, extent - 1))
+        weights = weights.masked(~outside)
+    return weights
+
+
+def _scale_given(n: Node, i: int) -> float | None:
+    """The scale along an axis, where it is a constant input."""
+    if n.has(2) and n.input(2).const is not None and n.input(2).const.size:  # type: ignore[union-attr]
+        return float(n.input(2).const[i])  # type: ignore[index]
+    return None
+
+
+def _scale(n: Node, axis: int, i: int) -> Tensor:
+    """The scale along an axis [1], as onnxruntime takes it."""
+    if n.has(2) and n.input(2).shape != (0,):
+        return n.input(2).slice(0, i, i + 1).cast(n.x.dtype)
+    policy = n.attribute("keep_aspect_ratio_policy", "stretch")
+    if policy != "stretch":
+        sizes, axes = n.input(3), [int(a) for a in n.attribute("axes") or range(n.x.rank)]
+        ratios = [
+            sizes.slice(0, j, j + 1).cast(n.x.dtype) / _number(n, n.x.dim(a))
+            for j, a in enumerate(axes)
+        ]
+        joined = n.tape.concat(ratios, 0)
+        kind = "ReduceMin" if policy == "not_larger" else "ReduceMax"
+        return n.tape.op(kind, joined, n.tape.constant([0]), keepdims=1)
+    return _number(n, n.y.dim(axis)) / _number(n, n.x.dim(axis))
+
+
+def _coordinates(n: Node, axis: int, scale: Tensor, i: int, count: int) -> Tensor:
+    """Where each place of the output lies in the input, [out, 1]."""
+    mode = n.attribute("coordinate_transformation_mode", "half_pixel")
+    extent, out = n.x.dim(axis), n.y.dim(axis)
+    p = n.tape.arange(out).cast(n.x.dtype)
+    last, out_last = _number(n, extent - 1), maximum(_number(n, out - 1), 1)
+    if mode == "half_pixel":
+        x = (p + 0.5) / scale - 0.5
+    elif mode == "pytorch_half_pixel":
+        x = ((p + 0.5) / scale - 0.5) * (_number(n, out) > 1).cast(n.x.dtype)
+    elif mode == "half_pixel_symmetric":
+        size, exact = _number(n, extent), scale * _number(n, extent)
+        x = size / 2 * (1 - _number(n, out) / exact) + (p + 0.5) / scale - 0.5
+    elif mode == "asymmetric":
+        x = p / scale
+    elif mode == "align_corners":
+        x = p * last / out_last
+    elif mode == "tf_crop_and_resize":
+        roi = n.input(1).cast(n.x.dtype)
+        start, end = roi.slice(0, i, i + 1), roi.slice(0, count + i, count + i + 1)
+        x = (_number(n, out) > 1).where(
+            start * last + p * (end - start) * last / out_last, (start + end) * 0.5 * last
+        )
+    else:
+        raise n.refuse(f"has coordinate_transformation_mode {mode!r}, which no rule covers")
+    return x.unsqueeze([1])
+
+
+def _nearest(n: Node, x: Tensor, extent: Dim) -> Tensor:
+    mode = n.attribute("nearest_mode", "round_prefer_floor")
+    if mode == "round_prefer_floor":
+        place = (x - 0.5).apply("Ceil")
+    elif mode == "round_prefer_ceil":
+        place = (x + 0.5).floor()
+    else:
+        place = x.apply("Ceil") if mode == "ceil" else x.floor()
+    return _hits(n, place, extent)
+
+
+def _linear(n: Node, x: Tensor, extent: Dim) -> Tensor:
+    inside = minimum(maximum(x, 0), _number(n, extent - 1))
+    return _hat(n, inside - _places(n, extent))
+
+
+def _cubic(n: Node, x: Tensor, extent: Dim) -> Tensor:
+    """Four taps; beyond the border the border is repeated, or left out."""
+    below = x.floor()
+    weights: Tensor | None = None
+    last = _number(n, extent - 1)
+    total: Tensor | None = None
+    for tap in (-1, 0, 1, 2):
+        place = below + tap
+        weight = _keys(n, x - place)
+        if n.attribute("exclude_outside", 0):
+            weight = weight.masked((place >= 0) & (place <= last))
+            total = weight if total is None else total + weight
+        term = weight * _hits(n, place, extent)
+        weights = term if weights is None else weights + term
+    assert weights is not None
+    return weights if total is None else weights / total
+
+
+def _widened(n: Node, x: Tensor, extent: Dim, scale: Tensor, kernel: _Kernel) -> Tensor:
+    """Antialiasing: the kernel as wide as an output cell, its weights adding up to one."""
+    weights = kernel(n, (x - _places(n, extent)) * minimum(scale, 1))
+    return weights / weights.sum([1], keepdims=True)
+
+
+def _hat(n: Node, distance: Tensor) -> Tensor:
+    return maximum(1 - distance.apply("Abs"), 0)
+
+
+def _keys(n: Node, distance: Tensor) -> Tensor:
+    """Keys' cubic convolution kernel (1981), with the operator's coefficient a."""
+    a = n.attribute("cubic_coeff_a", -0.75)
+    d = distance.apply("Abs")
+    near = ((a + 2) * d - (a + 3)) * d * d + 1
+    far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+    return (d <= 1).where(near, far.masked(d < 2))
+
+
+def _hits(n: Node, place: Tensor, extent: Dim) -> Tensor:
+    """One where a place, brought inside, is."""
+    inside = minimum(maximum(place, 0), _number(n, extent - 1))
+    return inside.equals(_places(n, extent)).cast(n.x.dtype)
+
+
+def _places(n: Node, extent: Dim) -> Tensor:
+    return n.tape.arange(extent).cast(n.x.dtype)
+
+
+def _number(n: Node, dim: Dim) -> Tensor:
+    return n.tape.shape([dim]).cast(n.x.dtype)

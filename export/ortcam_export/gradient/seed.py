@@ -1,0 +1,212 @@
+"""Where a sweep starts: the cotangent of the score.
+
+:class:`Given` takes it as an input, as a vector-Jacobian product does. :class:`Question` is
+Grad-CAM's: y[k, n] = sum of class_weights[k, n, c] * region[k, n, ...] * score[n, c, ...], whose
+cotangent is an outer product; through a softmax or a sigmoid its gradient has a closed form that
+neither cancels nor, where only its mean is wanted, grows with the number of questions.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import onnx_ir as ir
+
+from ortcam_export.gradient.table import Node
+from ortcam_export.gradient.tensor import Dim, Tape, Tensor, product
+from ortcam_export.gradient.windows import Ones, Windows
+
+__all__ = ["Given", "Question", "Seed", "complemented"]
+
+#: Up to this many windows times classes, the closed form of a softmax is taken for all windows
+#: at once; beyond, its products with every window outweigh the plain sweep.
+_CLOSED_FORM_LIMIT = 128
+
+
+class Seed(Protocol):
+    """The start of a sweep: the cotangent of a tensor."""
+
+    value: ir.Value
+
+    def whole(self) -> Tensor:
+        """The cotangent, [K, *shape]."""
+
+    def contracted(self, windows: Windows) -> Tensor:
+        """The cotangent contracted with windows."""
+
+    def before(self, n: Node, windows: Windows | None) -> Tensor | None:
+        """The cotangent of the input of the node that makes the tensor, in closed form.
+
+        Whole where ``windows`` is None, else contracted; None where there is no such form.
+        """
+
+
+class Given:
+    """A cotangent that is an input of the graph."""
+
+    def __init__(self, value: ir.Value, cotangent: Tensor) -> None:
+        self.value = value
+        self._cotangent = cotangent
+
+    def whole(self) -> Tensor:
+        """The cotangent itself."""
+        return self._cotangent
+
+    def contracted(self, windows: Windows) -> Tensor:
+        """The cotangent contracted with windows."""
+        return windows.contract(self._cotangent)
+
+    def before(self, n: Node, windows: Windows | None) -> Tensor | None:  # noqa: ARG002
+        """Nothing is known of a given cotangent."""
+        return None
+
+
+class Question:
+    """The cotangent of a reduced class score: class weights times region.
+
+    Args of the constructor:
+        value: the score, [N, C, *space] with its classes on ``class_axis``.
+        class_weights: [K, N or 1, C].
+        region: [K or 1, N or 1, *space], each extent of space full or 1.
+    """
+
+    def __init__(
+        self, tape: Tape, value: ir.Value, class_axis: int, class_weights: Tensor, region: Tensor
+    ) -> None:
+        self.value = value
+        self._tape = tape
+        score = tape.wrap(value)
+        self._dims = score.dims
+        self._classes = class_axis
+        self._space = [axis for axis in range(1, score.rank) if axis != class_axis]
+        self._weights = class_weights.leading()
+        # [K or 1, N or 1, *space], full in space: a sum over an extent of 1 would miss the rest
+        repeated = region.tape.constant(1, region.dtype).expand(
+            [1, 1, *(self._dims[axis] for axis in self._space)]
+        )
+        self._region = region * repeated if self._space else region
+
+    def whole(self) -> Tensor:
+        """The outer product, [K, *shape of the score]."""
+        return (self._laid_out(self._weights) * self._region_laid_out()).expand(self._dims)
+
+    def contracted(self, windows: Windows) -> Tensor:
+        """Class weights times the region's contraction."""
+        if self._classes in windows.axes or 0 in windows.axes:
+            return windows.contract(self.whole())
+        score = self._laid_out(self._weights) * windows.contract(self._region_laid_out())
+        return score.expand(self._contracted_dims(windows))
+
+    def before(self, n: Node, windows: Windows | None) -> Tensor | None:
+        """The gradient with respect to the logits of a softmax, or a sigmoid."""
+        if windows is not None and set(windows.axes) != set(self._space):
+            return None
+        if n.node.op_type == "Sigmoid":
+            return self._before_sigmoid(n, windows)
+        if n.node.op_type == "Softmax" and n.axis(-1) == self._classes:
+            if windows is None:
+                return self._before_softmax(n)
+            if windows.total == 1 or windows.total * self._class_count() <= _CLOSED_FORM_LIMIT:
+                return self._before_softmax_contracted(n, windows)
+        return None
+
+    def _before_sigmoid(self, n: Node, windows: Windows | None) -> Tensor:
+        """dy/dx = w r s (1 - s), with 1 - s taken as the sigmoid of -x."""
+        slope = n.x.sigmoid() * (-n.x).sigmoid() * self._region_laid_out()
+        weights = self._laid_out(self._weights)
+        return weights * (slope if windows is None else windows.contract(slope))
+
+    def _before_softmax(self, n: Node) -> Tensor:
+        """dy/dx_c = r s_c (w_c - sum_j w_j s_j), without cancellation (see complemented)."""
+        s = self._flat(self._softmax(n))
+        dominant, others = complemented(s, -2)
+        row = self._weights.unsqueeze([-2])
+        column = self._weights.unsqueeze([-1])
+        gradient = (s * self._flat_region()).leading() * ((column - row @ dominant) - row @ others)
+        return self._unflat(gradient, [self._dims[axis] for axis in self._space])
+
+    def _before_softmax_contracted(self, n: Node, windows: Windows) -> Tensor:
+        """<A, dy/dx_c> = sum_j M_cj (w_c - w_j) with M = S diag(r A) S', S classes x cells.
+
+        No term cancels, and M serves every question. With several windows there is an M for each.
+        """
+        s = self._flat(self._softmax(n))
+        pairs = self._weights.unsqueeze([-1]) - self._weights.unsqueeze([-2])
+        if all(isinstance(window, Ones) for window in windows.axes.values()):
+            m = ((s * self._flat_region()) @ s.mT).leading()
+            return self._unflat((m * pairs).sum([-1]).unsqueeze([-1]), [1] * len(self._space))
+        cells = self._flat_windows(windows)  # [windows, 1, P]
+        s = s.unsqueeze([1])
+        m = (((s * self._flat_region().unsqueeze([2])) * cells) @ s.mT).leading()
+        g = (m * pairs.unsqueeze([1])).sum([-1]).transpose([0, 2, 1])
+        return self._unflat(g, [windows.count(axis) for axis in self._space])
+
+    def _softmax(self, n: Node) -> Tensor:
+        """The score in float32 where the network is narrower: from its logits."""
+        if self.value.dtype == n.y.dtype:
+            return n.y
+        return n.x.apply("Softmax", axis=n.axis(-1))
+
+    def _class_count(self) -> int:
+        count = self._dims[self._classes]
+        return count if isinstance(count, int) else 2**31
+
+    def _laid_out(self, weights: Tensor) -> Tensor:
+        """Class weights [N or 1, C] with the score's axes."""
+        shaped = weights.unsqueeze(range(2, 2 + len(self._space)))
+        return shaped.moved(1, self._classes)
+
+    def _region_laid_out(self) -> Tensor:
+        """The region with the score's axes, one on the class axis."""
+        return self._region.unsqueeze([1 + self._classes]).leading()
+
+    def _flat(self, score: Tensor) -> Tensor:
+        """A tensor of the score's shape as [N, C, cells]."""
+        first = score.transpose([0, self._classes, *self._space])
+        return first.reshape([self._dims[0], self._dims[self._classes], self._cells()])
+
+    def _unflat(self, g: Tensor, space: list[Dim]) -> Tensor:
+        """A cotangent [N, C, cells] with the score's axes, its space of these extents."""
+        shaped = g.reshape([self._dims[0], self._dims[self._classes], *space])
+        return shaped.moved(1, self._classes)
+
+    def _flat_region(self) -> Tensor:
+        """The region as [K or 1, N or 1, 1, cells]."""
+        region = self._region
+        return region.reshape([region.dim(0), region.dim(1), 1, self._cells()])
+
+    def _flat_windows(self, windows: Windows) -> Tensor:
+        """The windows' outer products as [windows, 1, cells]."""
+        outer: Tensor | None = None
+        count = len(self._space)
+        for i, axis in enumerate(self._space):
+            matrix = windows.matrix(axis)
+            shape: list[Dim] = [1] * (2 * count)
+            shape[i], shape[count + i] = windows.count(axis), self._dims[axis]
+            factor = matrix.reshape(shape)
+            outer = factor if outer is None else outer * factor
+        assert outer is not None
+        return outer.reshape([windows.total, 1, self._cells()])
+
+    def _cells(self) -> Dim:
+        return product(self._dims[axis] for axis in self._space)
+
+    def _contracted_dims(self, windows: Windows) -> list[Dim]:
+        return [
+            windows.count(axis) if axis in windows.axes else dim
+            for axis, dim in enumerate(self._dims)
+        ]
+
+
+def complemented(s: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """A softmax split so that w_c - sum_j w_j s_j loses no digits where one s is close to 1.
+
+    Returns:
+        ``dominant``, one at the class above a half, where there is one, and ``others``, the
+        softmax with 1 - s taken as the sum of the other classes. With these, sum_j w_j s_j =
+        sum_j w_j dominant_j + sum_j w_j others_j, in which w_c - sum_j w_j dominant_j is exactly
+        0 at the dominant class and the second sum is as small as the other classes are.
+    """
+    above = s > 0.5
+    rest = s.masked(~above).sum([axis], keepdims=True)
+    return above.cast(s.dtype), above.where(-rest, s)

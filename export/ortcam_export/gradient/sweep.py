@@ -1,0 +1,210 @@
+"""The reverse sweep: from a score back to the tensors whose cotangents are wanted.
+
+Reverse-mode differentiation as a graph-to-graph transformation. What is common to all rules is
+done here: which tensors lie between the targets and the score, adding up over consumers, summing
+over broadcast axes, and whether a cotangent is wanted whole or contracted with windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import onnx_ir as ir
+
+from ortcam.errors import LayerError, OperatorError
+from ortcam_export.gradient import rules as _rules  # noqa: F401 - fills the table
+from ortcam_export.gradient.seed import Seed
+from ortcam_export.gradient.table import (
+    Node,
+    broadcasts,
+    cotangent_dtype,
+    lookup,
+    lookup_contracted,
+    summed_to,
+)
+from ortcam_export.gradient.tensor import Tape, Tensor, product
+from ortcam_export.gradient.windows import Ones, Windows
+
+__all__ = ["Sweep", "dependencies", "reachable", "undecided"]
+
+
+class Sweep:
+    """One reverse sweep through a graph; the cotangents it makes are shared by all targets."""
+
+    def __init__(self, tape: Tape, seed: Seed) -> None:
+        self._tape = tape
+        self._seed = seed
+        self._on_path = dependencies(tape.graph, seed.value)
+        self._order = {node: i for i, node in enumerate(tape.graph)}
+        self._whole: dict[ir.Value, Tensor] = {}
+
+    def whole(self, value: ir.Value) -> Tensor:
+        """The cotangent of a tensor, [K, *shape].
+
+        Raises:
+            LayerError: the score does not depend on the tensor.
+            OperatorError: an operator on the way has no rule.
+        """
+        self._require(value)
+        for v in self._downstream(value):
+            if v not in self._whole:
+                self._whole[v] = self._seed.whole() if v is self._seed.value else _sum(
+                    self._through(node, index) for node, index in self._uses(v)
+                )
+        return self._whole[value]
+
+    def mean(self, value: ir.Value, channel_axis: int) -> Tensor:
+        """The mean of a tensor's cotangent over space, [K, N, C]."""
+        self._require(value)
+        x = self._tape.wrap(value)
+        space = [axis for axis in range(1, x.rank) if axis != channel_axis]
+        ones = Windows(
+            self._tape, cotangent_dtype(x.dtype), {axis: Ones(x.dim(axis)) for axis in space}
+        )
+        total = self.contracted(value, ones).squeeze(space)
+        cells = product(x.dim(axis) for axis in space)
+        return total / (cells.cast(total.dtype) if isinstance(cells, Tensor) else cells)
+
+    def contracted(self, value: ir.Value, windows: Windows) -> Tensor:
+        """A tensor's cotangent contracted with windows."""
+        if value in self._whole:
+            return windows.contract(self._whole[value])
+        if value is self._seed.value:
+            return self._seed.contracted(windows)
+        return _sum(
+            self._contracted_through(node, index, windows) for node, index in self._uses(value)
+        )
+
+    def _contracted_through(self, node: ir.Node, index: int, windows: Windows) -> Tensor:
+        n = Node(self._tape, node, index)
+        if node.outputs[0] is self._seed.value:
+            closed = self._seed.before(n, windows)
+            if closed is not None:
+                return closed
+        second = lookup_contracted(node, index)
+        if second is not None and node.outputs[0] in self._on_path:
+            answer = second(n, windows, self.contracted)
+            if answer is not None:
+                return answer
+        for output in node.outputs:
+            if output in self._on_path:
+                self.whole(output)
+        return windows.contract(self._through(node, index))
+
+    def _through(self, node: ir.Node, index: int) -> Tensor:
+        """What one consumer contributes to the cotangent of its input, given its outputs' own."""
+        n = Node(self._tape, node, index)
+        if node.outputs[0] is self._seed.value:
+            closed = self._seed.before(n, None)
+            if closed is not None:
+                return closed
+        rule = lookup(node, index)
+        assert rule is not None
+        n.cotangents = [self._whole.get(output) for output in node.outputs]
+        g = rule(n, n.cotangent(0))
+        if broadcasts(node.op_type):
+            g = summed_to(g, n.y.dims, n.here)
+        return g
+
+    def _uses(self, value: ir.Value) -> Iterator[tuple[ir.Node, int]]:
+        """The consumers through which the score depends on a tensor."""
+        for use in value.uses():
+            if any(o in self._on_path for o in use.node.outputs) and _passes(use.node, use.idx):
+                yield use.node, use.idx
+
+    def _downstream(self, value: ir.Value) -> list[ir.Value]:
+        """The tensors between this one and the score whose cotangents are missing, last first."""
+        found, stack = {value}, [value]
+        while stack:
+            v = stack.pop()
+            if v is self._seed.value or v in self._whole:
+                continue
+            for node, _ in self._uses(v):
+                for output in node.outputs:
+                    if output in self._on_path and output not in found:
+                        found.add(output)
+                        stack.append(output)
+        return sorted(found, key=self.position, reverse=True)
+
+    def position(self, value: ir.Value) -> int:
+        """Where in the graph a tensor is made; -1 for inputs and initializers."""
+        producer = value.producer()
+        return -1 if producer is None else self._order[producer]
+
+    def _require(self, value: ir.Value) -> None:
+        if value not in self._on_path:
+            raise LayerError(
+                f"no gradient reaches {value.name!r}: {self._seed.value.name!r} does not depend "
+                "on it through differentiable operators"
+            )
+
+
+def dependencies(graph: ir.Graph, score: ir.Value) -> set[ir.Value]:
+    """The floating tensors a score depends on through operators that pass a gradient."""
+    found, stack = {score}, [score]
+    while stack:
+        node = stack.pop().producer()
+        if node is None:
+            continue
+        for index, value in enumerate(node.inputs):
+            if value is None or value in found or not _passes(node, index):
+                continue
+            if value.dtype is None or value.dtype.is_floating_point():
+                found.add(value)
+                stack.append(value)
+    return found
+
+
+def undecided(graph: ir.Graph, score: ir.Value) -> list[ir.Node]:
+    """The nodes a score depends on whose operators have no rule, in the graph's order."""
+    on_path = dependencies(graph, score)
+    return [
+        node
+        for node in graph
+        if any(output in on_path for output in node.outputs) and not _decided(node)
+    ]
+
+
+def reachable(model: ir.Model, score: str) -> set[str]:
+    """The names of the tensors that the gradient of a score reaches through known rules."""
+    graph = model.graph
+    target = next(v for v in _values(graph) if v.name == score)
+    on_path = dependencies(graph, target)
+    blocked: set[ir.Value] = set()
+    for node in reversed(graph):
+        downstream = [output for output in node.outputs if output in on_path]
+        if downstream and (not _decided(node) or any(v in blocked for v in downstream)):
+            blocked.update(
+                v for i, v in enumerate(node.inputs) if v is not None and _passes(node, i)
+            )
+    return {v.name for v in on_path - blocked if v.name}
+
+
+def _values(graph: ir.Graph) -> Iterator[ir.Value]:
+    yield from graph.inputs
+    yield from graph.initializers.values()
+    for node in graph:
+        yield from node.outputs
+
+
+def _decided(node: ir.Node) -> bool:
+    try:
+        lookup(node, 0)
+    except KeyError:
+        return False
+    return True
+
+
+def _passes(node: ir.Node, index: int) -> bool:
+    """Whether a gradient may pass from a node's outputs to an input; if undecided, it may."""
+    try:
+        return lookup(node, index) is not None
+    except KeyError:
+        return True
+
+
+def _sum(terms: Iterable[Tensor]) -> Tensor:
+    total, *rest = terms
+    for term in rest:
+        total = total + term
+    return total

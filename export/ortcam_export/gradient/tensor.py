@@ -1,0 +1,708 @@
+"""Expressions over ONNX: arithmetic on tensors that records nodes in a graph.
+
+A rule of calculus is written with these tensors as it would be with NumPy's. Three things are
+taken care of here, so that no rule has to:
+
+* The leading axis. A cotangent carries one extra leading axis, K, the questions asked at once.
+  Its tensor has ``lead == 1``; every axis and shape a rule names is counted without it, and
+  tensors with and without it combine as broadcasting demands.
+* Constants. An operation on constants is carried out at once; what it yields is a constant. So
+  static shapes leave no shape arithmetic in the graph, and frozen weights are rearranged once.
+* Repetition. The same operation on the same tensors is recorded once, and operations that change
+  nothing (a product with one, a transposition into the same order) are not recorded at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx_ir as ir
+from onnx.reference import ReferenceEvaluator
+
+from ortcam.errors import OperatorError
+
+__all__ = ["Dim", "Tape", "Tensor", "at_least", "at_most", "maximum", "minimum", "product"]
+
+#: Results of folded operations are kept below this many elements, unless their inputs were larger.
+_FOLD_LIMIT = 1 << 22
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+class Tensor:
+    """A tensor in an expression.
+
+    Attributes:
+        tape: where operations on it are recorded.
+        shape: its extents, with the leading axis: integers where known, else None or a symbol.
+        dtype: its element type.
+        const: its value, where it is a constant known now.
+        lead: 1 where axis 0 is the questions' axis K, which ``rank`` and every axis leave out.
+        symbol: where this is an extent, the symbol the network has for it.
+    """
+
+    def __init__(
+        self,
+        tape: Tape,
+        *,
+        shape: Sequence[int | str | None],
+        dtype: ir.DataType,
+        value: ir.Value | None = None,
+        const: Array | None = None,
+        lead: int = 0,
+    ) -> None:
+        self.tape = tape
+        self.shape = tuple(shape)
+        self.dtype = dtype
+        self.const = const
+        self.lead = lead
+        self.symbol: str | None = None
+        self._value = value
+
+    def __repr__(self) -> str:
+        return f"Tensor({self.dtype.name}, {list(self.shape)}, lead={self.lead})"
+
+    @property
+    def value(self) -> ir.Value:
+        """The graph's value; a constant becomes an initializer when it is first asked for it."""
+        if self._value is None:
+            assert self.const is not None
+            self._value = self.tape.initializer(self.const)
+        return self._value
+
+    @property
+    def rank(self) -> int:
+        """The number of axes, the questions' axis left out."""
+        return len(self.shape) - self.lead
+
+    def extent(self, axis: int) -> int | str | None:
+        """What is known of the extent of an axis."""
+        return self.shape[axis % self.rank + self.lead]
+
+    def dim(self, axis: int) -> Dim:
+        """The extent of an axis: a number where it is known, else an int64 tensor [1]."""
+        axis = axis % self.rank + self.lead
+        extent = self.shape[axis]
+        if isinstance(extent, int):
+            return extent
+        dim = self.tape.op("Shape", self.revealed(), start=axis, end=axis + 1)
+        dim.symbol = extent
+        return dim
+
+    @property
+    def dims(self) -> list[Dim]:
+        """The extents of all axes."""
+        return [self.dim(axis) for axis in range(self.rank)]
+
+    @property
+    def item(self) -> Any:
+        """The Python number in a constant of one element."""
+        assert self.const is not None
+        return self.const.reshape(()).item()
+
+    # Arithmetic, broadcast as NumPy does.
+
+    def __add__(self, other: Operand) -> Tensor:
+        return self if _is(other, 0) else _elementwise("Add", self, other)
+
+    def __radd__(self, other: Operand) -> Tensor:
+        return self + other
+
+    def __sub__(self, other: Operand) -> Tensor:
+        return self if _is(other, 0) else _elementwise("Sub", self, other)
+
+    def __rsub__(self, other: Operand) -> Tensor:
+        return -self if _is(other, 0) else _elementwise("Sub", other, self)
+
+    def __mul__(self, other: Operand) -> Tensor:
+        return self if _is(other, 1) else _elementwise("Mul", self, other)
+
+    def __rmul__(self, other: Operand) -> Tensor:
+        return self * other
+
+    def __truediv__(self, other: Operand) -> Tensor:
+        return self if _is(other, 1) else _elementwise("Div", self, other)
+
+    def __rtruediv__(self, other: Operand) -> Tensor:
+        return _elementwise("Div", other, self)
+
+    def __floordiv__(self, other: Operand) -> Tensor:
+        """The quotient of integers that are not negative (ONNX truncates, as floor does there)."""
+        assert self.dtype.is_integer()
+        return self / other
+
+    def modulo(self, other: Operand) -> Tensor:
+        """The remainder of integers, with the divisor's sign."""
+        return _elementwise("Mod", self, other)
+
+    def __pow__(self, other: Operand) -> Tensor:
+        return self if _is(other, 1) else _elementwise("Pow", self, other)
+
+    def __rpow__(self, other: Operand) -> Tensor:
+        return _elementwise("Pow", other, self)
+
+    def __neg__(self) -> Tensor:
+        return self.apply("Neg")
+
+    # Comparisons give masks; ``where`` and ``masked`` use them.
+
+    def __lt__(self, other: Operand) -> Tensor:
+        return _elementwise("Less", self, other)
+
+    def __le__(self, other: Operand) -> Tensor:
+        return _elementwise("LessOrEqual", self, other)
+
+    def __gt__(self, other: Operand) -> Tensor:
+        return _elementwise("Greater", self, other)
+
+    def __ge__(self, other: Operand) -> Tensor:
+        return _elementwise("GreaterOrEqual", self, other)
+
+    def equals(self, other: Operand) -> Tensor:
+        """The mask of the places where both are equal."""
+        return _elementwise("Equal", self, other)
+
+    def __and__(self, other: Tensor) -> Tensor:
+        return _elementwise("And", self, other)
+
+    def __or__(self, other: Tensor) -> Tensor:
+        return _elementwise("Or", self, other)
+
+    def __invert__(self) -> Tensor:
+        return self.apply("Not")
+
+    def where(self, yes: Operand, no: Operand) -> Tensor:
+        """``yes`` where this mask holds, ``no`` elsewhere."""
+        return _elementwise("Where", self, yes, no)
+
+    def masked(self, mask: Tensor) -> Tensor:
+        """This tensor where the mask holds, 0 elsewhere."""
+        return mask.where(self, 0)
+
+    # Functions of each element.
+
+    def apply(self, op_type: str, **attributes: Any) -> Tensor:
+        """A standard operator of one operand that keeps the shape."""
+        return self.tape.op(op_type, self, lead=self.lead, **attributes)
+
+    def exp(self) -> Tensor:
+        """The exponential of each element."""
+        return self.apply("Exp")
+
+    def log(self) -> Tensor:
+        """The natural logarithm of each element."""
+        return self.apply("Log")
+
+    def sqrt(self) -> Tensor:
+        """The square root of each element."""
+        return self.apply("Sqrt")
+
+    def sign(self) -> Tensor:
+        """The sign of each element."""
+        return self.apply("Sign")
+
+    def sigmoid(self) -> Tensor:
+        """The logistic function of each element."""
+        return self.apply("Sigmoid")
+
+    def floor(self) -> Tensor:
+        """The largest integer not above each element."""
+        return self.apply("Floor")
+
+    def clip(self, low: Operand, high: Operand) -> Tensor:
+        """Each element, no less than ``low`` and no more than ``high``."""
+        return minimum(maximum(self, low), high)
+
+    def cast(self, dtype: ir.DataType) -> Tensor:
+        """This tensor in another element type."""
+        return self if dtype == self.dtype else self.apply("Cast", to=int(dtype))
+
+    # Reductions.
+
+    def _reduce(self, op_type: str, axes: Sequence[int], keepdims: bool) -> Tensor:
+        axes = sorted(axis % self.rank for axis in axes)
+        if not axes:
+            return self
+        physical = self.tape.constant([axis + self.lead for axis in axes])
+        return self.tape.op(op_type, self, physical, lead=self.lead, keepdims=int(keepdims))
+
+    def sum(self, axes: Sequence[int], *, keepdims: bool = False) -> Tensor:
+        """The sum over axes; none is over no axis."""
+        if all(self.extent(axis) == 1 for axis in axes):
+            return self if keepdims else self.squeeze(axes)
+        return self._reduce("ReduceSum", axes, keepdims)
+
+    def mean(self, axes: Sequence[int], *, keepdims: bool = False) -> Tensor:
+        """The mean over axes."""
+        return self._reduce("ReduceMean", axes, keepdims)
+
+    def max(self, axes: Sequence[int], *, keepdims: bool = False) -> Tensor:
+        """The largest element over axes."""
+        return self._reduce("ReduceMax", axes, keepdims)
+
+    # Shapes.
+
+    def reshape(self, dims: Sequence[Dim]) -> Tensor:
+        """The same elements in another shape."""
+        leading: list[Dim] = [self.tape.questions] if self.lead else []
+        physical = [*leading, *dims]
+        if tuple(physical) == self.shape:  # all static and the same
+            return self
+        target = list(physical)
+        unknown = [i for i, dim in enumerate(physical) if not isinstance(dim, int)]
+        if len(unknown) == 1 and 0 not in physical:
+            target[unknown[0]] = -1
+        # allowzero: an extent of 0 (no question asked) is an extent of 0, not a copied one
+        allowzero = int(-1 not in target)
+        shape = self.tape.shape(target)
+        shaped = self.tape.op("Reshape", self, shape, lead=self.lead, allowzero=allowzero)
+        return shaped.stamped(physical)
+
+    def stamped(self, physical: Sequence[Dim]) -> Tensor:
+        """This tensor, its extents (with the questions' axis) noted where inference lost them."""
+        self.shape = tuple(
+            dim if isinstance(dim, int) else dim.symbol or known
+            for dim, known in zip(physical, self.shape, strict=True)
+        )
+        if self.const is None:
+            self.value.shape = ir.Shape(self.shape)
+        return self
+
+    def transpose(self, order: Sequence[int]) -> Tensor:
+        """The axes in another order."""
+        if list(order) == list(range(self.rank)):
+            return self
+        physical = [*range(self.lead), *(axis + self.lead for axis in order)]
+        return self.tape.op("Transpose", self, lead=self.lead, perm=physical)
+
+    def moved(self, source: int, target: int) -> Tensor:
+        """One axis in another place."""
+        order = list(range(self.rank))
+        order.insert(target % self.rank, order.pop(source % self.rank))
+        return self.transpose(order)
+
+    def unsqueeze(self, axes: Sequence[int]) -> Tensor:
+        """Axes of extent 1 put in; counted in the result."""
+        if not axes:
+            return self
+        rank = self.rank + len(axes)
+        physical = self.tape.constant(sorted(axis % rank + self.lead for axis in axes))
+        return self.tape.op("Unsqueeze", self, physical, lead=self.lead)
+
+    def squeeze(self, axes: Sequence[int]) -> Tensor:
+        """Axes of extent 1 taken out."""
+        if not axes:
+            return self
+        physical = self.tape.constant(sorted(axis % self.rank + self.lead for axis in axes))
+        return self.tape.op("Squeeze", self, physical, lead=self.lead)
+
+    def expand(self, dims: Sequence[Dim]) -> Tensor:
+        """Axes of extent 1 repeated up to these extents."""
+        if tuple(dims) == self.shape[self.lead :]:
+            return self
+        leading: list[Dim] = [self.tape.questions] if self.lead else []
+        physical = [*leading, *dims]
+        return self.tape.op(
+            "Expand", self, self.tape.shape(physical), lead=self.lead
+        ).stamped(physical)
+
+    def asked(self) -> Tensor:
+        """This tensor with the questions' axis in front, repeated along it."""
+        if self.lead:
+            return self
+        physical = [self.tape.questions, *self.dims]
+        return self.tape.op("Expand", self, self.tape.shape(physical), lead=1).stamped(physical)
+
+    def slice(self, axis: int, start: Dim, stop: Dim, step: int = 1) -> Tensor:
+        """The elements ``start``, ``start + step``, ... before ``stop`` along an axis.
+
+        Counted as ONNX does: negative bounds from the end, and clamped.
+        """
+        if start == 0 and step == 1 and isinstance(stop, int) and stop == self.extent(axis):
+            return self
+        bounds = [self.tape.shape([dim]) for dim in (start, stop)]
+        along = self.tape.constant([axis % self.rank + self.lead])
+        return self.tape.op(
+            "Slice", self, *bounds, along, self.tape.constant([step]), lead=self.lead
+        )
+
+    def flip(self, axis: int) -> Tensor:
+        """The elements along an axis in reverse order."""
+        return self if self.extent(axis) == 1 else self.slice(axis, -1, -(2**62), -1)
+
+    def pad(self, axis: int, before: Dim, after: Dim) -> Tensor:
+        """Zeros put before and after along an axis; negative amounts crop."""
+        if before == 0 and after == 0:
+            return self
+        along = self.tape.constant([axis % self.rank + self.lead])
+        zero = self.tape.constant(np.zeros((), self.dtype.numpy()))
+        return self.tape.op(
+            "Pad", self, self.tape.shape([before, after]), zero, along, lead=self.lead
+        )
+
+    # Linear algebra.
+
+    def __matmul__(self, other: Tensor) -> Tensor:
+        """The matrix product over the last two axes, the others broadcast."""
+        a, b = _aligned([self, other])
+        return self.tape.op("MatMul", a, b, lead=max(a.lead, b.lead))
+
+    @property
+    def mT(self) -> Tensor:  # noqa: N802 - as NumPy names it
+        """The last two axes swapped."""
+        return self.moved(-1, -2)
+
+    def along(self, axis: int, matrix: Tensor) -> Tensor:
+        """A matrix [rows, extent] applied along an axis: its extent becomes ``rows``."""
+        if axis % self.rank == self.rank - 1:
+            return self @ matrix.mT
+        if axis % self.rank == self.rank - 2:
+            return matrix @ self
+        return (self.moved(axis, -1) @ matrix.mT).moved(-1, axis)
+
+    def folded(self) -> Tensor:
+        """The questions' axis merged into the first axis, for operators that know one batch axis.
+
+        :meth:`unfolded` takes it apart again.
+        """
+        if not self.lead:
+            return self
+        first = self.dim(0)
+        questions = self.tape.questions
+        batch = first * questions if isinstance(first, Tensor) else questions * first
+        physical = [batch, *self.dims[1:]]
+        return self.revealed().reshape(physical)
+
+    def unfolded(self, first: Dim) -> Tensor:
+        """The first axis taken apart into the questions' axis and one of extent ``first``."""
+        physical = [self.tape.questions, first, *self.dims[1:]]
+        return self.revealed().reshape(physical).leading()
+
+    def leading(self) -> Tensor:
+        """This tensor with axis 0 taken as the questions' axis."""
+        return _relabelled(self, 1)
+
+    def revealed(self) -> Tensor:
+        """This tensor with the questions' axis, if it has one, counted as any other."""
+        return _relabelled(self, 0)
+
+
+#: An extent: a number where it is known now, else an int64 tensor [1].
+Dim: TypeAlias = int | Tensor
+Operand: TypeAlias = Tensor | float | int
+
+
+class Tape:
+    """Records operations at the end of a graph.
+
+    Attributes:
+        graph: the graph that grows.
+        questions: K, the extent of the questions' axis.
+    """
+
+    def __init__(self, graph: ir.Graph, opset: int, *, prefix: str = "grad") -> None:
+        """Starts recording.
+
+        Args:
+            graph: the graph; nodes are appended to it.
+            opset: the version of ai.onnx that the nodes are written in.
+            prefix: begins every name that is given.
+        """
+        self.graph = graph
+        self.questions: Dim = 1
+        self._opset = opset
+        self._tape = ir.tape.Tape(graph)
+        self._prefix = prefix
+        self._recorded: dict[object, list[Tensor]] = {}
+        self._constants: dict[object, ir.Value] = {}
+        self._taken = _names(graph)
+        self._count = 0
+
+    def wrap(self, value: ir.Value, *, lead: int = 0) -> Tensor:
+        """A value of the graph as a tensor of an expression.
+
+        Raises:
+            OperatorError: its rank or element type is not known.
+        """
+        if value.shape is None or value.dtype is None:
+            raise OperatorError(
+                f"the rank of tensor {value.name!r} cannot be inferred, and its gradient needs it; "
+                "declare the shapes of the network's inputs, or choose a later feature layer"
+            )
+        shape = [d if isinstance(d, int) else d.value for d in value.shape]
+        const = None
+        if value.const_value is not None and not value.is_graph_input():
+            const = value.const_value.numpy()
+        return Tensor(self, shape=shape, dtype=value.dtype, value=value, const=const, lead=lead)
+
+    def constant(self, value: npt.ArrayLike, dtype: ir.DataType | None = None) -> Tensor:
+        """A constant; integers are int64 unless an element type is given."""
+        array = np.asarray(value, None if dtype is None else dtype.numpy())
+        kind = ir.DataType.from_numpy(array.dtype)
+        return Tensor(self, shape=array.shape, dtype=kind, const=array)
+
+    def shape(self, dims: Sequence[Dim]) -> Tensor:
+        """Extents as one int64 tensor."""
+        if all(isinstance(dim, int) for dim in dims):
+            return self.constant(np.asarray(dims, np.int64))
+        parts = [self.constant([d]) if isinstance(d, int) else d for d in dims]
+        return self.concat(parts, 0)
+
+    def zeros(self, dims: Sequence[Dim], dtype: ir.DataType, *, lead: int = 0) -> Tensor:
+        """Zeros, made when the graph runs."""
+        leading: list[Dim] = [self.questions] if lead else []
+        value = ir.tensor(np.zeros(1, dtype.numpy()))
+        physical = [*leading, *dims]
+        made = self.op("ConstantOfShape", self.shape(physical), lead=lead, value=value)
+        return made.stamped(physical)
+
+    def arange(self, stop: Dim) -> Tensor:
+        """0, 1, ... below ``stop``, int64."""
+        if isinstance(stop, int):
+            return self.constant(np.arange(stop, dtype=np.int64))
+        start, step = self.constant(0), self.constant(1)
+        return self.op("Range", start, stop.squeeze([0]), step)
+
+    def concat(self, tensors: Sequence[Tensor], axis: int) -> Tensor:
+        """Tensors joined along an axis."""
+        if len(tensors) == 1:
+            return tensors[0]
+        lead = max(t.lead for t in tensors)
+        if lead:
+            tensors = [t.asked() for t in tensors]
+        return self.op("Concat", *tensors, lead=lead, axis=axis % tensors[0].rank + lead)
+
+    def initializer(self, array: Array) -> ir.Value:
+        """An initializer with this value; equal ones are shared."""
+        key = _content(array)
+        if key not in self._constants:
+            name = self._name("const")
+            self._constants[key] = self._tape.initializer(ir.tensor(array, name=name))
+        return self._constants[key]
+
+    def made(self, value: ir.Value) -> bool:
+        """Whether a node recorded here makes this value."""
+        producer = value.producer()
+        return producer is not None and (producer.name or "").startswith(f"{self._prefix}.")
+
+    def again(self, value: ir.Value) -> ir.Value:
+        """The same value once more, so that it can bear another name."""
+        copy = self._tape.op("Identity", [value], name=self._name("Identity"))
+        copy.dtype, copy.shape = value.dtype, value.shape
+        return copy
+
+    def op(
+        self, op_type: str, *inputs: Tensor | None, lead: int = 0, **attributes: Any
+    ) -> Tensor:
+        """Records a standard operator and returns its first output."""
+        return self.ops(op_type, *inputs, lead=lead, outputs=1, **attributes)[0]
+
+    def ops(
+        self,
+        op_type: str,
+        *inputs: Tensor | None,
+        lead: int = 0,
+        outputs: int = 1,
+        **attributes: Any,
+    ) -> list[Tensor]:
+        """Records a standard operator and returns all its outputs."""
+        attributes = {name: value for name, value in attributes.items() if value is not None}
+        key = (
+            op_type,
+            tuple(None if t is None else _identity(t) for t in inputs),
+            lead,
+            outputs,
+            tuple(sorted((k, str(v)) for k, v in attributes.items())),
+        )
+        if key not in self._recorded:
+            self._recorded[key] = self._record(op_type, inputs, lead, outputs, attributes)
+        return self._recorded[key]
+
+    def _record(
+        self,
+        op_type: str,
+        inputs: Sequence[Tensor | None],
+        lead: int,
+        outputs: int,
+        attributes: dict[str, Any],
+    ) -> list[Tensor]:
+        proto = _proto(op_type, len(inputs), [t is not None for t in inputs], outputs, attributes)
+        folded = self._folded(proto, inputs, lead)
+        if folded is not None:
+            return folded
+        types = self._inferred(proto, inputs)
+        values = self._tape.op_multi_out(
+            op_type,
+            [None if t is None else t.value for t in inputs],
+            attributes,
+            num_outputs=outputs,
+            name=self._name(op_type),
+        )
+        results = []
+        for value, output in zip(values, proto.output, strict=True):
+            tensor_type = types[output].tensor_type
+            shape = [_extent(d) for d in tensor_type.shape.dim]
+            value.name = self._name(f"{op_type}_out")
+            value.dtype = ir.DataType(tensor_type.elem_type)
+            value.shape = ir.Shape(shape)
+            results.append(
+                Tensor(self, shape=shape, dtype=value.dtype, value=value, lead=lead)
+            )
+        return results
+
+    def _folded(
+        self, proto: onnx.NodeProto, inputs: Sequence[Tensor | None], lead: int
+    ) -> list[Tensor] | None:
+        known = {
+            name: t.const
+            for name, t in zip(proto.input, inputs, strict=True)
+            if t is not None and t.const is not None
+        }
+        if len(known) < sum(t is not None for t in inputs) or not known:
+            return None
+        if proto.op_type in ("Expand", "ConstantOfShape", "Tile"):
+            return None  # a large constant is made when the graph runs, not stored in it
+        arrays = ReferenceEvaluator(proto, opsets={"": self._opset}).run(None, known)
+        limit = max(_FOLD_LIMIT, *(np.size(a) for a in known.values()))
+        if sum(np.size(a) for a in arrays) > limit:
+            return None
+        results = []
+        for array in arrays:
+            array = np.ascontiguousarray(array).reshape(np.shape(array))
+            dtype = ir.DataType.from_numpy(array.dtype)
+            results.append(Tensor(self, shape=array.shape, dtype=dtype, const=array, lead=lead))
+        return results
+
+    def _inferred(
+        self, proto: onnx.NodeProto, inputs: Sequence[Tensor | None]
+    ) -> dict[str, onnx.TypeProto]:
+        types, data = {}, {}
+        for name, t in zip(proto.input, inputs, strict=True):
+            if t is None:
+                continue
+            types[name] = onnx.helper.make_tensor_type_proto(int(t.dtype), list(t.shape))
+            if t.const is not None and t.dtype == ir.DataType.INT64 and t.const.size <= 64:
+                data[name] = onnx.numpy_helper.from_array(t.const)
+        schema = onnx.defs.get_schema(proto.op_type, self._opset, "")
+        return dict(
+            onnx.shape_inference.infer_node_outputs(
+                schema,
+                proto,
+                types,
+                data,
+                opset_imports=[onnx.helper.make_opsetid("", self._opset)],
+                ir_version=10,
+            )
+        )
+
+    def _name(self, kind: str) -> str:
+        while True:
+            name = f"{self._prefix}.{kind}_{self._count}"
+            self._count += 1
+            if name not in self._taken:
+                return name
+
+
+def maximum(a: Operand, b: Operand) -> Tensor:
+    """The larger of two, element by element."""
+    return _elementwise("Max", a, b)
+
+
+def minimum(a: Operand, b: Operand) -> Tensor:
+    """The smaller of two, element by element."""
+    return _elementwise("Min", a, b)
+
+
+def at_least(dim: Dim, low: int) -> Dim:
+    """An extent, or ``low`` where it is below."""
+    return maximum(dim, low) if isinstance(dim, Tensor) else max(dim, low)
+
+
+def at_most(dim: Dim, high: Dim) -> Dim:
+    """An extent, or ``high`` where it is above."""
+    if isinstance(dim, int) and isinstance(high, int):
+        return min(dim, high)
+    return minimum(dim, high)
+
+
+def product(dims: Iterable[Dim]) -> Dim:
+    """The product of extents."""
+    result: Dim = 1
+    for dim in dims:
+        result = dim * result
+    return result
+
+
+def _is(operand: Operand, number: int) -> bool:
+    return not isinstance(operand, Tensor) and operand == number
+
+
+def _relabelled(tensor: Tensor, lead: int) -> Tensor:
+    if tensor.lead == lead:
+        return tensor
+    value = tensor.value if tensor.const is None else None
+    return Tensor(
+        tensor.tape,
+        shape=tensor.shape,
+        dtype=tensor.dtype,
+        value=value,
+        const=tensor.const,
+        lead=lead,
+    )
+
+
+def _aligned(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The same tensors, those with the questions' axis brought to the common rank behind it.
+
+    NumPy aligns shapes from the right, which would set the questions' axis of a tensor of lower
+    rank against an axis of another.
+    """
+    rank = max(t.rank for t in tensors)
+    return [t.unsqueeze(range(rank - t.rank)) if t.lead else t for t in tensors]
+
+
+def _elementwise(op_type: str, *operands: Operand) -> Tensor:
+    typed = [t for t in operands if isinstance(t, Tensor)]
+    tape = typed[0].tape
+    dtype = typed[-1].dtype
+    tensors = _aligned(
+        [t if isinstance(t, Tensor) else tape.constant(t, dtype) for t in operands]
+    )
+    return tape.op(op_type, *tensors, lead=max(t.lead for t in tensors))
+
+
+def _identity(tensor: Tensor) -> object:
+    if tensor.const is None:
+        return (id(tensor.value), tensor.lead)
+    return (*_content(tensor.const), tensor.lead)
+
+
+def _content(array: Array) -> tuple[object, ...]:
+    return array.dtype.str, array.shape, hashlib.blake2b(array.tobytes()).digest()
+
+
+def _extent(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
+    if dim.HasField("dim_value"):
+        return dim.dim_value
+    return dim.dim_param or None
+
+
+def _proto(
+    op_type: str, count: int, present: Sequence[bool], outputs: int, attributes: dict[str, Any]
+) -> onnx.NodeProto:
+    plain = {k: ir.to_proto(v) if isinstance(v, ir.Tensor) else v for k, v in attributes.items()}
+    names = [f"i{i}" if present[i] else "" for i in range(count)]
+    return onnx.helper.make_node(op_type, names, [f"o{i}" for i in range(outputs)], **plain)
+
+
+def _names(graph: ir.Graph) -> set[str]:
+    names = {value.name for value in graph.inputs} | set(graph.initializers)
+    for node in graph.all_nodes():
+        names.add(node.name)
+        names.update(value.name for value in node.outputs)
+    return {name for name in names if name}

@@ -1,0 +1,243 @@
+"""Reading a network from a path, bytes or a proto, without trusting it.
+
+Nothing here runs what a file holds. A file is refused with one sentence where it is no ONNX
+network, is cut short, is an artifact already, claims tensors that its data do not fill, or keeps
+weights anywhere but inside its own folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from ortcam.artifact import is_artifact
+from ortcam.errors import ArtifactError, ModelError
+
+__all__ = ["ModelLike", "Network", "load", "read"]
+
+ModelLike = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
+
+#: Protobuf's own limit for one message: no ONNX file is larger, its weights lie beside it.
+LARGEST_FILE = 2**31 - 1
+
+#: What people hand over by mistake, known by its first bytes.
+MISTAKEN = (
+    (b"version https://git-lfs", "a Git LFS pointer, not the file; fetch it: git lfs pull"),
+    (b"PK\x03\x04", "a ZIP archive, such as a PyTorch checkpoint; export it to ONNX first"),
+    (b"\x80\x02", "a Python pickle, which is never opened here; export the network to ONNX first"),
+    (b"\x89HDF", "an HDF5 file, such as Keras weights; export the network to ONNX first"),
+)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network as it was read.
+
+    Attributes:
+        model: the network; the caller's own to change.
+        name: what to call it in a sentence.
+        sha256: of the file's or proto's bytes, in hexadecimal (weights that lie beside the file
+            as external data are not part of it).
+        folder: where its file lies, or None where it came from memory.
+    """
+
+    model: ir.Model
+    name: str
+    sha256: str
+    folder: Path | None = None
+
+
+def load(model: ModelLike) -> ir.Model:
+    """Reads a network; see :func:`read`, which also tells where it came from."""
+    return read(model).model
+
+
+def read(model: ModelLike) -> Network:
+    """Reads a network.
+
+    Args:
+        model: a path, the bytes of a file, or a model in memory (which is left as it is).
+
+    Raises:
+        ModelError: it is no usable ONNX network.
+        ArtifactError: it is an artifact, where a plain network is meant.
+    """
+    if isinstance(model, ir.Model):
+        return _from_ir(model)
+    if isinstance(model, onnx.ModelProto):
+        return _from_proto(model, "the model", model.SerializeToString(deterministic=True), None)
+    if isinstance(model, bytes):
+        return _from_proto(_parse(model, "the model"), "the model", model, None)
+    path = Path(model)
+    data = _read_file(path)
+    return _from_proto(_parse(data, path.name), path.name, data, path.resolve().parent)
+
+
+def _read_file(path: Path) -> bytes:
+    if not path.exists():
+        raise ModelError(f"there is no file {path}")
+    if not path.is_file():  # a folder, a pipe, a device that never ends
+        raise ModelError(f"{path} is not a file; give an ONNX file")
+    if path.stat().st_size > LARGEST_FILE:
+        raise ModelError(
+            f"{path.name} is larger than the 2 GB that an ONNX file can be; "
+            "save the network with external data"
+        )
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _parse(data: bytes, name: str) -> onnx.ModelProto:
+    if not data:
+        raise ModelError(f"{name} is empty; give an ONNX file")
+    for start, what in MISTAKEN:
+        if data.startswith(start):
+            raise ModelError(f"{name} is {what}")
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(data)
+    except DecodeError as error:
+        raise ModelError(
+            f"{name} is not an ONNX file, or it is cut short; export or copy it again"
+        ) from error
+    return proto
+
+
+def _from_ir(model: ir.Model) -> Network:
+    try:
+        data = ir.to_proto(model).SerializeToString(deterministic=True)
+    except (ir.serde.SerdeError, ValueError, TypeError) as error:
+        raise ModelError(f"the model cannot be written as ONNX: {_first_line(error)}") from error
+    _refuse_artifact(model.metadata_props, "the model")
+    copy = model.clone()
+    for tensor in _external_tensors(copy):
+        if not str(tensor.base_dir):
+            raise ModelError(
+                f"the model's tensor {tensor.name!r} lies in external data of no known folder; "
+                "load the model from its path"
+            )
+        _check_external(tensor, Path(tensor.base_dir), "the model")
+    return Network(copy, "the model", hashlib.sha256(data).hexdigest())
+
+
+def _from_proto(proto: onnx.ModelProto, name: str, data: bytes, folder: Path | None) -> Network:
+    if not proto.ir_version or not proto.opset_import or not proto.graph.node:
+        raise ModelError(
+            f"{name} is not an ONNX network, or it is cut short; export or copy it again"
+        )
+    if not proto.graph.output:
+        raise ModelError(f"{name} has no outputs; export the network again")
+    _refuse_artifact({entry.key: entry.value for entry in proto.metadata_props}, name)
+    for tensor in _tensors(proto):
+        _check_tensor(tensor, name)
+    try:
+        model = ir.from_proto(proto)
+    except (ir.serde.SerdeError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ModelError(f"{name} is not a valid ONNX network: {_first_line(error)}") from error
+    for external in _external_tensors(model):
+        if folder is None:
+            raise ModelError(
+                f"{name}'s tensor {external.name!r} lies in external data, "
+                "which only a path can find; give the network's path"
+            )
+        _check_external(external, folder, name)
+        external.base_dir = folder
+    return Network(model, name, hashlib.sha256(data).hexdigest(), folder)
+
+
+def _refuse_artifact(metadata: dict[str, str], name: str) -> None:
+    if is_artifact(metadata):
+        raise ArtifactError(
+            f"{name} is an artifact already; run it (ortcam explain), "
+            "or give the network that it was exported from"
+        )
+
+
+def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor of a model: initializers and attributes, in subgraphs and functions too."""
+    yield from _graph_tensors(proto.graph)
+    for function in proto.functions:
+        yield from _node_tensors(function.node)
+
+
+def _graph_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    if graph.sparse_initializer:
+        raise ModelError(
+            f"initializer {graph.sparse_initializer[0].values.name!r} is sparse, "
+            "which is not supported; export the network with dense weights"
+        )
+    yield from graph.initializer
+    yield from _node_tensors(graph.node)
+
+
+def _node_tensors(nodes: Iterator[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _graph_tensors(graph)
+
+
+def _check_tensor(tensor: onnx.TensorProto, name: str) -> None:
+    """A tensor that lies in the file holds as many elements as its shape says."""
+    if any(extent < 0 for extent in tensor.dims):
+        raise ModelError(f"{name}'s tensor {tensor.name!r} has a negative extent")
+    try:
+        dtype = ir.DataType(tensor.data_type)
+        bits = dtype.bitwidth if dtype is not ir.DataType.STRING else 0
+    except (ValueError, TypeError) as error:
+        raise ModelError(
+            f"{name}'s tensor {tensor.name!r} is of the unknown type {tensor.data_type}"
+        ) from error
+    if tensor.data_location == onnx.TensorProto.EXTERNAL or not tensor.HasField("raw_data"):
+        return
+    wanted = (math.prod(tensor.dims) * bits + 7) // 8
+    if len(tensor.raw_data) != wanted:
+        raise ModelError(
+            f"{name} is damaged: tensor {tensor.name!r} has {len(tensor.raw_data)} bytes "
+            f"where its shape {list(tensor.dims)} takes {wanted}"
+        )
+
+
+def _external_tensors(model: ir.Model) -> Iterator[ir.ExternalTensor]:
+    for graph in model.graphs():
+        for value in graph.initializers.values():
+            if isinstance(value.const_value, ir.ExternalTensor):
+                yield value.const_value
+        for node in graph:
+            for attribute in node.attributes.values():
+                if isinstance(attribute.value, ir.ExternalTensor):
+                    yield attribute.value
+
+
+def _check_external(tensor: ir.ExternalTensor, folder: Path, name: str) -> None:
+    """External data lie inside the network's folder, and are there to the last byte."""
+    where = f"{name}'s tensor {tensor.name!r} lies in external data {str(tensor.location)!r}"
+    root = folder.resolve()
+    location = Path(str(tensor.location))
+    path = (root / location).resolve()
+    if location.is_absolute() or ".." in location.parts or not path.is_relative_to(root):
+        raise ModelError(f"{where}, which is outside the network's own folder; move it there")
+    if not path.is_file():
+        raise ModelError(f"{where}, which is not in {folder}; copy it beside the network")
+    offset, length = tensor.offset or 0, tensor.length or tensor.nbytes
+    if length != tensor.nbytes:
+        raise ModelError(f"{where} with {length} bytes where its shape takes {tensor.nbytes}")
+    if offset < 0 or offset + length > path.stat().st_size:
+        raise ModelError(f"{where}, which is cut short; copy it again")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

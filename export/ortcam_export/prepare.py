@@ -1,0 +1,275 @@
+"""Bringing a network into the one form that the later steps read.
+
+After :func:`prepare` a model has no functions of its own, opset 18 or later, constants as
+initializers (``Value.const_value``) and none of them among its inputs, unique names, a name for
+every node, and every shape that onnx's inference finds. Nothing is fused or simplified: every
+tensor that a user may name is still there under its name.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import onnx
+import onnx_ir as ir
+import onnx_ir.passes.common as passes
+from onnx import shape_inference, version_converter
+
+from ortcam.errors import ModelError
+
+__all__ = ["OPSET", "opset", "prepare"]
+
+#: Artifacts have this opset or a later one.
+OPSET = 18
+
+#: IR version of opset 18 and the first that all its runtimes read; never lowered here.
+IR_VERSION = 10
+
+#: Initializers above this are weights, which neither conversion nor inference looks into.
+_SMALL = 1024
+
+
+def prepare(model: ir.Model) -> ir.Model:
+    """Prepares a network; see this module's description.
+
+    Args:
+        model: a network, changed in place where that is possible.
+
+    Returns:
+        The prepared network, which may be another object.
+
+    Raises:
+        ModelError: the network is not valid, or cannot be raised to opset 18.
+    """
+    _name_default_domain(model)
+    _inline(model)
+    passes.RemoveInitializersFromInputsPass()(model)
+    if opset(model) < OPSET:
+        model = _raise_opset(model)
+    model.ir_version = max(model.ir_version or 0, IR_VERSION)
+    _lift_constants(model)
+    try:
+        model.graph.sort()
+    except ValueError as error:
+        raise ModelError("the network's nodes form a circle; export it again") from error
+    passes.NameFixPass(_Names())(model)
+    _infer(model)
+    return model
+
+
+def opset(model: ir.Model) -> int:
+    """The version of the ai.onnx operators that a model imports.
+
+    Raises:
+        ModelError: it imports none.
+    """
+    version = model.opset_imports.get("")
+    if version is None:
+        raise ModelError("the network imports no ONNX operators; export it again")
+    return version
+
+
+def _name_default_domain(model: ir.Model) -> None:
+    """``ai.onnx`` is another name of the default domain; later steps know only the empty one."""
+    version = model.opset_imports.pop("ai.onnx", None)
+    if version is not None:
+        model.opset_imports.setdefault("", version)
+
+
+def _inline(model: ir.Model) -> None:
+    try:
+        passes.InlinePass()(model)
+        model.functions.clear()
+    except (ir.passes.PassError, ValueError) as error:
+        cause = error.__cause__ or error
+        raise ModelError(f"the network's functions cannot be inlined: {cause}") from error
+
+
+def _lift_constants(model: ir.Model) -> None:
+    try:
+        passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    except (ir.passes.PassError, ValueError) as error:
+        cause = error.__cause__ or error
+        raise ModelError(f"the network has a constant that cannot be read: {cause}") from error
+
+
+class _Names(passes.naming.SimpleNameGenerator):
+    """A node without a name is called after the first tensor that it computes."""
+
+    def generate_node_name(self, node: ir.Node) -> str:
+        named = (value.name for value in node.outputs if value.name)
+        return node.name or next(named, node.op_type)
+
+
+def _skeleton(model: ir.Model) -> onnx.ModelProto:
+    """The model without its weights, which stand as inputs: for onnx's C++, which copies it.
+
+    Small constants stay, as shapes and scales are computed from them.
+    """
+    skeleton = model.clone()
+    graph = skeleton.graph
+    for value in tuple(graph.initializers.values()):
+        tensor = value.const_value
+        if tensor is None or value.name is None:
+            continue
+        value.shape, value.dtype = ir.Shape(tensor.shape.numpy()), tensor.dtype
+        if tensor.nbytes > _SMALL:
+            del graph.initializers[value.name]
+            graph.inputs.append(value)
+        elif isinstance(tensor, ir.ExternalTensor):
+            value.const_value = ir.tensor(tensor.numpy().copy(), name=value.name)
+    return ir.to_proto(skeleton)
+
+
+# ---- Opset ----------------------------------------------------------------------------------
+
+
+def _raise_opset(model: ir.Model) -> ir.Model:
+    """Raises the opset to :data:`OPSET` with onnx's converter, and puts back what that drops."""
+    before = opset(model)
+    model.ir_version = max(model.ir_version or 0, IR_VERSION)  # IR 3 wants weights as inputs
+    try:
+        converted = ir.from_proto(version_converter.convert_version(_skeleton(model), OPSET))
+    except (RuntimeError, ValueError, onnx.checker.ValidationError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+        raise ModelError(
+            f"the network has opset {before} and cannot be raised to {OPSET} ({reason}); "
+            f"export it again with opset {OPSET} or later"
+        ) from error
+    _put_back_weights(model, converted)
+    _put_back_names(model, converted)
+    if before < 11:
+        _keep_asymmetric(converted)
+    _put_back_metadata(model, converted)
+    return converted
+
+
+def _put_back_weights(model: ir.Model, converted: ir.Model) -> None:
+    graph = converted.graph
+    own = {value.name for value in model.graph.inputs}
+    for value in tuple(graph.inputs):
+        weights = model.graph.initializers.get(value.name or "")
+        if value.name not in own and weights is not None:
+            graph.inputs.remove(value)
+            value.const_value = weights.const_value
+            graph.register_initializer(value)
+
+
+def _put_back_names(model: ir.Model, converted: ir.Model) -> None:
+    """Renames what the converter renamed: it gives an Upsample's output a name of its own.
+
+    The n-th node of an operator is the n-th node of what the converter makes of it.
+    """
+    after = _by_operator(converted)
+    there = {name for node in converted.graph for name in _names(node)}
+    for operator, nodes in _by_operator(model).items():
+        others = after[operator]
+        if len(nodes) != len(others):
+            continue
+        for node, other in zip(nodes, others, strict=True):
+            for value, renamed in zip(node.outputs, other.outputs, strict=False):
+                if value.name and value.name not in there:
+                    renamed.name = value.name
+
+
+def _by_operator(model: ir.Model) -> dict[str, list[ir.Node]]:
+    nodes: dict[str, list[ir.Node]] = defaultdict(list)
+    for node in model.graph:
+        nodes["Resize" if node.op_type == "Upsample" else node.op_type].append(node)
+    return nodes
+
+
+def _keep_asymmetric(converted: ir.Model) -> None:
+    """Below opset 11 pixels were resized by ``x_in = floor(x_out / scale)``.
+
+    The converter leaves the later default, half_pixel, where an Upsample stood.
+    """
+    for node in converted.graph:
+        if node.op_type == "Resize" and "coordinate_transformation_mode" not in node.attributes:
+            node.attributes.add(ir.AttrString("coordinate_transformation_mode", "asymmetric"))
+            node.attributes.add(ir.AttrString("nearest_mode", "floor"))
+
+
+def _put_back_metadata(model: ir.Model, converted: ir.Model) -> None:
+    converted.metadata_props.update(model.metadata_props)
+    converted.graph.metadata_props.update(model.graph.metadata_props)
+    converted.producer_name = model.producer_name
+    converted.producer_version = model.producer_version
+    computed_by = {name: node for node in converted.graph for name in _names(node)}
+    for node in model.graph:
+        for name in _names(node):
+            if name in computed_by:
+                computed_by[name].metadata_props.update(node.metadata_props)
+
+
+def _names(node: ir.Node) -> list[str]:
+    return [value.name for value in node.outputs if value.name]
+
+
+# ---- Shapes ---------------------------------------------------------------------------------
+
+
+def _infer(model: ir.Model) -> None:
+    """Infers types and shapes afresh, and falls back on the file's own where that finds none.
+
+    A file's own shapes are often stale: of one batch or size, in a network whose inputs were made
+    dynamic later. So they count only where inference finds no rank, and for a single extent only
+    in a network whose inputs are all of fixed shape.
+    """
+    declared = _forget_shapes(model)
+    _infer_once(model)
+    fixed = all(value.shape is not None and value.shape.is_static() for value in model.graph.inputs)
+    filled = False
+    for value, (dtype, shape) in declared.items():
+        if value.dtype is None and dtype is not None:
+            value.dtype, filled = dtype, True
+        merged = _merge(value.shape, shape, fixed)
+        if merged is not None and merged != value.shape:
+            value.shape, filled = merged, True
+    if filled:
+        _infer_once(model)
+
+
+def _forget_shapes(
+    model: ir.Model,
+) -> dict[ir.Value, tuple[ir.DataType | None, ir.Shape | None]]:
+    declared = {}
+    for graph in model.graphs():
+        for node in graph:
+            for value in node.outputs:
+                declared[value] = (value.dtype, value.shape)
+                value.shape = None
+    return declared
+
+
+def _merge(inferred: ir.Shape | None, declared: ir.Shape | None, fixed: bool) -> ir.Shape | None:
+    if declared is None or (inferred is not None and len(inferred) != len(declared)):
+        return inferred
+    if inferred is None:
+        return declared
+    known = [
+        theirs if fixed and not isinstance(ours, int) else ours
+        for ours, theirs in zip(inferred.dims, declared.dims, strict=True)
+    ]
+    return ir.Shape(known)
+
+
+def _infer_once(model: ir.Model) -> None:
+    """One run of onnx's shape inference with data propagation, merged into the model."""
+    try:
+        proto = shape_inference.infer_shapes(_skeleton(model), data_prop=True)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+        raise ModelError(f"the network's shapes do not fit together: {reason}") from error
+    inferred = ir.from_proto(proto)
+    for ours, theirs in zip(model.graphs(), inferred.graphs(), strict=True):
+        found = ir.convenience.create_value_mapping(theirs)
+        for node in ours:
+            for value in node.outputs:
+                other = found.get(value.name or "")
+                if other is None:
+                    continue
+                if other.shape is not None:
+                    value.shape = other.shape
+                if other.dtype is not None:
+                    value.dtype = other.dtype
