@@ -10,7 +10,7 @@ from onnx import inliner
 
 from ortcam_export.gradient.sweep import undecided
 from ortcam_export.names import tensor
-from ortcam_export.prepare import opset, prepare
+from ortcam_export.prepare import prepare
 
 __all__ = ["expand"]
 
@@ -37,7 +37,7 @@ def expand(model: ir.Model, scores: Iterable[str]) -> ir.Model:
             (node.domain, node.op_type)
             for name in names
             for node in undecided(model.graph, tensor(model, name))
-            if _has_body(node, opset(model))
+            if _has_body(node)
         }
         if not wanted:
             break
@@ -48,11 +48,6 @@ def expand(model: ir.Model, scores: Iterable[str]) -> ir.Model:
     return model
 
 
-def _has_body(node: ir.Node, version: int) -> bool:
-    if node.domain:
-        return False
-    try:
-        schema = onnx.defs.get_schema(node.op_type, version, "")
-    except onnx.defs.SchemaError:
-        return False
-    return bool(schema.has_function or schema.has_context_dependent_function)
+def _has_body(node: ir.Node) -> bool:
+    with_bodies = {(schema.domain, schema.name) for schema in onnx.defs.get_function_ops()}
+    return (node.domain, node.op_type) in with_bodies

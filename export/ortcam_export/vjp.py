@@ -14,8 +14,8 @@ from ortcam_export.gradient.seed import Given
 from ortcam_export.gradient.sweep import Sweep
 from ortcam_export.gradient.tensor import Tape
 from ortcam_export.load import ModelLike, load
-from ortcam_export.prepare import opset, prepare
 from ortcam_export.names import tensor
+from ortcam_export.prepare import opset, prepare
 
 __all__ = ["vjp"]
 

@@ -56,7 +56,7 @@ class Given:
         """The cotangent contracted with windows."""
         return windows.contract(self._cotangent)
 
-    def before(self, n: Node, windows: Windows | None) -> Tensor | None:  # noqa: ARG002
+    def before(self, n: Node, windows: Windows | None) -> Tensor | None:
         """Nothing is known of a given cotangent."""
         return None
 

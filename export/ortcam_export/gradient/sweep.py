@@ -8,6 +8,7 @@ over broadcast axes, and whether a cotangent is wanted whole or contracted with 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 import onnx_ir as ir
 
@@ -24,6 +25,7 @@ from ortcam_export.gradient.table import (
 )
 from ortcam_export.gradient.tensor import Tape, Tensor, product
 from ortcam_export.gradient.windows import Ones, Windows
+from ortcam_export.names import tensor
 
 __all__ = ["Sweep", "dependencies", "reachable", "undecided"]
 
@@ -107,10 +109,37 @@ class Sweep:
         return g
 
     def _uses(self, value: ir.Value) -> Iterator[tuple[ir.Node, int]]:
-        """The consumers through which the score depends on a tensor."""
-        for use in value.uses():
-            if any(o in self._on_path for o in use.node.outputs) and _passes(use.node, use.idx):
-                yield use.node, use.idx
+        """The consumers through which the score depends on a tensor.
+
+        Raises:
+            OperatorError: nobody has decided about the operator of one of them.
+        """
+        for node, index in _consumers(self._tape.graph, value):
+            if any(output in self._on_path for output in node.outputs) and _passes(node, index):
+                if not _decided(node, index):
+                    raise self._refusal(node)
+                yield node, index
+
+    def _refusal(self, node: ir.Node) -> OperatorError:
+        after = next(
+            (
+                output.name
+                for later in list(self._tape.graph)[self._order[node] :]
+                for output in later.outputs
+                if output in self._reachable and output is not self._seed.value
+            ),
+            None,
+        )
+        way_out = (
+            f"choose a feature layer after it, such as {after!r}"
+            if after
+            else "no layer between it and the score avoids it"
+        )
+        return OperatorError(f"{Node(self._tape, node).described} has no gradient rule; {way_out}")
+
+    @cached_property
+    def _reachable(self) -> set[ir.Value]:
+        return _unblocked(self._tape.graph, self._seed.value)
 
     def _downstream(self, value: ir.Value) -> list[ir.Value]:
         """The tensors between this one and the score whose cotangents are missing, last first."""
@@ -146,8 +175,8 @@ def dependencies(graph: ir.Graph, score: ir.Value) -> set[ir.Value]:
         node = stack.pop().producer()
         if node is None:
             continue
-        for index, value in enumerate(node.inputs):
-            if value is None or value in found or not _passes(node, index):
+        for index, value in _operands(graph, node):
+            if value in found or not _passes(node, index):
                 continue
             if value.dtype is None or value.dtype.is_floating_point():
                 found.add(value)
@@ -166,30 +195,57 @@ def undecided(graph: ir.Graph, score: ir.Value) -> list[ir.Node]:
 
 
 def reachable(model: ir.Model, score: str) -> set[str]:
-    """The names of the tensors that the gradient of a score reaches through known rules."""
-    graph = model.graph
-    target = next(v for v in _values(graph) if v.name == score)
-    on_path = dependencies(graph, target)
+    """The names of the tensors that the gradient of a score reaches through known rules.
+
+    Raises:
+        LayerError: there is no tensor of the score's name.
+    """
+    found = _unblocked(model.graph, tensor(model, score))
+    return {value.name for value in found if value.name}
+
+
+def _unblocked(graph: ir.Graph, score: ir.Value) -> set[ir.Value]:
+    on_path = dependencies(graph, score)
     blocked: set[ir.Value] = set()
     for node in reversed(graph):
         downstream = [output for output in node.outputs if output in on_path]
         if downstream and (not _decided(node) or any(v in blocked for v in downstream)):
-            blocked.update(
-                v for i, v in enumerate(node.inputs) if v is not None and _passes(node, i)
-            )
-    return {v.name for v in on_path - blocked if v.name}
+            blocked.update(v for i, v in _operands(graph, node) if _passes(node, i))
+    return on_path - blocked
 
 
-def _values(graph: ir.Graph) -> Iterator[ir.Value]:
-    yield from graph.inputs
-    yield from graph.initializers.values()
-    for node in graph:
-        yield from node.outputs
+def _operands(graph: ir.Graph, node: ir.Node) -> list[tuple[int, ir.Value]]:
+    """A node's inputs with their indices; what its subgraphs take from outside has index -1."""
+    given = [(i, value) for i, value in enumerate(node.inputs) if value is not None]
+    inner = (
+        value
+        for subgraph in _subgraphs(node)
+        for inner_node in subgraph.all_nodes()
+        for value in inner_node.inputs
+        if value is not None and value.graph is graph
+    )
+    return given + [(-1, value) for value in dict.fromkeys(inner)]
 
 
-def _decided(node: ir.Node) -> bool:
+def _consumers(graph: ir.Graph, value: ir.Value) -> Iterator[tuple[ir.Node, int]]:
+    yield from ((use.node, use.idx) for use in value.uses() if use.node.graph is graph)
+    if any(use.node.graph is not graph for use in value.uses()):
+        for node in graph:
+            if any(operand is value for i, operand in _operands(graph, node) if i < 0):
+                yield node, -1
+
+
+def _subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            yield attribute.as_graph()
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            yield from attribute.as_graphs()
+
+
+def _decided(node: ir.Node, index: int = 0) -> bool:
     try:
-        lookup(node, 0)
+        lookup(node, index)
     except KeyError:
         return False
     return True

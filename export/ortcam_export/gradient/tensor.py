@@ -263,13 +263,21 @@ class Tensor:
         shaped = self.tape.op("Reshape", self, shape, lead=self.lead, allowzero=allowzero)
         return shaped.stamped(physical)
 
-    def stamped(self, physical: Sequence[Dim]) -> Tensor:
+    def stamped(self, physical: Sequence[Dim | str | None]) -> Tensor:
         """This tensor, its extents (with the questions' axis) noted where inference lost them."""
+        extents = [dim.symbol if isinstance(dim, Tensor) else dim for dim in physical]
         self.shape = tuple(
-            dim if isinstance(dim, int) else dim.symbol or known
-            for dim, known in zip(physical, self.shape, strict=True)
+            known if extent in (None, -1) else extent
+            for extent, known in zip(extents, self.shape, strict=True)
         )
         if self.const is None:
+            self.value.shape = ir.Shape(self.shape)
+        return self
+
+    def ranked(self, rank: int) -> Tensor:
+        """This tensor, its rank noted where inference lost it."""
+        if self.rank != rank:
+            self.shape = (None,) * (rank + self.lead)
             self.value.shape = ir.Shape(self.shape)
         return self
 
@@ -327,9 +335,9 @@ class Tensor:
             return self
         bounds = [self.tape.shape([dim]) for dim in (start, stop)]
         along = self.tape.constant([axis % self.rank + self.lead])
-        return self.tape.op(
-            "Slice", self, *bounds, along, self.tape.constant([step]), lead=self.lead
-        )
+        step_ = self.tape.constant([step])
+        cut = self.tape.op("Slice", self, *bounds, along, step_, lead=self.lead)
+        return cut._alike(self, axis)
 
     def flip(self, axis: int) -> Tensor:
         """The elements along an axis in reverse order."""
@@ -341,9 +349,15 @@ class Tensor:
             return self
         along = self.tape.constant([axis % self.rank + self.lead])
         zero = self.tape.constant(np.zeros((), self.dtype.numpy()))
-        return self.tape.op(
-            "Pad", self, self.tape.shape([before, after]), zero, along, lead=self.lead
-        )
+        amounts = self.tape.shape([before, after])
+        padded = self.tape.op("Pad", self, amounts, zero, along, lead=self.lead)
+        return padded._alike(self, axis)
+
+    def _alike(self, other: Tensor, but: int) -> Tensor:
+        """This tensor, its extents those of another along every axis but one."""
+        changed = but % other.rank + other.lead
+        known = (*other.shape[:changed], self.shape[changed], *other.shape[changed + 1 :])
+        return self.stamped(known)
 
     # Linear algebra.
 
@@ -493,7 +507,7 @@ class Tape:
     def again(self, value: ir.Value) -> ir.Value:
         """The same value once more, so that it can bear another name."""
         copy = self._tape.op("Identity", [value], name=self._name("Identity"))
-        copy.dtype, copy.shape = value.dtype, value.shape
+        copy.type, copy.shape = value.type, value.shape
         return copy
 
     def op(
@@ -548,11 +562,9 @@ class Tape:
             tensor_type = types[output].tensor_type
             shape = [_extent(d) for d in tensor_type.shape.dim]
             value.name = self._name(f"{op_type}_out")
-            value.dtype = ir.DataType(tensor_type.elem_type)
-            value.shape = ir.Shape(shape)
-            results.append(
-                Tensor(self, shape=shape, dtype=value.dtype, value=value, lead=lead)
-            )
+            dtype = ir.DataType(tensor_type.elem_type)
+            value.dtype, value.shape = dtype, ir.Shape(shape)
+            results.append(Tensor(self, shape=shape, dtype=dtype, value=value, lead=lead))
         return results
 
     def _folded(

@@ -231,7 +231,7 @@ def _correlated(x: Tensor, kernel: Tensor, geometry: _Geometry, group: int) -> T
         strides=geometry.dilations,
         dilations=geometry.strides,
         pads=geometry.static_pads,
-    )
+    ).ranked(x.rank)  # inference gives up on a kernel of unknown extents
     for i, taps in enumerate(geometry.kernel):
         out = out.slice(2 + i, 0, taps)
     return out

@@ -1,0 +1,311 @@
+"""Small networks with seeded random weights, one function a kind of network.
+
+All take float32 pictures of three channels with N, H and W dynamic, at any size from 12 up, odd
+ones too, unless they say otherwise. A node is called ``<operator>/<its tensor>``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper, parser
+
+Shape = list[int | str | None]
+
+
+class Builder:
+    """A graph in the making: every method adds a node and returns the name of its output."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = np.random.default_rng(seed)
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+        self.metadata: dict[str, str] = {}
+
+    def node(self, op: str, inputs: list[str], name: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(op, inputs, [name], f"{op}/{name}", **attributes))
+        return name
+
+    def constant(self, name: str, values: Any, dtype: Any = np.int64) -> str:
+        self.initializers.append(numpy_helper.from_array(np.asarray(values, dtype), name))
+        return name
+
+    def weight(self, name: str, *shape: int, fan_in: int) -> str:
+        scale = (2 / fan_in) ** 0.5
+        values: NDArray[Any] = self.random.normal(0, scale, shape)
+        return self.constant(name, values, np.float32)
+
+    def conv(self, x: str, c: int, out: int, name: str, k: int = 3, **attributes: Any) -> str:
+        """A convolution that keeps the size at stride 1."""
+        w = self.weight(f"{name}.weight", out, c, k, k, fan_in=c * k * k)
+        b = self.weight(f"{name}.bias", out, fan_in=20)
+        options = {"kernel_shape": [k, k], "pads": [k // 2] * 4, **attributes}
+        return self.node("Conv", [x, w, b], name, **options)
+
+    def up(self, x: str, c: int, out: int, name: str) -> str:
+        """A transposed convolution that doubles the size."""
+        w = self.weight(f"{name}.weight", c, out, 2, 2, fan_in=c)
+        return self.node("ConvTranspose", [x, w], name, kernel_shape=[2, 2], strides=[2, 2])
+
+    def norm(self, x: str, c: int, name: str) -> str:
+        r = self.random
+        of = [
+            self.constant(f"{name}.{part}", values, np.float32)
+            for part, values in (
+                ("scale", r.uniform(0.5, 1.5, c)),
+                ("bias", r.normal(0, 0.2, c)),
+                ("mean", r.normal(0, 0.2, c)),
+                ("var", r.uniform(0.5, 1.5, c)),
+            )
+        ]
+        return self.node("BatchNormalization", [x, *of], name)
+
+    def relu(self, x: str, name: str) -> str:
+        return self.node("Relu", [x], name)
+
+    def block(self, x: str, c: int, out: int, name: str, **attributes: Any) -> str:
+        """Convolution, batch normalisation, ReLU; the last is called ``<name>_relu``."""
+        y = self.conv(x, c, out, f"{name}_conv", **attributes)
+        return self.relu(self.norm(y, out, f"{name}_norm"), f"{name}_relu")
+
+    def crop(self, x: str, like: str, name: str) -> str:
+        """The upper left part of ``x`` that is as high and wide as ``like``."""
+        ends = self.node("Shape", [like], f"{name}_ends", start=2)
+        starts = self.constant(f"{name}_starts", [0, 0])
+        axes = self.constant(f"{name}_axes", [2, 3])
+        return self.node("Slice", [x, starts, ends, axes], name)
+
+    def resize(self, x: str, like: str, name: str, **attributes: Any) -> str:
+        """``x`` linearly resized to the height and width of ``like``."""
+        outer = self.node("Shape", [x], f"{name}_outer", end=2)
+        space = self.node("Shape", [like], f"{name}_space", start=2)
+        sizes = self.node("Concat", [outer, space], f"{name}_sizes", axis=0)
+        return self.node("Resize", [x, "", "", sizes], name, mode="linear", **attributes)
+
+    def model(
+        self,
+        outputs: dict[str, tuple[int, Shape]],
+        inputs: dict[str, tuple[int, Shape]] | None = None,
+        opset: int = 18,
+        ir_version: int = 10,
+    ) -> onnx.ModelProto:
+        """The model; ``inputs`` is one picture [N, 3, H, W] called ``input`` by default."""
+        inputs = inputs or {"input": (TensorProto.FLOAT, ["N", 3, "H", "W"])}
+        graph = helper.make_graph(
+            self.nodes,
+            "network",
+            [helper.make_tensor_value_info(k, *v) for k, v in inputs.items()],
+            [helper.make_tensor_value_info(k, *v) for k, v in outputs.items()],
+            self.initializers,
+        )
+        opsets = [helper.make_opsetid("", opset)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=ir_version)
+        helper.set_model_props(model, self.metadata)
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+def _unet(g: Builder, classes: int, width: int) -> str:
+    e1 = g.block("input", 3, width, "enc1")
+    p1 = g.node("MaxPool", [e1], "pool1", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)
+    e2 = g.block(p1, width, 2 * width, "enc2")
+    p2 = g.node("MaxPool", [e2], "pool2", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)
+    mid = g.block(p2, 2 * width, 2 * width, "mid")
+    u2 = g.crop(g.up(mid, 2 * width, width, "up2"), e2, "up2_crop")
+    d2 = g.block(g.node("Concat", [u2, e2], "cat2", axis=1), 3 * width, width, "dec2")
+    u1 = g.crop(g.up(d2, width, width, "up1"), e1, "up1_crop")
+    d1 = g.block(g.node("Concat", [u1, e1], "cat1", axis=1), 2 * width, width, "dec1")
+    return g.conv(d1, width, classes, "logits", k=1)
+
+
+def _map(classes: int) -> tuple[int, Shape]:
+    return TensorProto.FLOAT, ["N", classes, "H", "W"]
+
+
+def unet(seed: int = 0, classes: int = 4, width: int = 6) -> onnx.ModelProto:
+    """A U-Net with ConvTranspose, ``probabilities`` its softmax.
+
+    Of its layers ``enc1_relu``, ``enc2_relu``, ``mid_relu``, ``cat2``, ``dec2_relu``,
+    ``dec1_relu`` (the one chosen), ``logits``.
+    """
+    g = Builder(seed)
+    g.node("Softmax", [_unet(g, classes, width)], "probabilities", axis=1)
+    return g.model({"probabilities": _map(classes)})
+
+
+def unet_logits(seed: int = 0, classes: int = 4) -> onnx.ModelProto:
+    """The U-Net, ending in its ``logits``."""
+    g = Builder(seed)
+    return g.model({_unet(g, classes, 6): _map(classes)})
+
+
+def unet_sigmoid(seed: int = 0, classes: int = 1) -> onnx.ModelProto:
+    """The U-Net, ending in a sigmoid; one channel unless said otherwise."""
+    g = Builder(seed)
+    g.node("Sigmoid", [_unet(g, classes, 6)], "mask")
+    return g.model({"mask": _map(classes)})
+
+
+def unet_argmax(seed: int = 0, classes: int = 4, *, softmax: bool = False) -> onnx.ModelProto:
+    """The U-Net, ending in ``labels``: the ArgMax of its logits, or of its softmax."""
+    g = Builder(seed)
+    x = _unet(g, classes, 6)
+    if softmax:
+        x = g.node("Softmax", [x], "probabilities", axis=1)
+    g.node("ArgMax", [x], "labels", axis=1, keepdims=0)
+    return g.model({"labels": (TensorProto.INT64, ["N", "H", "W"])})
+
+
+def unet_resized(seed: int = 0, classes: int = 4) -> onnx.ModelProto:
+    """A network at half size whose softmax is resized, transposed and copied before it leaves."""
+    g = Builder(seed)
+    a = g.block("input", 3, 6, "a", strides=[2, 2])
+    b = g.block(a, 6, 6, "b")
+    s = g.node("Softmax", [g.conv(b, 6, classes, "logits", k=1)], "probabilities", axis=1)
+    r = g.resize(s, "input", "full_size")
+    t = g.node("Transpose", [r], "last", perm=[0, 2, 3, 1])
+    g.node("Identity", [t], "output")
+    return g.model({"output": (TensorProto.FLOAT, ["N", "H", "W", classes])})
+
+
+def unet_two_heads(seed: int = 0, classes: int = 4) -> onnx.ModelProto:
+    """Two outputs: ``out``, the U-Net's logits, and ``aux``, those of a head on ``enc2_relu``."""
+    g = Builder(seed)
+    out = g.node("Identity", [_unet(g, classes, 6)], "out")
+    aux = g.resize(g.conv("enc2_relu", 12, classes, "aux_conv", k=1), "input", "aux")
+    return g.model({out: _map(classes), aux: _map(classes)})
+
+
+def further_inputs(seed: int = 0, classes: int = 4) -> onnx.ModelProto:
+    """A network that takes a ``gain`` [N, 1] and a ``shift`` [6, 1, 1] beside the picture."""
+    g = Builder(seed)
+    a = g.block("input", 3, 6, "a")
+    axes = g.constant("axes", [2, 3])
+    gain = g.node("Unsqueeze", ["gain", axes], "gain_4d")
+    b = g.node("Add", [g.node("Mul", [a, gain], "gained"), "shift"], "shifted")
+    c = g.block(b, 6, 6, "c")
+    g.node("Softmax", [g.conv(c, 6, classes, "logits", k=1)], "probabilities", axis=1)
+    inputs: dict[str, tuple[int, Shape]] = {
+        "input": (TensorProto.FLOAT, ["N", 3, "H", "W"]),
+        "gain": (TensorProto.FLOAT, ["N", 1]),
+        "shift": (TensorProto.FLOAT, [6, 1, 1]),
+    }
+    return g.model({"probabilities": _map(classes)}, inputs)
+
+
+def channels_last(seed: int = 0, classes: int = 4) -> onnx.ModelProto:
+    """A network as TensorFlow's converter writes it: [N, H, W, C] but inside each convolution.
+
+    Its layers ``stem_relu``, ``deep_relu``, ``cat`` and ``head_relu`` (the one chosen) keep their
+    channels in axis 3, as do ``logits`` and the softmax, ``probabilities``.
+    """
+    g = Builder(seed)
+
+    def inside(x: str, name: str) -> str:
+        return g.node("Transpose", [x], f"{name}_nchw", perm=[0, 3, 1, 2])
+
+    def outside(x: str, name: str) -> str:
+        return g.node("Transpose", [x], name, perm=[0, 2, 3, 1])
+
+    def block(x: str, c: int, out: int, name: str, **attributes: Any) -> str:
+        y = g.conv(inside(x, name), c, out, f"{name}_conv", **attributes)
+        return g.relu(outside(g.norm(y, out, f"{name}_norm"), f"{name}_nhwc"), f"{name}_relu")
+
+    stem = block("input", 3, 6, "stem")
+    deep = block(stem, 6, 8, "deep", strides=[2, 2])
+    wide = g.resize(inside(deep, "wide"), inside(stem, "like"), "wide_resized")
+    cat = g.node("Concat", [outside(wide, "wide"), stem], "cat", axis=3)
+    head = block(cat, 14, 6, "head")
+    logits = outside(g.conv(inside(head, "logits"), 6, classes, "logits_conv", k=1), "logits")
+    g.node("Softmax", [logits], "probabilities", axis=-1)
+    picture: tuple[int, Shape] = (TensorProto.FLOAT, ["N", "H", "W", 3])
+    return g.model(
+        {"probabilities": (TensorProto.FLOAT, ["N", "H", "W", classes])}, {"input": picture}
+    )
+
+
+def classifier(seed: int = 0, classes: int = 5, *, softmax: bool = True) -> onnx.ModelProto:
+    """A classifier: ``a_relu``, ``b_relu`` (the one chosen), pooling, Gemm, maybe a softmax."""
+    g = Builder(seed)
+    a = g.block("input", 3, 6, "a")
+    b = g.block(a, 6, 8, "b", strides=[2, 2])
+    flat = g.node("Flatten", [g.node("GlobalAveragePool", [b], "pooled")], "flat")
+    w = g.weight("fc.weight", 8, 8, fan_in=8)
+    hidden = g.relu(g.node("Gemm", [flat, w], "fc"), "fc_relu")
+    x = g.node("Gemm", [hidden, g.weight("last.weight", 8, classes, fan_in=8)], "logits")
+    if softmax:
+        x = g.node("Softmax", [x], "probabilities", axis=-1)
+    return g.model({x: (TensorProto.FLOAT, ["N", classes])})
+
+
+def opset_11(seed: int = 0, classes: int = 4) -> onnx.ModelProto:
+    """Opset 11, IR 3: weights among the inputs, a coerced Softmax between two Transposes."""
+    g = Builder(seed)
+    a = g.block("input", 3, 6, "a")
+    scales = g.constant("scales", [1, 1, 2, 2], np.float32)
+    roi = g.constant("roi", [], np.float32)
+    p = g.node("MaxPool", [a], "pool", kernel_shape=[2, 2], strides=[2, 2])
+    u = g.node("Resize", [p, roi, scales], "wide", mode="linear")
+    b = g.block(u, 6, 6, "b")
+    last = g.node("Transpose", [g.conv(b, 6, classes, "logits", k=1)], "nhwc", perm=[0, 2, 3, 1])
+    s = g.node("Softmax", [last], "softmax", axis=3)
+    g.node("Transpose", [s], "probabilities", perm=[0, 3, 1, 2])
+    for node in g.nodes:
+        node.metadata_props.add(key="written_by", value=node.output[0])
+    inputs: dict[str, tuple[int, Shape]] = {
+        "input": (TensorProto.FLOAT, ["N", 3, "H", "W"]),
+        **{t.name: (t.data_type, list(t.dims)) for t in g.initializers},
+    }
+    outputs = {"probabilities": (TensorProto.FLOAT, ["N", classes, "H2", "W2"])}
+    return g.model(outputs, inputs, opset=11, ir_version=3)
+
+
+def with_functions(seed: int = 0) -> onnx.ModelProto:
+    """A network whose blocks are calls of a model-local function that calls another."""
+    r = np.random.default_rng(seed)
+
+    def values(*shape: int) -> str:
+        return ", ".join(f"{v:.6f}" for v in r.normal(0, 0.4, int(np.prod(shape))))
+
+    model = parser.parse_model(f"""
+        <ir_version: 10, opset_import: ["": 18, "local": 1]>
+        network (float[N, 3, H, W] input) => (float[N, 4, H, W] probabilities)
+        <float[6, 3, 3, 3] w1 = {{{values(6, 3, 3, 3)}}},
+         float[6, 6, 3, 3] w2 = {{{values(6, 6, 3, 3)}}},
+         float[4, 6, 1, 1] w3 = {{{values(4, 6)}}}>
+        {{
+            first = local.Block(input, w1)
+            second = local.Block(first, w2)
+            logits = Conv(second, w3)
+            probabilities = Softmax<axis = 1>(logits)
+        }}
+        <opset_import: ["": 18, "local": 1], domain: "local">
+        Block (x, w) => (y) {{
+            c = Conv<pads = [1, 1, 1, 1]>(x, w)
+            y = local.Activation(c)
+        }}
+        <opset_import: ["": 18], domain: "local">
+        Activation (x) => (y) {{
+            y = Relu(x)
+        }}
+    """)
+    onnx.checker.check_model(model)
+    return model
+
+
+def with_external_data(folder: Path, seed: int = 0) -> Path:
+    """The U-Net as ``network.onnx`` in ``folder``, its weights beside it in ``weights.bin``."""
+    path = folder / "network.onnx"
+    onnx.save_model(
+        unet(seed),
+        path,
+        save_as_external_data=True,
+        location="weights.bin",
+        size_threshold=64,
+        convert_attribute=False,
+    )
+    return path

@@ -1,0 +1,144 @@
+"""Grad-CAM in PyTorch, float64: the computation that artifacts are compared with.
+
+A network is carried out node by node with PyTorch's own functions and differentiated by its
+autograd, so nothing here is shared with the exporter but the ONNX file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+if TYPE_CHECKING:
+    import torch
+
+Array = NDArray[Any]
+
+
+def pooled_gradients(
+    model: onnx.ModelProto,
+    inputs: dict[str, Array],
+    score: str,
+    layers: Sequence[str],
+    class_weights: Array,
+    region: Array,
+    class_axis: int = 1,
+    channel_axis: int = 1,
+) -> dict[str, tuple[Array, Array]]:
+    """For each layer the pooled gradients [K, N, C] and the features [N, C, h, w], float64.
+
+    y[k, n] is the sum of class_weights [K, 1 or N, C] times region [K or 1, 1 or N, h, w] times
+    the score; gradients are averaged over height and width.
+    """
+    import torch
+
+    env = run(model, inputs)
+    s = env[score].moveaxis(class_axis, 1)
+    w = torch.tensor(class_weights, dtype=torch.float64)[..., None, None]
+    r = torch.tensor(region, dtype=torch.float64)[:, :, None]
+    pooled: dict[str, list[Array]] = {layer: [] for layer in layers}
+    for k in range(len(w)):
+        y = (w[k] * r[min(k, len(r) - 1)] * s).sum()
+        gradients = torch.autograd.grad(y, [env[layer] for layer in layers], retain_graph=True)
+        for layer, gradient in zip(layers, gradients, strict=True):
+            pooled[layer].append(gradient.moveaxis(channel_axis, 1).mean((2, 3)).numpy())
+    return {
+        layer: (np.stack(rows), env[layer].detach().moveaxis(channel_axis, 1).numpy())
+        for layer, rows in pooled.items()
+    }
+
+
+def run(model: onnx.ModelProto, inputs: dict[str, Array]) -> dict[str, torch.Tensor]:
+    """Every tensor of a network, floating ones in float64 and ready for autograd."""
+    import torch
+
+    env: dict[str, Any] = {"": None}
+    for tensor in model.graph.initializer:
+        env[tensor.name] = _double(torch.tensor(numpy_helper.to_array(tensor)))
+    for name, array in inputs.items():
+        env[name] = _double(torch.tensor(array)).requires_grad_()
+    for node in model.graph.node:
+        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        operands = [env[name] for name in node.input]
+        env[node.output[0]] = _OPERATORS[node.op_type](*operands, **attributes)
+    return env
+
+
+def _double(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.double() if tensor.is_floating_point() else tensor
+
+
+def _functional() -> Any:
+    import torch.nn.functional
+
+    return torch.nn.functional
+
+
+def _torch() -> Any:
+    import torch
+
+    return torch
+
+
+def _conv(x: Any, w: Any, b: Any = None, **a: Any) -> Any:
+    top, left, bottom, right = a.get("pads", [0] * 4)
+    x = _functional().pad(x, (left, right, top, bottom))
+    return _functional().conv2d(
+        x, w, b, a.get("strides", 1), 0, a.get("dilations", 1), a.get("group", 1)
+    )
+
+
+def _conv_transpose(x: Any, w: Any, b: Any = None, **a: Any) -> Any:
+    return _functional().conv_transpose2d(x, w, b, a.get("strides", 1))
+
+
+def _batch_norm(x: Any, scale: Any, bias: Any, mean: Any, var: Any, **a: Any) -> Any:
+    return _functional().batch_norm(x, mean, var, scale, bias, eps=a.get("epsilon", 1e-5))
+
+
+def _max_pool(x: Any, **a: Any) -> Any:
+    ceil = bool(a.get("ceil_mode", 0))
+    pads = a.get("pads", [0] * 4)
+    return _functional().max_pool2d(x, a["kernel_shape"], a["strides"], pads[:2], ceil_mode=ceil)
+
+
+def _resize(x: Any, roi: Any, scales: Any, sizes: Any, **a: Any) -> Any:
+    assert a["mode"] == b"linear"
+    assert a.get("coordinate_transformation_mode", b"half_pixel") in (
+        b"half_pixel",
+        b"pytorch_half_pixel",
+    )
+    return _functional().interpolate(x, size=sizes.tolist()[-2:], mode="bilinear")
+
+
+def _slice(x: Any, starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> Any:
+    assert steps is None
+    along = range(len(starts)) if axes is None else axes.tolist()
+    for axis, start, end in zip(along, starts.tolist(), ends.tolist(), strict=True):
+        x = x.narrow(axis, start, min(end, x.shape[axis]) - start)
+    return x
+
+
+def _shape(x: Any, start: int = 0, end: int | None = None) -> Any:
+    return _torch().tensor(list(x.shape[start:end]))
+
+
+_OPERATORS: dict[str, Any] = {
+    "Add": lambda a, b: a + b,
+    "BatchNormalization": _batch_norm,
+    "Concat": lambda *xs, axis: _torch().cat(xs, axis),
+    "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
+    "MaxPool": _max_pool,
+    "Relu": lambda x: x.relu(),
+    "Resize": _resize,
+    "Shape": _shape,
+    "Slice": _slice,
+    "Softmax": lambda x, axis=-1: x.softmax(axis),
+    "Transpose": lambda x, perm: x.permute(perm),
+}
