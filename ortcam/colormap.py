@@ -1,0 +1,98 @@
+"""Colour maps without matplotlib, by the names they have there.
+
+viridis, inferno and magma (S. van der Walt and N. Smith, CC0) and turbo (A. Mikhailov, Google,
+Apache-2.0) are kept as colours at equal steps, linear between them: at most 1/255 from the
+originals. jet is linear between its corners as it is.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ortcam.errors import InputError, nearest
+
+__all__ = ["COLORMAPS", "DEFAULT", "apply", "share", "table"]
+
+DEFAULT = "inferno"
+"""Perceptually uniform, and read alike by eyes that tell few colours apart."""
+
+_TABLES = {
+    "viridis": (
+        "440154 470d60 48186a 482374 472d7b 453681 424086 3f4989 3b528b 375a8d 33638d "
+        "2f6a8e 2c728e 297a8e 26818e 23898e 21908d 1f988b 1e9f88 21a685 27ae80 31b57b "
+        "3dbc74 4cc26c 5cc963 6ece58 81d44c 96d840 abdc32 c0df24 d5e219 eae519 fde724"
+    ),
+    "inferno": (
+        "000003 030312 0a0724 150b37 210c4a 2e0a5b 3c0965 4a0b6b 57106e 63146f 70196e "
+        "7d1e6d 89226a 962766 a32b62 af315c bb3755 c63d4d d14545 db4f3c e45932 eb6528 "
+        "f1711e f67f14 f98d09 fb9c05 fcab0f fbba1f f9ca32 f5d949 f2e865 f2f586 fcffa5"
+    ),
+    "magma": (
+        "000003 030311 0a0822 130d33 1d1146 28125a 36106b 430f76 50127c 5d177f 691c81 "
+        "762181 822682 8f2a81 9c2e7f a9327d b6377a c33b75 d04170 db486a e65063 ef5c5e "
+        "f5695b f9785c fc8761 fd9668 fea571 feb47b fec387 fed194 fde0a1 fceeb0 fcfdbf"
+    ),
+    "turbo": (
+        "31123c 3a2a74 4040a2 4556c7 476be4 477ff7 4393ff 37a8fb 29bbec 1ccdd8 17dcc3 "
+        "1de8b0 30f299 4cf97e 6bfe63 8aff4c a3fd3c b8f734 cced34 dee037 edd03a f8c03a "
+        "fdae35 fe982c fc8022 f56817 ec520e e14009 d23105 c12302 ac1701 950c01 7a0403"
+    ),
+}
+
+_JET = {  # a corner's value, and the channel there
+    "red": ((0, 0.35, 0.66, 0.89, 1), (0, 0, 1, 1, 0.5)),
+    "green": ((0, 0.125, 0.375, 0.64, 0.91, 1), (0, 0, 1, 1, 0, 0)),
+    "blue": ((0, 0.11, 0.34, 0.65, 1), (0.5, 1, 1, 0, 0)),
+}
+
+COLORMAPS = ("inferno", "jet", "magma", "turbo", "viridis")
+
+
+@functools.cache
+def table(name: str) -> NDArray[np.uint8]:
+    """The colours of a map, [256, 3] uint8 RGB, from the least value to the greatest.
+
+    Raises:
+        InputError: there is no such map.
+    """
+    if name == "jet":
+        at = np.linspace(0, 1, 256)
+        channels = [255 * np.interp(at, *corners) for corners in _JET.values()]
+    elif name in _TABLES:
+        knots = np.array([list(bytes.fromhex(color)) for color in _TABLES[name].split()])
+        at = np.linspace(0, len(knots) - 1, 256)
+        channels = [np.interp(at, np.arange(len(knots)), channel) for channel in knots.T]
+    else:
+        raise InputError(f"there is no colour map {name!r}{nearest(name, COLORMAPS)}")
+    colors = np.rint(np.stack(channels, axis=1)).astype(np.uint8)
+    colors.flags.writeable = False  # it is cached
+    return colors
+
+
+def apply(values: NDArray[np.float32], top: float, name: str = DEFAULT) -> NDArray[np.uint8]:
+    """Colours values from 0 to ``top``; what lies beyond takes the colour of the end.
+
+    Args:
+        values: of any shape; what is not a number is coloured as 0.
+        top: the value of the last colour; where it is 0, all take the first.
+        name: one of :data:`COLORMAPS`.
+
+    Returns:
+        [..., 3] uint8, RGB.
+    """
+    colored: NDArray[np.uint8] = table(name)[np.rint(255 * share(values, top)).astype(np.uint8)]
+    return colored
+
+
+def share(values: NDArray[np.float32], top: float) -> NDArray[np.float32]:
+    """Values of 0 to ``top`` as 0 to 1, cut off there; what is not a number as 0.
+
+    Where ``top`` is 0, all are 0.
+    """
+    if not top > 0:
+        return np.zeros_like(values)
+    # Divided in float64: the reciprocal of a tiny top has no place in float32.
+    return np.nan_to_num(np.clip(values / np.float64(top), 0, 1), nan=0.0).astype(np.float32)

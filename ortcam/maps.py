@@ -1,0 +1,68 @@
+"""Grad-CAM's arithmetic, from features and pooled gradients to a map.
+
+R. Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
+Localization", ICCV 2017, equations 1 and 2: alpha_k is the spatial mean of dy/dA_k, and the map
+is ReLU(sum over k of alpha_k A_k).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["grad_cam", "weighted_sums", "why_blank"]
+
+
+def weighted_sums(features: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float32]:
+    """The sum over k of alpha_k A_k, before the ReLU.
+
+    Args:
+        features: [C, h, w], the activations A of one picture.
+        weights: [classes, C], the alphas.
+
+    Returns:
+        [classes, h, w].
+    """
+    # NaN and infinity are looked for in the result, where why_blank tells of them.
+    with np.errstate(invalid="ignore", over="ignore"):
+        sums: NDArray[np.float32] = np.tensordot(
+            weights.astype(np.float32), features.astype(np.float32), axes=1
+        )
+    return sums
+
+
+def grad_cam(sums: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The maps: the weighted sums after their ReLU, in their own scale."""
+    return np.maximum(sums, 0)
+
+
+def why_blank(
+    features: NDArray[Any], weights: NDArray[Any], sums: NDArray[np.float32]
+) -> str | None:
+    """Why one map shows nothing.
+
+    Args:
+        features: [C, h, w].
+        weights: [C], the class's.
+        sums: [h, w], the class's.
+
+    Returns:
+        The end of a sentence that begins "the map is ..."; None where it shows something.
+    """
+    if not np.isfinite(sums).all():
+        if not np.isfinite(features).all():
+            return "not a number in places: the features are not finite"
+        if not np.isfinite(weights).all():
+            return "not a number: the gradient is not finite"
+        return "not a number in places: the weighted sums overflow float32"
+    if sums.max() > 0:
+        return None
+    if not features.any():
+        return "all zero: the features are all zero"
+    if not weights.any():
+        return "all zero: every weight is zero, as where the score does not depend on the layer"
+    if sums.any():
+        return "all zero: every weighted sum is negative before the ReLU"
+    return "all zero: every weighted sum is zero before the ReLU"

@@ -1,0 +1,108 @@
+"""Labels and maps laid over the picture, and the legend of the labels; Pillow alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from ortcam import colormap as colormaps
+from ortcam.labels import NONE
+from ortcam.palette import Color
+
+__all__ = ["beside_legend", "paint_labels", "paint_map"]
+
+_RISE = 4  # the part of a map's range in which its opacity rises is one in so many
+
+
+def paint_labels(
+    picture: NDArray[np.uint8] | None,
+    labels: NDArray[np.int32],
+    colors: Sequence[Color],
+    transparency: float = 0.4,
+) -> NDArray[np.uint8]:
+    """Lays the labels' colours over a picture.
+
+    Args:
+        picture: [H, W, 3] uint8; None for the colours by themselves, on white.
+        labels: [H, W]; where there is no label the picture stays as it is.
+        colors: one a class.
+        transparency: the picture's share, from 0 to 1; the colour has the rest.
+
+    Returns:
+        [H, W, 3] uint8.
+    """
+    painted = np.array([*colors, (255, 255, 255)], np.uint8)[labels]  # NONE is -1: the last
+    if picture is None:
+        return painted
+    opacity = np.where(labels == NONE, 0, np.float32(1 - transparency))
+    return _blend(picture, painted, opacity[..., None])
+
+
+def paint_map(
+    picture: NDArray[np.uint8] | None,
+    plane: NDArray[np.float32],
+    top: float,
+    *,
+    alpha: float = 0.5,
+    colormap: str = colormaps.DEFAULT,
+) -> NDArray[np.uint8]:
+    """Lays a map's colours over a picture.
+
+    jet has the same share everywhere, as in MATLAB's figures. The other colour maps begin with a
+    colour near black, which would darken the picture wherever the map shows nothing: their share
+    rises with the map, from none at 0 to the whole at a quarter of the top.
+
+    Args:
+        picture: [H, W, 3] uint8; None for the colours by themselves.
+        plane: [H, W], 0 or more.
+        top: the value that takes the last colour.
+        alpha: the colours' share, from 0 to 1; the picture has the rest.
+        colormap: one of :data:`ortcam.colormap.COLORMAPS`.
+
+    Returns:
+        [H, W, 3] uint8.
+    """
+    colors = colormaps.apply(plane, top, colormap)
+    if picture is None:
+        return colors
+    if colormap == "jet":
+        return _blend(picture, colors, np.float32(alpha))
+    rise = colormaps.share(plane, top / _RISE)
+    return _blend(picture, colors, np.float32(alpha) * rise[..., None])
+
+
+def beside_legend(
+    picture: NDArray[np.uint8], names: Sequence[str], colors: Sequence[Color]
+) -> Image.Image:
+    """A picture with a colour bar at its right that names the classes, from top to bottom.
+
+    The lettering grows with the picture; where the picture is too low for the bar, white is added
+    below it.
+    """
+    height, width = picture.shape[:2]
+    cell = max(height / max(len(names), 1), 14.0)
+    size = min(max(cell * 0.45, 10.0), max(height / 26, 10.0))
+    font = ImageFont.load_default(size)
+    gap, bar = round(size), round(1.6 * size)
+    text = round(max((font.getlength(name) for name in names), default=0))
+    tall = max(height, round(cell * len(names)))
+    canvas = Image.new("RGB", (width + 3 * gap + bar + text, tall), "white")
+    canvas.paste(Image.fromarray(picture))
+    draw = ImageDraw.Draw(canvas)
+    left = width + gap
+    for i, (name, color) in enumerate(zip(names, colors, strict=True)):
+        top, bottom = round(i * cell), round((i + 1) * cell)
+        draw.rectangle((left, top, left + bar - 1, bottom - 1), fill=color)
+        draw.text(
+            (left + bar + gap // 2, (top + bottom) / 2), name, "black", font=font, anchor="lm"
+        )
+    return canvas
+
+
+def _blend(
+    under: NDArray[np.uint8], over: NDArray[np.uint8], opacity: NDArray[np.float32] | np.float32
+) -> NDArray[np.uint8]:
+    return np.rint(under + opacity * (over - under.astype(np.float32))).astype(np.uint8)

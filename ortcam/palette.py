@@ -1,0 +1,66 @@
+"""Label colours for classes that come without."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Color", "distinct_colors"]
+
+Color = tuple[int, int, int]
+
+_STEPS = np.rint(np.linspace(15, 245, 12))
+_MOST = 256
+_LIGHTNESS = (0.42, 0.88)  # dark and light enough to be seen on a picture and on white
+
+
+def distinct_colors(count: int) -> tuple[Color, ...]:
+    """Colours as unlike each other as can be; the first ones are the same for any count.
+
+    Each is the colour, of a good thousand, that is farthest from all before it in Oklab (B. Ottosson,
+    "A perceptual color space for image processing", 2020).
+
+    Returns:
+        ``count`` colours (red, green, blue) of 0 to 255; after 256 they come again.
+    """
+    order = _order()
+    return tuple(order[i % len(order)] for i in range(count))
+
+
+@functools.cache
+def _order() -> tuple[Color, ...]:
+    colors = np.stack(np.meshgrid(_STEPS, _STEPS, _STEPS, indexing="ij"), axis=-1).reshape(-1, 3)
+    places = _oklab(colors)
+    seen = (places[:, 0] > _LIGHTNESS[0]) & (places[:, 0] < _LIGHTNESS[1])
+    colors, places = colors[seen], places[seen]
+    # The first is the most colourful; then, every time, the farthest from all that were taken.
+    taken = [int(np.hypot(places[:, 1], places[:, 2]).argmax())]
+    distance = np.full(len(places), np.inf)
+    while len(taken) < _MOST:
+        distance = np.minimum(distance, np.linalg.norm(places - places[taken[-1]], axis=1))
+        taken.append(int(distance.argmax()))
+    return tuple((int(r), int(g), int(b)) for r, g, b in colors[taken])
+
+
+def _oklab(colors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[n, 3] sRGB of 0 to 255 to [n, 3] lightness, green to red, blue to yellow."""
+    share = colors / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    to_cones = np.array(
+        [
+            [0.4122214708, 0.5363325363, 0.0514459929],
+            [0.2119034982, 0.6806995451, 0.1073969566],
+            [0.0883024619, 0.2817188376, 0.6299787005],
+        ]
+    )
+    to_lab = np.array(
+        [
+            [0.2104542553, 0.7936177850, -0.0040720468],
+            [1.9779984951, -2.4285922050, 0.4505937099],
+            [0.0259040371, 0.7827717662, -0.8086757660],
+        ]
+    )
+    lab: NDArray[np.float64] = np.cbrt(linear @ to_cones.T) @ to_lab.T
+    return lab

@@ -1,0 +1,119 @@
+"""Reading a picture, whatever its kind, as RGB pixels of 8 bits.
+
+What is read from a file is not trusted: it is refused with one sentence where it is no picture,
+is cut off, or is larger than ``PIL.Image.MAX_IMAGE_PIXELS``, before its pixels take memory.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ortcam.errors import PictureError
+
+__all__ = ["Picture", "read"]
+
+Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[np.uint8]"
+"""A path, a PIL image, or an array [H, W, 3] uint8 in RGB order."""
+
+_one_at_a_time = threading.Lock()  # warnings.catch_warnings is not safe between threads
+
+
+def read(picture: Picture) -> NDArray[np.uint8]:
+    """Reads a picture.
+
+    A rotation noted in EXIF is carried out. Of an animation the current frame is taken, in a file
+    the first. Transparent pictures are laid on white. 16-bit greys are scaled to 8 bits; CMYK is
+    converted by Pillow without colour management.
+
+    Args:
+        picture: a path, a PIL image, or an array [H, W, 3] uint8 in RGB order.
+
+    Returns:
+        [H, W, 3] uint8, RGB; an array of its own where it had to be converted.
+
+    Raises:
+        PictureError: it cannot be read as a picture.
+    """
+    if isinstance(picture, np.ndarray):
+        return _from_array(picture)
+    if isinstance(picture, Image.Image):
+        return _decode(picture, "the picture")
+    if isinstance(picture, (str, os.PathLike)):
+        return _from_file(Path(picture))
+    raise PictureError(
+        f"a picture is a path, a PIL image or an array [H, W, 3] uint8, not a "
+        f"{type(picture).__name__}; pass an array that is already preprocessed as tensor="
+    )
+
+
+def _from_array(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or not array.size:
+        raise PictureError(
+            f"an array that is a picture is [H, W, 3] uint8 in RGB order, and this is "
+            f"{list(array.shape)} {array.dtype}; pass an array that is already preprocessed "
+            "as tensor="
+        )
+    return array
+
+
+def _from_file(path: Path) -> NDArray[np.uint8]:
+    try:
+        with _one_at_a_time, warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(path)
+    except UnidentifiedImageError as error:
+        raise PictureError(f"{path} is not a picture that Pillow can read") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PictureError(
+            f"{path} has more than {Image.MAX_IMAGE_PIXELS} pixels, the limit of Pillow against "
+            "files made to fill the memory; raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+        ) from error
+    except Exception as error:  # Pillow's plugins raise many kinds on a damaged header
+        if isinstance(error, OSError) and error.strerror:
+            raise PictureError(f"{path} cannot be read: {error.strerror}") from error
+        raise PictureError(f"{path} is damaged: {error}") from error
+    with image:
+        return _decode(image, str(path))
+
+
+def _decode(image: Image.Image, name: str) -> NDArray[np.uint8]:
+    try:
+        image.load()
+        image = ImageOps.exif_transpose(image)
+        pixels = np.array(_to_rgb(image, name))
+    except PictureError:
+        raise
+    except Exception as error:  # Pillow's decoders raise many kinds on damaged data
+        raise PictureError(f"{name} is cut off or damaged: {error}") from error
+    if not pixels.size:
+        raise PictureError(f"{name} has no pixels")
+    return pixels
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.mode == "F":
+        raise PictureError(
+            f"{name} has floating-point pixels, whose range nobody knows; convert it to 8 bits"
+        )
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return _from_16_bits(image).convert("RGB")
+    if image.has_transparency_data:
+        # From premultiplied greys Pillow has no direct way.
+        image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_16_bits(image: Image.Image) -> Image.Image:
+    """65535 becomes 255; Pillow's own conversion cuts off all that is above 255."""
+    values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8))

@@ -1,0 +1,108 @@
+"""From a picture to the array that the network gets.
+
+The picture is resized to the working size by Pillow's bilinear filter, which averages where it
+shrinks (antialiasing) and works on 8-bit pixels; its aspect ratio is not kept, so that the working
+size covers the whole picture. Then ``x = (pixel * scale - mean) / std``.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ortcam.artifact import Preprocessing
+from ortcam.errors import InputError
+
+__all__ = ["Size", "to_array", "working_size"]
+
+Size = tuple[int, int] | str | None
+"""(width, height), ``"native"`` for the picture's own, None for what the artifact says."""
+
+
+def working_size(
+    picture: tuple[int, int],
+    preprocessing: Preprocessing,
+    size: Size = None,
+    fixed: tuple[int | None, int | None] = (None, None),
+) -> tuple[int, int]:
+    """The (width, height) at which a picture enters the network.
+
+    Args:
+        picture: the picture's (width, height).
+        preprocessing: its working size is the default, its divisor what sizes are rounded to: the
+            nearest multiple, one at least.
+        size: what was asked for.
+        fixed: the network's own width and height where its input is fixed; these win over the
+            artifact's working size and over ``"native"``.
+
+    Raises:
+        InputError: the size is none, or not the network's own.
+    """
+    asked = _asked(size)
+    if asked is not None and any(f not in (None, a) for f, a in zip(fixed, asked, strict=True)):
+        own = "x".join("any" if f is None else str(f) for f in fixed)
+        raise InputError(
+            f"size {asked[0]}x{asked[1]} does not fit: the network's input is fixed at {own}"
+        )
+    wanted = asked or (picture if size == "native" else preprocessing.size or picture)
+    width, height = (
+        f if f is not None else _rounded(w, preprocessing.divisor)
+        for f, w in zip(fixed, wanted, strict=True)
+    )
+    return width, height
+
+
+def to_array(
+    rgb: NDArray[np.uint8],
+    preprocessing: Preprocessing,
+    size: tuple[int, int],
+    dtype: type[np.generic] = np.float32,
+) -> NDArray[Any]:
+    """The network's input for one picture.
+
+    Args:
+        rgb: [H, W, 3] uint8.
+        preprocessing: colour order, scale, mean, std and layout.
+        size: the working size, (width, height).
+        dtype: of the network's input; whole numbers are rounded to, and cut off at their ends.
+
+    Returns:
+        [1, channels, height, width] or [1, height, width, channels].
+    """
+    image = Image.fromarray(rgb)
+    if preprocessing.color_order == "L":
+        image = image.convert("L")  # ITU-R 601 luma
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    pixels = np.atleast_3d(np.asarray(image, np.float32))
+    if preprocessing.color_order == "BGR":
+        pixels = pixels[..., ::-1]
+    mean, std = (np.array(v, np.float32) for v in (preprocessing.mean, preprocessing.std))
+    x = (pixels * np.float32(preprocessing.scale) - mean) / std
+    if np.issubdtype(dtype, np.integer):
+        ends = np.iinfo(dtype)  # type: ignore[type-var]
+        x = np.clip(np.rint(x), ends.min, ends.max)
+    x = x[None] if preprocessing.layout == "NHWC" else x.transpose(2, 0, 1)[None]
+    return np.ascontiguousarray(x, dtype=dtype)
+
+
+def _asked(size: Size) -> tuple[int, int] | None:
+    if size is None or size == "native":
+        return None
+    try:
+        extents: Iterable[Any] = size
+        width, height = map(operator.index, extents)
+    except (TypeError, ValueError):
+        width = height = 0
+    if min(width, height) < 1:
+        raise InputError(f"size is {size!r}; it is (width, height), 'native' or None")
+    return width, height
+
+
+def _rounded(extent: int, divisor: int) -> int:
+    return max(1, int(extent / divisor + 0.5)) * divisor

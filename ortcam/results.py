@@ -1,0 +1,356 @@
+"""What a run gives: a segmentation, or an explanation."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ortcam import colormap as colormaps
+from ortcam import overlay
+from ortcam.artifact import FORMAT, Artifact
+from ortcam.errors import ClassError, InputError, LayerError, OutputError, nearest
+from ortcam.files import check_writable, whole_file, write_whole
+from ortcam.labels import NONE, label_image
+from ortcam.palette import Color
+from ortcam.upsample import upsample
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Explanation", "Segmentation"]
+
+SCALES = ("own", "shared")
+_FEW = 24  # classes that a legend names whether or not they are in the picture
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Segmentation:
+    """The classes that a network sees in a picture.
+
+    Attributes:
+        score: float32 [C, h, w], what the reduction layer says, on its own grid.
+        grid: the picture's (height, width).
+        classes: the class names, in the order of the score's channels.
+        colors: a label colour (red, green, blue) for each class.
+        picture: [H, W, 3] uint8, or None where a tensor was given without it.
+        artifact: the metadata of the artifact it was made with.
+        notes: what a reader of the result should know, one sentence each.
+    """
+
+    score: NDArray[np.float32]
+    grid: tuple[int, int]
+    classes: tuple[str, ...]
+    colors: tuple[Color, ...]
+    picture: NDArray[np.uint8] | None
+    artifact: Artifact
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def labels(self) -> NDArray[np.int32]:
+        """[H, W], the class of every pixel of the picture, -1 for none.
+
+        See :func:`ortcam.labels.label_image`.
+        """
+        return label_image(self.score, self.artifact.score.kind, self.grid)
+
+    @property
+    def legend(self) -> tuple[int, ...]:
+        """The classes that a legend names: all, or of many those that are in the picture."""
+        if len(self.classes) <= _FEW:
+            return tuple(range(len(self.classes)))
+        return tuple(int(i) for i in np.unique(self.labels) if i != NONE)
+
+    def overlay(self, transparency: float = 0.4, *, legend: bool = False) -> Image.Image:
+        """The labels' colours over the picture.
+
+        Args:
+            transparency: the picture's share, from 0 to 1; the label's colour has the rest.
+            legend: with a colour bar at the right that names the classes.
+
+        Returns:
+            An RGB image of the picture's size, wider with a legend.
+
+        Raises:
+            InputError: the transparency is no share.
+        """
+        _check_share("transparency", transparency)
+        painted = overlay.paint_labels(self.picture, self.labels, self.colors, transparency)
+        if not legend:
+            return Image.fromarray(painted)
+        names = [self.classes[i] for i in self.legend]
+        return overlay.beside_legend(painted, names, [self.colors[i] for i in self.legend])
+
+    def figure(self, transparency: float = 0.4) -> Figure:
+        """The overlay beside a colour bar that names the classes, as a matplotlib figure.
+
+        Raises:
+            DependencyError: matplotlib is not installed.
+            InputError: the transparency is no share.
+        """
+        from ortcam.figure import segmentation_figure
+
+        _check_share("transparency", transparency)
+        return segmentation_figure(self, transparency)
+
+    def save(self, path: str | os.PathLike[str], *, transparency: float = 0.4) -> None:
+        """Writes a .png, the overlay with its legend (by Pillow alone), or a .npz.
+
+        The .npz holds ``labels``, ``score``, ``classes``, ``colors`` and ``artifact`` (JSON: the
+        network's SHA-256, the score), and is read by ``numpy.load`` without pickles.
+
+        Raises:
+            OutputError: the path cannot be written, or ends otherwise.
+        """
+        if _suffix(path) == ".npz":
+            _save_arrays(
+                path,
+                self.artifact,
+                {
+                    "labels": self.labels,
+                    "score": self.score,
+                    "classes": np.array(self.classes),
+                    "colors": np.array(self.colors, np.uint8),
+                },
+            )
+        else:
+            check_writable(path)
+            buffer = BytesIO()
+            self.overlay(transparency, legend=True).save(buffer, "PNG")
+            write_whole(path, buffer.getvalue())
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Explanation:
+    """Where in a picture, at each feature layer, the evidence for each class lies.
+
+    Attributes:
+        classes: the names of the classes asked about.
+        indices: their 0-based indices.
+        layers: the feature layers asked about.
+        raw: float32 [classes, h, w] for each layer: ReLU(sum over k of alpha_k A_k), on the
+            layer's grid, in its own scale.
+        weights: float32 [classes, C] for each layer: the alphas, spatial means of dy/dA_k.
+        grid: the picture's (height, width).
+        method: how maps are brought to that grid; see :data:`ortcam.upsample.METHODS`.
+        picture: [H, W, 3] uint8, or None where a tensor was given without it.
+        segmentation: of the same run; None where the score has no two axes of space.
+        artifact: the metadata of the artifact it was made with.
+        notes: what a reader of the result should know, one sentence each: why a map is all zero,
+            that the preprocessing is a guess.
+    """
+
+    classes: tuple[str, ...]
+    indices: tuple[int, ...]
+    layers: tuple[str, ...]
+    raw: Mapping[str, NDArray[np.float32]]
+    weights: Mapping[str, NDArray[np.float32]]
+    grid: tuple[int, int]
+    method: str
+    picture: NDArray[np.uint8] | None
+    segmentation: Segmentation | None
+    artifact: Artifact
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def maps(self) -> NDArray[np.float32]:
+        """[layers, classes, H, W] on the picture's grid, in the maps' own scale.
+
+        Made when first asked for: of a large picture, :meth:`map` takes less memory.
+
+        Raises:
+            InputError: the maps were not to be upsampled, and the layers' grids differ.
+        """
+        if not self._alike:
+            raise InputError(
+                "the maps of these layers have grids of their own, which no one array holds; "
+                "take them from raw, or ask for another upsampling than 'none'"
+            )
+        return np.stack(
+            [
+                np.stack([upsample(plane, self.grid, self.method) for plane in self.raw[layer]])
+                for layer in self.layers
+            ]
+        )
+
+    @property
+    def _alike(self) -> bool:
+        return self.method != "none" or len({m.shape for m in self.raw.values()}) == 1
+
+    def map(self, cls: str | int | None = None, layer: str | None = None) -> NDArray[np.float32]:
+        """One map, [H, W] on the picture's grid ([h, w] where maps were not to be upsampled).
+
+        Args:
+            cls: a class asked about, by name or 0-based index; None for the only one.
+            layer: a layer asked about; None for the only one.
+
+        Raises:
+            ClassError: the class was not asked about, or there are several.
+            LayerError: likewise.
+        """
+        plane = self.raw[self._layer(layer)][self._class(cls)]
+        return upsample(plane, self.grid, self.method)
+
+    def overlay(
+        self,
+        cls: str | int | None = None,
+        layer: str | None = None,
+        *,
+        alpha: float = 0.5,
+        colormap: str = colormaps.DEFAULT,
+        scale: str = "own",
+    ) -> Image.Image:
+        """One map's colours over the picture.
+
+        Args:
+            cls: a class asked about, by name or 0-based index; None for the only one.
+            layer: a layer asked about; None for the only one.
+            alpha: the colours' share, from 0 to 1; the picture has the rest.
+            colormap: one of :data:`ortcam.colormap.COLORMAPS`.
+            scale: the last colour is the maximum of this map (``"own"``), or of all the layer's
+                maps (``"shared"``), which makes classes comparable.
+
+        Returns:
+            An RGB image of the picture's size; the colours alone where there is no picture.
+
+        Raises:
+            ClassError, LayerError: as for :meth:`map`.
+            InputError: no such colour map or scale, or alpha is no share.
+        """
+        _check_share("alpha", alpha)
+        name = self._layer(layer)
+        index = self._class(cls)
+        method = "nearest" if self.method == "none" else self.method
+        plane = upsample(self.raw[name][index], self.grid, method)
+        top = self.top(index, name, scale)
+        return Image.fromarray(
+            overlay.paint_map(self.picture, plane, top, alpha=alpha, colormap=colormap)
+        )
+
+    def top(self, position: int, layer: str, scale: str = "own") -> float:
+        """The value that takes the last colour; 0 where nothing is to be seen.
+
+        Args:
+            position: of the class in :attr:`classes`.
+            layer: a layer asked about.
+            scale: ``"own"`` or ``"shared"``; see :meth:`overlay`.
+
+        Raises:
+            InputError: there is no such scale.
+        """
+        if scale not in SCALES:
+            raise InputError(f"there is no scale {scale!r}{nearest(scale, SCALES)}")
+        maps = self.raw[layer] if scale == "shared" else self.raw[layer][position]
+        return float(np.max(maps, where=np.isfinite(maps), initial=0))
+
+    def figure(
+        self, *, alpha: float = 0.5, colormap: str = colormaps.DEFAULT, scale: str = "own"
+    ) -> Figure:
+        """The maps over the picture, as a matplotlib figure.
+
+        Of one layer: the picture, its segmentation, and a map for each class. Of several: a row
+        of maps for each layer, from early to late. The options are those of :meth:`overlay`.
+
+        Raises:
+            DependencyError: matplotlib is not installed.
+            InputError: no such colour map or scale, or alpha is no share.
+        """
+        from ortcam.figure import grid_figure, maps_figure
+
+        _check_share("alpha", alpha)
+        draw = maps_figure if len(self.layers) == 1 else grid_figure
+        return draw(self, alpha=alpha, colormap=colormap, scale=scale)
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        alpha: float = 0.5,
+        colormap: str = colormaps.DEFAULT,
+        scale: str = "own",
+    ) -> None:
+        """Writes a .png, the figure (by matplotlib), or a .npz.
+
+        The .npz holds ``maps`` (unless they were not to be upsampled and the layers' grids
+        differ), ``classes``, ``class_indices``, ``layers``, for layer number i ``raw_i`` and
+        ``weights_i``, ``upsampling``, ``scale`` (in words) and ``artifact`` (JSON: the network's
+        SHA-256, the score), and is read by ``numpy.load`` without pickles.
+
+        Raises:
+            DependencyError: a .png without matplotlib.
+            OutputError: the path cannot be written, or ends otherwise.
+        """
+        if _suffix(path) == ".npz":
+            _save_arrays(path, self.artifact, self._arrays())
+        else:
+            check_writable(path)
+            buffer = BytesIO()
+            figure = self.figure(alpha=alpha, colormap=colormap, scale=scale)
+            figure.savefig(buffer, format="png")
+            write_whole(path, buffer.getvalue())
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return {
+            **({"maps": self.maps} if self._alike else {}),
+            "classes": np.array(self.classes),
+            "class_indices": np.array(self.indices),
+            "layers": np.array(self.layers),
+            **{f"raw_{i}": self.raw[layer] for i, layer in enumerate(self.layers)},
+            **{f"weights_{i}": self.weights[layer] for i, layer in enumerate(self.layers)},
+            "upsampling": np.array(self.method),
+            "scale": np.array("own scale: ReLU(sum_k alpha_k A_k), nothing rescaled"),
+        }
+
+    def _class(self, cls: str | int | None) -> int:
+        """The position among the classes asked about."""
+        known: tuple[str | int, ...] = self.classes if isinstance(cls, str) else self.indices
+        if cls is None and len(self.classes) == 1:
+            return 0
+        if cls is None or cls not in known:
+            wrong = "say which class" if cls is None else f"class {cls!r} was not asked about"
+            raise ClassError(f"{wrong}: there is a map of {', '.join(self.classes)}")
+        return known.index(cls)
+
+    def _layer(self, layer: str | None) -> str:
+        if layer is None and len(self.layers) == 1:
+            return self.layers[0]
+        if layer is None or layer not in self.layers:
+            wrong = "say which layer" if layer is None else f"layer {layer!r} was not asked about"
+            raise LayerError(f"{wrong}: there are maps at {', '.join(self.layers)}")
+        return layer
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise InputError(f"{name} is {value}; it is a share from 0 to 1")
+
+
+def _suffix(path: str | os.PathLike[str]) -> str:
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".png", ".npz"):
+        raise OutputError(f"{path} ends with neither .png nor .npz, so its format is not known")
+    return suffix
+
+
+def _save_arrays(
+    path: str | os.PathLike[str], artifact: Artifact, arrays: Mapping[str, NDArray[Any]]
+) -> None:
+    identity = {
+        "format": FORMAT,
+        "source_sha256": artifact.source_sha256,
+        "score": artifact.score.name,
+        "kind": artifact.score.kind,
+        "engine": artifact.engine,
+    }
+    with whole_file(path) as file:
+        arrays = {**arrays, "artifact": np.array(json.dumps(identity))}
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # allow_pickle is not in it

@@ -1,0 +1,278 @@
+"""An artifact opened in onnxruntime: on CUDA where that really starts, else on the CPU.
+
+onnxruntime-gpu goes on without a word on the CPU where CUDA does not start; what a session runs
+on is therefore read from the session, not from what was asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import os
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ortcam.errors import DependencyError, ModelError, ProviderError, nearest
+
+__all__ = ["Providers", "RunError", "Session", "Slot"]
+
+Providers: TypeAlias = "str | Sequence[str | tuple[str, dict[str, Any]]]"
+"""Execution providers as onnxruntime takes them; short names such as ``"cuda"`` will do."""
+
+_CPU = "CPUExecutionProvider"
+_CUDA = "CUDAExecutionProvider"
+_DTYPES: dict[str, type[np.generic]] = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(float16)": np.float16,
+    "tensor(bool)": np.bool_,
+    "tensor(string)": np.str_,
+    **{f"tensor(int{bits})": np.dtype(f"int{bits}").type for bits in (8, 16, 32, 64)},
+    **{f"tensor(uint{bits})": np.dtype(f"uint{bits}").type for bits in (8, 16, 32, 64)},
+}
+
+
+class RunError(ModelError):
+    """onnxruntime loaded the network, and a run of it failed."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """An input or output of the graph.
+
+    Attributes:
+        name: its tensor's.
+        shape: an extent is a number, a name, or None where nothing is known.
+        dtype: None for what NumPy has no type for.
+    """
+
+    name: str
+    shape: tuple[int | str | None, ...]
+    dtype: type[np.generic] | None
+
+    def __str__(self) -> str:
+        extents = ", ".join("?" if extent is None else str(extent) for extent in self.shape)
+        return f"{self.name} [{extents}] {np.dtype(self.dtype).name if self.dtype else ''}".strip()
+
+
+class Session:
+    """A model that runs.
+
+    Attributes:
+        source: what to call the model in an error.
+        provider: the execution provider it really runs on.
+        inputs, outputs: by name, in the graph's order.
+        metadata: the model's ``metadata_props``.
+    """
+
+    def __init__(
+        self, model: str | os.PathLike[str] | bytes, providers: Providers | None = None
+    ) -> None:
+        """Opens a model.
+
+        Args:
+            model: a path, or a serialised ONNX model.
+            providers: None for CUDA where it starts, else the CPU.
+
+        Raises:
+            DependencyError: onnxruntime is not installed.
+            ModelError: the model cannot be loaded.
+            ProviderError: a provider that was asked for does not start.
+        """
+        runtime = _onnxruntime()
+        self.source = "the model" if isinstance(model, bytes) else str(model)
+        loadable = model if isinstance(model, bytes) else _existing(Path(model))
+        if providers is None:
+            session = _open_on_best(runtime, loadable, self.source)
+        else:
+            asked = _asked(runtime, providers)
+            session = _open_on(runtime, loadable, asked, self.source)
+        self._session = session
+        self.provider: str = session.get_providers()[0]
+        self.inputs = _slots(session.get_inputs())
+        self.outputs = _slots(session.get_outputs())
+        self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
+
+    def run(
+        self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any]]
+    ) -> dict[str, NDArray[Any]]:
+        """Runs the model once.
+
+        Raises:
+            RunError: onnxruntime reports a failure.
+        """
+        try:
+            values = self._session.run(list(outputs), dict(feeds))
+        except Exception as error:  # onnxruntime's kinds share no base
+            raise RunError(f"onnxruntime cannot run {self.source}: {_plain(error)}") from error
+        return dict(zip(outputs, values, strict=True))
+
+
+def _onnxruntime() -> Any:
+    """Imported when a model is opened, not before: the command line's help needs none."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise DependencyError(
+            f"onnxruntime cannot be imported ({error}); "
+            "pip install 'ortcam[cpu]', or 'ortcam[gpu]' for CUDA, but never both"
+        ) from error
+    if not hasattr(onnxruntime, "InferenceSession"):
+        raise DependencyError(
+            "onnxruntime is damaged, as it is when two of its builds were installed over each "
+            "other; pip uninstall onnxruntime onnxruntime-gpu onnxruntime-training, "
+            "then pip install 'ortcam[cpu]' or 'ortcam[gpu]'"
+        )
+    return onnxruntime
+
+
+def _existing(path: Path) -> str:
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder, not an ONNX file")
+    try:
+        with path.open("rb"):
+            return str(path)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _slots(values: Sequence[Any]) -> dict[str, Slot]:
+    return {v.name: Slot(v.name, tuple(v.shape), _DTYPES.get(v.type)) for v in values}
+
+
+# Which provider
+
+
+def _asked(runtime: Any, providers: Providers) -> list[tuple[str, dict[str, Any]]]:
+    """What was asked for, by onnxruntime's own names, each with its options."""
+    listed = [providers] if isinstance(providers, str) else list(providers)
+    if not listed:
+        raise ProviderError("providers names no execution provider; leave it out for the best one")
+    known = {name.casefold(): name for name in runtime.get_all_providers()}
+    known |= {name.removesuffix("executionprovider"): full for name, full in known.items()}
+    here = runtime.get_available_providers()
+    asked = []
+    for entry in listed:
+        name, options = (entry, {}) if isinstance(entry, str) else entry
+        full = known.get(name.casefold(), name)
+        if full not in runtime.get_all_providers() and full not in here:
+            short = [name.removesuffix("ExecutionProvider") for name in here]
+            raise ProviderError(f"onnxruntime knows no provider {name!r}{nearest(name, short)}")
+        if full not in here:
+            install = "; pip install 'ortcam[gpu]' in its place" if full == _CUDA else ""
+            raise ProviderError(
+                f"the installed onnxruntime has no {full}; it has {', '.join(here)}{install}"
+            )
+        asked.append((full, options))
+    return asked
+
+
+def _open_on_best(runtime: Any, model: str | bytes, source: str) -> Any:
+    if _CUDA in runtime.get_available_providers():
+        with contextlib.suppress(Exception):  # whatever keeps CUDA from starting: then the CPU
+            return _start(runtime, model, [(_CUDA, {})])
+    return _open_on(runtime, model, [(_CPU, {})], source)
+
+
+def _open_on(
+    runtime: Any,
+    model: str | bytes,
+    asked: list[tuple[str, dict[str, Any]]],
+    source: str,
+) -> Any:
+    names = [name for name, _ in asked]
+    try:
+        session = _start(runtime, model, asked)
+    except Exception as error:  # onnxruntime's kinds share no base
+        if names != [_CPU]:  # the provider, or the model? a model that the CPU loads is sound
+            _open_on(runtime, model, [(_CPU, {})], source)
+            raise ProviderError(f"{names[0]} does not start: {_plain(error)}") from error
+        raise _not_loaded(error, model, source) from error
+    for name in names:
+        if name not in session.get_providers():
+            raise ProviderError(f"{name} does not start: {_reason(runtime, name)}")
+    return session
+
+
+def _start(
+    runtime: Any, model: str | bytes, asked: list[tuple[str, dict[str, Any]]]
+) -> Any:
+    """A session as onnxruntime makes it, silently, and without its own fallback's prints."""
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong comes as an exception too
+    names = [name for name, _ in asked]
+    with _quiet(runtime) if names != [_CPU] else contextlib.nullcontext():
+        if _CUDA in names and hasattr(runtime, "preload_dlls"):
+            runtime.preload_dlls()  # finds CUDA in NVIDIA's wheels, which the gpu extra installs
+        return runtime.InferenceSession(model, options, providers=asked, enable_fallback=0)
+
+
+@contextlib.contextmanager
+def _quiet(runtime: Any) -> Iterator[None]:
+    """Keeps what onnxruntime says about a provider that does not start off the screen."""
+    runtime.set_default_logger_severity(4)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        runtime.set_default_logger_severity(2)  # onnxruntime's default; it tells nobody the level
+
+
+def _reason(runtime: Any, provider: str) -> str:
+    """Why a provider did not start, which onnxruntime only writes to its log."""
+    stem = provider.removesuffix("ExecutionProvider").lower()
+    folder = Path(runtime.__file__).parent / "capi"
+    for library in sorted(folder.glob(f"*onnxruntime_providers_{stem}.*")):
+        try:
+            ctypes.CDLL(str(library))
+        except OSError as error:
+            remedy = "; pip install 'ortcam[gpu]' brings what CUDA needs" if stem == "cuda" else ""
+            return f"{error}{remedy}"
+    return "there is no device that it can use, or the device's driver is too old"
+
+
+# What went wrong
+
+
+def _not_loaded(error: Exception, model: str | bytes, source: str) -> ModelError:
+    text = str(error)
+    if unknown := re.search(r"(\S+)\(-?\d+\) is not a registered function/op", text):
+        return ModelError(
+            f"the installed onnxruntime has no operator {unknown[1]}, which {source} needs; "
+            + (
+                "it was made for onnxruntime-training: export the network again with ortcam"
+                if unknown[1].startswith("com.microsoft:") and unknown[1].endswith("Grad")
+                else "a network with operators of its own cannot be run"
+            )
+        )
+    if "INVALID_PROTOBUF" in text or "No graph was found" in text:
+        if _first_byte(model) == b"\x08":  # the tag of ir_version, which comes first
+            return ModelError(f"{source} is a damaged ONNX file, or only the beginning of one")
+        return ModelError(f"{source} is not an ONNX file")
+    return ModelError(f"onnxruntime cannot load {source}: {_plain(error)}")
+
+
+def _first_byte(model: str | bytes) -> bytes:
+    if isinstance(model, bytes):
+        return model[:1]
+    with Path(model).open("rb") as file:
+        return file.read(1)
+
+
+def _plain(error: Exception) -> str:
+    """The message of onnxruntime in one line, without its codes and its own source files."""
+    text = " ".join(str(error).split())
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    text = re.sub(r"Non-zero status code returned while |Exception during [a-z]+: ", "", text)
+    text = re.sub(r"/\S+\.(?:cc|h|cpp):\d+ (?:.*\) )?", "", text)
+    text = re.sub(r"Status Message: (?:\S+\.(?:cc|h):\d+ \S+ )?", "", text)
+    return text if len(text) <= 400 else text[:400] + "…"
