@@ -1,0 +1,59 @@
+"""Writes ``cli.md``, the reference of the command line, from what the commands say of themselves.
+
+``python docs/cli.py`` writes it; with ``--check`` it only says whether the page is current.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from ortcam.cli import main
+
+PAGE = Path(__file__).with_name("cli.md")
+WIDTH = 80
+
+
+def page() -> str:
+    """The whole page."""
+    root = _context(main, "ortcam", None)
+    parts = [
+        "# The command line",
+        "<!-- Written by docs/cli.py: run `make docs` after changing a command. -->",
+        "Results go to stdout or into files, everything else to stderr. The exit code is 0 where "
+        "all went well, 2\nwhere the command was typed wrongly, and 1 where anything else is the "
+        "matter, which one sentence then\nsays; `ORTCAM_DEBUG=1` in the environment shows the "
+        "traceback instead.",
+        _block(main, root),
+    ]
+    for name in main.list_commands(root):
+        command = main.get_command(root, name)
+        if command is None:
+            raise LookupError(name)
+        parts += [f"## ortcam {name}", _block(command, _context(command, name, root))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _context(command: click.Command, name: str, parent: click.Context | None) -> click.Context:
+    return click.Context(
+        command,
+        parent,
+        name,
+        terminal_width=WIDTH,
+        max_content_width=WIDTH,
+        **command.context_settings,
+    )
+
+
+def _block(command: click.Command, context: click.Context) -> str:
+    return f"```text\n{command.get_help(context)}\n```"
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--check"]:
+        if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page():
+            sys.exit(f"{PAGE} is not current: run make docs")
+    else:
+        PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,34 @@
+"""The command ``ortcam``: a file a command, and what they share beside them.
+
+Nothing here imports onnxruntime, onnx or matplotlib before a command runs that needs it, so that
+``ortcam --help`` answers at once and without them.
+"""
+
+from __future__ import annotations
+
+import click
+
+from ortcam import __version__
+from ortcam.cli import explain, export, info, layers, segment
+from ortcam.cli.commands import Commands
+
+__all__ = ["main"]
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ortcam")
+def main() -> None:
+    """Grad-CAM for deployed ONNX networks, in ONNX Runtime itself.
+
+    A network is exported once; the artifact then segments pictures and explains them wherever
+    ONNX Runtime runs:
+
+    \b
+      ortcam layers network.onnx
+      ortcam export network.onnx -o network.cam.onnx
+      ortcam explain network.cam.onnx street.png -c Road -c Car -o explain.png
+    """  # noqa: D301 (click's \b, which keeps the lines below it apart)
+
+
+for module in (layers, export, info, segment, explain):
+    main.add_command(module.command)

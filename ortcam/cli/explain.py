@@ -1,0 +1,119 @@
+"""``ortcam explain``: where in a picture a class is seen, as figures or arrays."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ortcam.cli import destinations
+from ortcam.cli import pictures as each
+from ortcam.cli.opening import open_artifact
+from ortcam.cli.options import picture_options
+from ortcam.cli.parameters import FILE
+from ortcam.colormap import COLORMAPS, DEFAULT
+from ortcam.errors import DependencyError
+from ortcam.upsample import METHODS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ortcam import Cam
+
+
+@click.command("explain", short_help="Show where in pictures the classes are seen.")
+@click.option(
+    "-c",
+    "--class",
+    "classes",
+    metavar="CLASS",
+    multiple=True,
+    help="A class to explain, by name or 0-based index; may be given several times.  [default: "
+    "those that the network sees in the picture]",
+)
+@click.option(
+    "-l",
+    "--layer",
+    "layers",
+    metavar="LAYER",
+    multiple=True,
+    help="A feature layer; may be given several times.  [default: all of the artifact's]",
+)
+@click.option(
+    "--region",
+    type=FILE,
+    help="A picture of the same size, not black where the score is to be explained.",
+)
+@click.option(
+    "--upsample",
+    type=click.Choice(METHODS),
+    default="bicubic",
+    show_default=True,
+    help="How a map is brought to the picture's grid.",
+)
+@click.option(
+    "--colormap",
+    type=click.Choice(COLORMAPS),
+    default=DEFAULT,
+    show_default=True,
+    help="The maps' colours.",
+)
+@picture_options
+def command(
+    artifact: Path,
+    pictures: tuple[Path, ...],
+    output: Path,
+    suffix: str,
+    size: tuple[int, int] | str | None,
+    inputs: tuple[tuple[str, NDArray[np.generic]], ...],
+    providers: tuple[str, ...],
+    quiet: bool,
+    classes: tuple[str, ...],
+    layers: tuple[str, ...],
+    region: Path | None,
+    upsample: str,
+    colormap: str,
+) -> None:
+    """Show for each PICTURE where ARTIFACT sees the classes: their Grad-CAM maps.
+
+    With one layer a .png shows the picture, its segmentation and a map for each class; with
+    several, a row of maps for each layer, from early to late. A .npz holds the maps in their own
+    scale, the maps at the layers' size and the weights of the channels.
+    """
+    files = destinations.plan(output, pictures, kind="explain", suffix=suffix)
+    if any(file.suffix.lower() == ".png" for file in files):
+        _require_matplotlib()
+    cam = open_artifact(artifact, layers=layers, providers=providers, quiet=quiet)
+    asked = [_class(cam, name) for name in classes]
+
+    def work(picture: Path, file: Path) -> list[str]:
+        explanation = cam.explain(
+            picture,
+            asked or None,
+            layers or None,
+            region,
+            inputs=dict(inputs),
+            size=size,
+            upsample=upsample,
+        )
+        explanation.save(file, colormap=colormap)
+        return list(explanation.notes)
+
+    each.for_each(pictures, files, work, quiet=quiet)
+
+
+def _require_matplotlib() -> None:
+    """Figures are drawn after the work; what they need is asked for before it."""
+    if find_spec("matplotlib") is None:
+        raise DependencyError(
+            "the figure of an explanation needs matplotlib: pip install 'ortcam[plot]', "
+            "or write arrays, to a .npz file"
+        )
+
+
+def _class(cam: Cam, name: str) -> str | int:
+    """A class as the user typed it: a name if there is such a name, else an index if it is one."""
+    return int(name) if name.isdecimal() and name not in cam.classes else name

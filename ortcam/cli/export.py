@@ -1,0 +1,68 @@
+"""``ortcam export``: a plain network in, an artifact out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ortcam.cli import wording
+from ortcam.cli.exporter import require_exporter
+from ortcam.cli.options import expectation_options, network_argument, score_options
+
+if TYPE_CHECKING:
+    from ortcam_export import Exported
+
+
+@click.command("export", short_help="Make an artifact of a network.")
+@network_argument
+@click.option(
+    "-o",
+    "--output",
+    metavar="OUT",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The artifact, such as network.cam.onnx.",
+)
+@click.option(
+    "-l",
+    "--layer",
+    "layers",
+    metavar="LAYER",
+    multiple=True,
+    help="A feature layer; may be given several times.  [default: the last one before the scorer]",
+)
+@score_options
+@expectation_options
+@click.option("--no-verify", is_flag=True, help="Leave out the check by central differences.")
+def command(
+    network: Path, output: Path, layers: tuple[str, ...], no_verify: bool, **options: Any
+) -> None:
+    """Export NETWORK, an ONNX file, as an artifact that segments and explains pictures.
+
+    The artifact is the network with its feature layers as further outputs and the gradient of
+    the classes' scores appended, in standard ONNX operators. What the network expects of a
+    picture and how its classes are called is read from its metadata, as far as it stands there,
+    and given by options otherwise.
+    """
+    require_exporter()
+    import ortcam_export
+
+    if output.exists() and output.samefile(network):
+        raise click.UsageError(f"{output} is the network itself, and would be replaced.")
+    exported = ortcam_export.export(
+        network, output, feature_layers=layers or None, verify=not no_verify, **options
+    )
+    click.echo("\n".join(_report(exported, output)))
+
+
+def _report(exported: Exported, output: Path) -> list[str]:
+    artifact = exported.artifact
+    return [
+        f"{output}: {len(exported.model) / 1e6:.1f} MB",
+        f"feature layers: {', '.join(layer.name for layer in artifact.layers)}",
+        f"reduction layer: {wording.reduction_layer(artifact.score)}",
+        f"verification: {wording.verification(artifact.verification)}",
+        *(f"note: {note}" for note in exported.notes),
+    ]

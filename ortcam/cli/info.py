@@ -1,0 +1,64 @@
+"""``ortcam info``: what an artifact holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ortcam.cli import wording
+from ortcam.cli.options import artifact_argument, as_json
+from ortcam.cli.table import table
+
+if TYPE_CHECKING:
+    from ortcam.artifact import Artifact, Preprocessing
+
+
+@click.command("info", short_help="Print what an artifact holds.")
+@artifact_argument
+@as_json
+def command(artifact: Path, as_json: bool) -> None:
+    """Print what ARTIFACT holds: its layers, classes and preprocessing, and how it was checked."""
+    import ortcam
+
+    read = ortcam.load(artifact, providers=["CPUExecutionProvider"]).artifact
+    if as_json:
+        click.echo(json.dumps(json.loads(read.to_json()), indent=2, ensure_ascii=False))
+    else:
+        click.echo(table(("artifact", str(artifact)), _rows(read)))
+
+
+def _rows(artifact: Artifact) -> list[tuple[str, str]]:
+    expects = artifact.expects
+    classes = expects.classes or ()
+    rows = [
+        ("feature layers", ", ".join(layer.name for layer in artifact.layers)),
+        ("reduction layer", wording.reduction_layer(artifact.score)),
+        ("classes", ", ".join(f"{i} {name}" for i, name in enumerate(classes)) or "unnamed"),
+        ("picture", f"input {artifact.picture!r}"),
+    ]
+    if expects.preprocess is None:
+        rows.append(("preprocessing", "not known"))
+    else:
+        rows += _preprocessing_rows(expects.preprocess)
+    return [
+        *rows,
+        ("verification", wording.verification(artifact.verification)),
+        ("engine", artifact.engine),
+        ("network's SHA-256", artifact.source_sha256),
+    ]
+
+
+def _preprocessing_rows(preprocess: Preprocessing) -> list[tuple[str, str]]:
+    size = "the picture's own" if preprocess.size is None else "{}x{}".format(*preprocess.size)
+    multiples = f", in multiples of {preprocess.divisor}" if preprocess.divisor > 1 else ""
+    guessed = " (assumed: nobody said)" if preprocess.assumed else ""
+    return [
+        ("layout", f"{preprocess.layout}, {preprocess.color_order}{guessed}"),
+        ("values", f"(pixel * {preprocess.scale:.6g} - mean) / std"),
+        ("mean", ", ".join(f"{v:g}" for v in preprocess.mean)),
+        ("std", ", ".join(f"{v:g}" for v in preprocess.std)),
+        ("working size", f"{size}{multiples}"),
+    ]

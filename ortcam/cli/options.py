@@ -1,0 +1,134 @@
+"""Options that several commands share, as decorators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ortcam.cli import parameters
+from ortcam.cli.parameters import FILE
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _stack(*decorators: Decorator) -> Decorator:
+    """One decorator that adds all of these, to be listed in this order."""
+    return lambda command: reduce(lambda c, add: add(c), reversed(decorators), command)
+
+
+network_argument = click.argument("network", type=FILE)
+artifact_argument = click.argument("artifact", type=FILE)
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+score_options = _stack(
+    click.option(
+        "-r",
+        "--reduction-layer",
+        metavar="LAYER",
+        help="The tensor whose channels are the classes' scores.  [default: found by itself]",
+    ),
+    click.option(
+        "--score",
+        type=click.Choice(["softmax", "sigmoid", "logits"]),
+        help="What the score is; a network that ends in logits gets a softmax (one channel: a "
+        "sigmoid) unless this says logits.",
+    ),
+)
+"""What is explained: the arguments ``reduction_layer`` and ``score`` of the export step."""
+
+expectation_options = _stack(
+    click.option("--labels", "classes", type=FILE, help="The class names, one a line."),
+    click.option("--colors", type=FILE, help="The label colours, R,G,B one class a line."),
+    click.option(
+        "--mean",
+        metavar="R,G,B",
+        type=parameters.numbers,
+        help="Subtracted from the scaled pixel, one number a channel.",
+    ),
+    click.option(
+        "--std",
+        metavar="R,G,B",
+        type=parameters.numbers,
+        help="Divides it then, one number a channel.",
+    ),
+    click.option(
+        "--scale",
+        metavar="X",
+        type=parameters.scale,
+        help="What a pixel of 0 to 255 is multiplied by first, such as 1/255.",
+    ),
+    click.option(
+        "--bgr",
+        "color_order",
+        flag_value="BGR",
+        default=None,
+        help="The network takes blue, green, red.",
+    ),
+    click.option(
+        "--layout", type=click.Choice(["NCHW", "NHWC"]), help="Where the input has its channels."
+    ),
+    click.option(
+        "--size",
+        metavar="WxH",
+        type=parameters.size,
+        help="The size pictures are resized to.",
+    ),
+    click.option(
+        "--divisor",
+        metavar="N",
+        type=click.IntRange(min=1),
+        help="Width and height of the input are multiples of N.",
+    ),
+    click.option("--picture", metavar="INPUT", help="The input that takes the picture."),
+)
+"""What the network expects and means, by the names of the export step's arguments."""
+
+picture_options = _stack(
+    artifact_argument,
+    click.argument("pictures", metavar="PICTURE...", type=FILE, nargs=-1, required=True),
+    click.option(
+        "-o",
+        "--output",
+        metavar="OUT",
+        type=click.Path(path_type=Path),
+        required=True,
+        help="A .png or .npz file for one picture; a folder for one or several.",
+    ),
+    click.option(
+        "--format",
+        "suffix",
+        type=click.Choice(["png", "npz"]),
+        default="png",
+        show_default=True,
+        help="What goes into a folder: figures, or arrays.",
+    ),
+    click.option(
+        "--size",
+        metavar="native|WxH",
+        type=parameters.size_or_native,
+        help="The size pictures enter the network at.  [default: the artifact's]",
+    ),
+    click.option(
+        "--input",
+        "inputs",
+        metavar="NAME=FILE.npy",
+        type=parameters.named_array,
+        multiple=True,
+        help="A further input of the network; may be given several times.",
+    ),
+    click.option(
+        "--provider",
+        "providers",
+        metavar="NAME",
+        multiple=True,
+        help="An execution provider of onnxruntime, such as CUDAExecutionProvider; may be given "
+        "several times.  [default: CUDA where it starts, else CPU]",
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
+)
+"""What ``segment`` and ``explain`` take alike."""

@@ -1,0 +1,73 @@
+"""Values of options: each function reads what was typed, or says how it is to be typed."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def size(text: str) -> tuple[int, int]:
+    """``WxH`` as (width, height)."""
+    match = re.fullmatch(r"([1-9][0-9]{0,5})x([1-9][0-9]{0,5})", text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not a width and a height, as in 480x360.")
+    return int(match[1]), int(match[2])
+
+
+def size_or_native(text: str) -> tuple[int, int] | Literal["native"]:
+    """``WxH``, or the word ``native``."""
+    return "native" if text == "native" else size(text)
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """One number a channel, between commas."""
+    values = tuple(_number(part) for part in text.split(","))
+    if len(values) not in (1, 3) or not all(map(math.isfinite, values)):
+        raise click.BadParameter(
+            f"{text!r} is not one number a channel between commas, as in 0.485,0.456,0.406."
+        )
+    return values
+
+
+def scale(text: str) -> float:
+    """A number, or a fraction such as ``1/255``."""
+    over, _, under = text.partition("/")
+    divisor = _number(under or "1")
+    value = _number(over) / divisor if divisor else math.nan
+    if not math.isfinite(value) or not value:
+        raise click.BadParameter(f"{text!r} is not a number or a fraction, as in 1/255.")
+    return value
+
+
+def named_array(text: str) -> tuple[str, NDArray[np.generic]]:
+    """``NAME=FILE.npy``, a further input of the network; a file that needs pickle is refused."""
+    import numpy as np
+
+    name, _, file = text.partition("=")
+    if not name or not file:
+        raise click.BadParameter(f"{text!r} is not NAME=FILE.npy.")
+    try:
+        array = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        message = f"{file} cannot be read as a NumPy array ({error})."
+        raise click.BadParameter(message) from error
+    if not isinstance(array, np.ndarray):
+        raise click.BadParameter(f"{file} holds several arrays; one is needed, in a .npy file.")
+    return name, array
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -1,0 +1,64 @@
+"""Every picture through the artifact, one after the other, and its result into its file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import click
+
+from ortcam.errors import PictureError
+
+
+def for_each(
+    pictures: Sequence[Path],
+    destinations: Sequence[Path],
+    work: Callable[[Path, Path], list[str]],
+    *,
+    quiet: bool,
+) -> None:
+    """Does the work for each picture and reports it; a picture that cannot be read is left out.
+
+    Args:
+        pictures: the pictures' paths.
+        destinations: a file for each.
+        work: makes one picture's file and returns what is to be said of it beside its names.
+        quiet: print nothing but errors.
+
+    Raises:
+        PictureError: the only picture cannot be read.
+        click.ClickException: some of several could not be; the others are done.
+    """
+    left_out = 0
+    pairs = list(zip(pictures, destinations, strict=True))
+    said: list[tuple[str, bool]] = []  # kept until the bar is gone
+    try:
+        with _progress(pairs, hidden=quiet or len(pairs) == 1) as bar:
+            for picture, destination in bar:
+                try:
+                    notes = work(picture, destination)
+                except PictureError as error:
+                    if len(pairs) == 1:
+                        raise
+                    left_out += 1
+                    said.append((f"Error: {error}", True))
+                    continue
+                if not quiet:
+                    said.append((f"{picture} -> {destination}", False))
+                    said += [(f"note: {note}", True) for note in notes]
+    finally:
+        for line, is_error in said:
+            click.echo(line, err=is_error)
+    if left_out:
+        raise click.ClickException(f"{left_out} of {len(pairs)} pictures were left out.")
+
+
+def _progress(
+    pairs: Sequence[tuple[Path, Path]], *, hidden: bool
+) -> AbstractContextManager[Iterable[tuple[Path, Path]]]:
+    """A bar on stderr, where that is a terminal."""
+    if hidden:
+        return nullcontext(pairs)
+    return click.progressbar(pairs, file=sys.stderr)

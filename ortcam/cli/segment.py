@@ -1,0 +1,45 @@
+"""``ortcam segment``: the class of every pixel, painted over the picture or as an array."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ortcam.cli import destinations
+from ortcam.cli import pictures as each
+from ortcam.cli.opening import open_artifact
+from ortcam.cli.options import picture_options
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@click.command("segment", short_help="Paint the class of every pixel over pictures.")
+@picture_options
+def command(
+    artifact: Path,
+    pictures: tuple[Path, ...],
+    output: Path,
+    suffix: str,
+    size: tuple[int, int] | str | None,
+    inputs: tuple[tuple[str, NDArray[np.generic]], ...],
+    providers: tuple[str, ...],
+    quiet: bool,
+) -> None:
+    """Segment each PICTURE with ARTIFACT.
+
+    A .png shows the labels over the picture beside a colour bar that names the classes; a .npz
+    holds the labels on the picture's grid and the scores.
+    """
+    files = destinations.plan(output, pictures, kind="segment", suffix=suffix)
+    cam = open_artifact(artifact, layers=(), providers=providers, quiet=quiet)
+
+    def work(picture: Path, file: Path) -> list[str]:
+        segmentation = cam.segment(picture, inputs=dict(inputs), size=size)
+        segmentation.save(file)
+        return list(segmentation.notes)
+
+    each.for_each(pictures, files, work, quiet=quiet)

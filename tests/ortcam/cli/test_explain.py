@@ -1,0 +1,158 @@
+"""``ortcam explain``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+from PIL import Image
+
+import ortcam
+
+Run = Callable[..., Result]
+
+
+def maps(path: Path) -> np.ndarray:
+    with np.load(path, allow_pickle=False) as arrays:
+        return arrays["maps"]
+
+
+def test_figures(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
+    sizes = {}
+    for name, layers in (("one", ["-l", "relu2"]), ("two", [])):
+        out = tmp_path / f"{name}.png"
+        result = run("explain", artifact, picture, "-c", "Road", "-c", "Car", *layers, "-o", out)
+        assert result.exit_code == 0, result.output
+        assert result.stdout.splitlines()[0] == f"{picture} -> {out}"
+        with Image.open(out) as figure:
+            sizes[name] = figure.size
+    assert min(min(size) for size in sizes.values()) > 100
+
+
+def test_arrays_are_the_runtime_s(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.npz"
+    result = run("explain", artifact, picture, "-c", "Car", "-c", "1", "-o", out)
+    assert result.exit_code == 0, result.output
+    expected = ortcam.load(artifact).explain(picture, ["Car", "Road"])
+    np.testing.assert_array_equal(maps(out), expected.maps)
+    assert expected.maps.shape == (2, 2, 21, 31)
+    assert expected.maps.any()
+
+
+def test_layers_and_upsampling(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.npz"
+    asked = ("-c", "Car", "-l", "relu2", "--upsample", "nearest", "--size", "30x20")
+    result = run("explain", artifact, picture, *asked, "-o", out)
+    assert result.exit_code == 0, result.output
+    expected = ortcam.load(artifact).explain(
+        picture, ["Car"], ["relu2"], size=(30, 20), upsample="nearest"
+    )
+    np.testing.assert_array_equal(maps(out), expected.maps)
+    assert len(np.unique(maps(out))) <= 15 * 10
+
+
+def test_a_region(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
+    mask = np.zeros((21, 31), np.uint8)
+    mask[3:6, 4:9] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    out = tmp_path / "out.npz"
+    asked = ("-c", "Car", "--region", tmp_path / "mask.png", "--size", "native")
+    result = run("explain", artifact, picture, *asked, "-o", out)
+    assert result.exit_code == 0, result.output
+    cam = ortcam.load(artifact)
+    expected = cam.explain(picture, ["Car"], region=mask > 0, size="native")
+    np.testing.assert_array_equal(maps(out), expected.maps)
+    assert np.abs(maps(out) - cam.explain(picture, ["Car"], size="native").maps).max() > 0
+
+
+def test_the_colour_map_is_asked_for(
+    run: Run, artifact: Path, picture: Path, tmp_path: Path
+) -> None:
+    pictures = {}
+    for name in ("jet", "viridis"):
+        out = tmp_path / f"{name}.png"
+        result = run("explain", artifact, picture, "-c", "Car", "--colormap", name, "-o", out)
+        assert result.exit_code == 0, result.output
+        pictures[name] = out.read_bytes()
+    assert pictures["jet"] != pictures["viridis"]
+
+
+def test_a_plain_network_is_exported_with_the_layers_asked_for(
+    run: Run, network: Path, artifact: Path, picture: Path, tmp_path: Path
+) -> None:
+    both = []
+    for model in (network, artifact):
+        out = tmp_path / f"{model.name}.npz"
+        result = run("explain", model, picture, "-c", "Car", "-l", "relu1", "-o", out)
+        assert result.exit_code == 0, result.output
+        both.append(maps(out))
+    np.testing.assert_allclose(both[0], both[1], rtol=1e-4, atol=1e-7 * both[1].max())
+
+
+def test_a_class_by_its_index_or_by_a_name_of_digits(
+    run: Run, network: Path, picture: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "names.txt").write_text("7\n0\n1\n")
+    artifact = tmp_path / "digits.cam.onnx"
+    result = run("export", network, "-o", artifact, "--labels", tmp_path / "names.txt")
+    assert result.exit_code == 0, result.output
+    cam = ortcam.load(artifact)
+    for typed, index in (("0", 1), ("7", 0), ("2", 2)):
+        out = tmp_path / "out.npz"
+        result = run("explain", artifact, picture, "-c", typed, "-o", out)
+        assert result.exit_code == 0, result.output
+        np.testing.assert_array_equal(maps(out), cam.explain(picture, [index]).maps)
+
+
+def test_no_class_asks_about_those_in_the_picture(
+    run: Run, artifact: Path, picture: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.npz"
+    result = run("explain", artifact, picture, "-o", out)
+    assert result.exit_code == 0, result.output
+    labels = ortcam.load(artifact).segment(picture).score.argmax(axis=0)
+    classes, counts = np.unique(labels, return_counts=True)
+    with np.load(out, allow_pickle=False) as arrays:
+        assert arrays["class_indices"].tolist() == classes[np.argsort(-counts)].tolist()
+
+
+def test_without_matplotlib_one_sentence_says_what_to_install(
+    artifact: Path, picture: Path, tmp_path: Path
+) -> None:
+    program = (
+        "import sys, importlib.util as util\n"
+        "find = util.find_spec\n"
+        "util.find_spec = lambda name, *rest: None if name == 'matplotlib' else find(name, *rest)\n"
+        "sys.modules['matplotlib'] = None\n"
+        "from ortcam.cli import main\n"
+        "main(sys.argv[1:], prog_name='ortcam')\n"
+    )
+
+    def explain(out: Path) -> subprocess.CompletedProcess[str]:
+        arguments = ["explain", str(artifact), str(picture), "-c", "Car", "-q", "-o", str(out)]
+        return subprocess.run(
+            [sys.executable, "-c", program, *arguments], capture_output=True, text=True
+        )
+
+    done = explain(tmp_path / "out.png")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Error: the figure of an explanation needs matplotlib: pip install 'ortcam[plot]', "
+        "or write arrays, to a .npz file\n"
+    )
+    assert explain(tmp_path / "out.npz").returncode == 0
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_nothing_but_the_results_is_left(
+    run: Run, artifact: Path, picture: Path, tmp_path: Path, count: int
+) -> None:
+    out = tmp_path / "results"
+    result = run("explain", artifact, *[picture] * count, "-c", "Car", "-o", out)
+    assert result.exit_code == 0, result.output
+    assert len(list(out.iterdir())) == count

@@ -1,0 +1,32 @@
+"""The pages say what is there: their links lead somewhere, their commands are the Makefile's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "models/README.md", "docs/cli.md"]
+PAGES += ["docs/maps.md", "docs/networks.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(root: Path, page: str) -> None:
+    text = (root / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        if not target.startswith("https://"):
+            assert (root / page).parent.joinpath(target).exists(), target
+
+
+def test_the_readme_shows_the_commands_of_the_demo(root: Path) -> None:
+    makefile = (root / "Makefile").read_text(encoding="utf-8")
+    values = dict(re.findall(r"^(NETWORK|PICTURE) = (\S+)$", makefile, re.MULTILINE))
+    recipe = makefile.split("\ndemo:")[1].split("\n\n")[0]
+    for name, value in values.items():
+        recipe = recipe.replace(f"$({name})", value)
+    commands = [line.strip() for line in recipe.splitlines() if line.startswith("\tortcam ")]
+    assert len(commands) == 6
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    shown = re.sub(r" \\\n +", " ", readme)
+    assert [line.strip() for line in shown.splitlines() if line.strip() in commands] == commands
