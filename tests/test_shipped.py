@@ -22,9 +22,7 @@ def cam(shipped_network: Path) -> ortcam.Cam:
     return ortcam.load(exported.model)
 
 
-def agree(
-    cam: ortcam.Cam, picture: NDArray[np.uint8], expected: dict[str, reference.Maps]
-) -> None:
+def agree(cam: ortcam.Cam, picture: NDArray[np.uint8], expected: dict[str, reference.Maps]) -> None:
     explanation = cam.explain(picture, list(reference.CLASSES))
     for layer in reference.LAYERS:
         truth = expected[layer]
@@ -50,7 +48,9 @@ def test_the_stored_reference_is_what_autograd_gives() -> None:
     seed = reference.SCENES[0]
     for layer, parts in reference.maps(reference.scene(seed)).items():
         for part, values in reference.stored(seed)[layer].items():
-            np.testing.assert_allclose(values, parts[part], rtol=1e-4, atol=1e-6 * parts[part].max())
+            np.testing.assert_allclose(
+                values, parts[part], rtol=1e-4, atol=1e-6 * parts[part].max()
+            )
 
 
 @pytest.mark.torch

@@ -17,7 +17,7 @@ from onnx import shape_inference, version_converter
 
 from ortcam.errors import ModelError
 
-__all__ = ["OPSET", "opset", "prepare"]
+__all__ = ["IR_VERSION", "OPSET", "infer", "opset", "prepare"]
 
 #: Artifacts have this opset or a later one.
 OPSET = 18
@@ -27,6 +27,11 @@ IR_VERSION = 10
 
 #: Initializers above this are weights, which neither conversion nor inference looks into.
 _SMALL = 1024
+
+_PASS_ERRORS = (ir.passes.InvariantError, ir.passes.PassError, ValueError)
+
+#: How many croppings in a row are followed by their shapes.
+_CROPS = 16
 
 
 def prepare(model: ir.Model) -> ir.Model:
@@ -53,7 +58,7 @@ def prepare(model: ir.Model) -> ir.Model:
     except ValueError as error:
         raise ModelError("the network's nodes form a circle; export it again") from error
     passes.NameFixPass(_Names())(model)
-    _infer(model)
+    infer(model)
     return model
 
 
@@ -80,7 +85,7 @@ def _inline(model: ir.Model) -> None:
     try:
         passes.InlinePass()(model)
         model.functions.clear()
-    except (ir.passes.PassError, ValueError) as error:
+    except _PASS_ERRORS as error:
         cause = error.__cause__ or error
         raise ModelError(f"the network's functions cannot be inlined: {cause}") from error
 
@@ -88,7 +93,7 @@ def _inline(model: ir.Model) -> None:
 def _lift_constants(model: ir.Model) -> None:
     try:
         passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    except (ir.passes.PassError, ValueError) as error:
+    except _PASS_ERRORS as error:
         cause = error.__cause__ or error
         raise ModelError(f"the network has a constant that cannot be read: {cause}") from error
 
@@ -209,7 +214,7 @@ def _names(node: ir.Node) -> list[str]:
 # ---- Shapes ---------------------------------------------------------------------------------
 
 
-def _infer(model: ir.Model) -> None:
+def infer(model: ir.Model) -> None:
     """Infers types and shapes afresh, and falls back on the file's own where that finds none.
 
     A file's own shapes are often stale: of one batch or size, in a network whose inputs were made
@@ -228,6 +233,38 @@ def _infer(model: ir.Model) -> None:
             value.shape, filled = merged, True
     if filled:
         _infer_once(model)
+    for _ in range(_CROPS):
+        if not _keep_unsliced(model):
+            break
+        _infer_once(model)
+
+
+def _keep_unsliced(model: ir.Model) -> bool:
+    """Gives a Slice's output the extents of the axes that it leaves alone.
+
+    onnx's inference tells none of them where the ends are computed, and with them goes the number
+    of channels of a U-Net that crops.
+
+    Returns:
+        Whether that told anything new.
+    """
+    news = False
+    for node in model.graph:
+        if node.op_type != "Slice" or len(node.inputs) < 4:
+            continue
+        (x, axes), y = (node.inputs[0], node.inputs[3]), node.outputs[0]
+        if x is None or x.shape is None or axes is None or axes.const_value is None:
+            continue
+        rank = len(x.shape)
+        sliced = {int(axis) % rank for axis in axes.const_value.numpy()}
+        known = y.shape.dims if y.shape is not None else [None] * rank
+        shape = ir.Shape(
+            mine if axis in sliced or isinstance(mine, int) else theirs
+            for axis, (mine, theirs) in enumerate(zip(known, x.shape.dims, strict=True))
+        )
+        if shape != y.shape:
+            y.shape, news = shape, True
+    return news
 
 
 def _forget_shapes(

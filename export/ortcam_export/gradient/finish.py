@@ -23,4 +23,3 @@ def finish(model: ir.Model, results: Mapping[str, Tensor]) -> None:
         graph.outputs.append(value)
     passes.RemoveUnusedNodesPass()(model)
     passes.TopologicalSortPass()(model)
-

@@ -50,8 +50,10 @@ class Sweep:
         self._require(value)
         for v in self._downstream(value):
             if v not in self._whole:
-                self._whole[v] = self._seed.whole() if v is self._seed.value else _sum(
-                    self._through(node, index) for node, index in self._uses(v)
+                self._whole[v] = (
+                    self._seed.whole()
+                    if v is self._seed.value
+                    else _sum(self._through(node, index) for node, index in self._uses(v))
                 )
         return self._whole[value]
 

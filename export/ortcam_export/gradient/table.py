@@ -275,9 +275,7 @@ def _bound(partial: Callable[..., Tensor]) -> Rule:
     return lambda n, g: partial(g, n.y, *n.inputs)
 
 
-def _add(
-    table: dict[str, Any], op_type: str, inputs: Iterable[int] | None, entry: object
-) -> None:
+def _add(table: dict[str, Any], op_type: str, inputs: Iterable[int] | None, entry: object) -> None:
     if inputs is None:
         assert op_type not in table, op_type
         table[op_type] = entry

@@ -315,9 +315,9 @@ class Tensor:
             return self
         leading: list[Dim] = [self.tape.questions] if self.lead else []
         physical = [*leading, *dims]
-        return self.tape.op(
-            "Expand", self, self.tape.shape(physical), lead=self.lead
-        ).stamped(physical)
+        return self.tape.op("Expand", self, self.tape.shape(physical), lead=self.lead).stamped(
+            physical
+        )
 
     def asked(self) -> Tensor:
         """This tensor with the questions' axis in front, repeated along it."""
@@ -510,9 +510,7 @@ class Tape:
         copy.type, copy.shape = value.type, value.shape
         return copy
 
-    def op(
-        self, op_type: str, *inputs: Tensor | None, lead: int = 0, **attributes: Any
-    ) -> Tensor:
+    def op(self, op_type: str, *inputs: Tensor | None, lead: int = 0, **attributes: Any) -> Tensor:
         """Records a standard operator and returns its first output."""
         return self.ops(op_type, *inputs, lead=lead, outputs=1, **attributes)[0]
 
@@ -682,9 +680,7 @@ def _elementwise(op_type: str, *operands: Operand) -> Tensor:
     typed = [t for t in operands if isinstance(t, Tensor)]
     tape = typed[0].tape
     dtype = typed[-1].dtype
-    tensors = _aligned(
-        [t if isinstance(t, Tensor) else tape.constant(t, dtype) for t in operands]
-    )
+    tensors = _aligned([t if isinstance(t, Tensor) else tape.constant(t, dtype) for t in operands])
     return tape.op(op_type, *tensors, lead=max(t.lead for t in tensors))
 
 

@@ -150,8 +150,19 @@ def _cubic(n: Node, x: Tensor, extent: Dim) -> Tensor:
 
 
 def _widened(n: Node, x: Tensor, extent: Dim, scale: Tensor, kernel: _Kernel) -> Tensor:
-    """Antialiasing: the kernel as wide as an output cell, its weights adding up to one."""
-    weights = kernel(n, (x - _places(n, extent)) * minimum(scale, 1))
+    """Antialiasing: the kernel as wide as an output cell, its weights adding up to one.
+
+    Beyond the border the border is repeated, or left out.
+    """
+    shrink = minimum(scale, 1)
+    if n.attribute("exclude_outside", 0):
+        weights = kernel(n, (x - _places(n, extent)) * shrink)
+    else:
+        reach = (_REACH[kernel] / shrink).apply("Ceil").cast(n.tape.constant(0).dtype) + 1
+        count = extent + 2 * (reach.item if reach.const is not None else reach)
+        place = (n.tape.arange(count) - reach).cast(n.x.dtype)
+        beyond = kernel(n, (x - place) * shrink)
+        weights = beyond @ _hits(n, place.unsqueeze([1]), extent)
     return weights / weights.sum([1], keepdims=True)
 
 
@@ -166,6 +177,10 @@ def _keys(n: Node, distance: Tensor) -> Tensor:
     near = ((a + 2) * d - (a + 3)) * d * d + 1
     far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
     return (d <= 1).where(near, far.masked(d < 2))
+
+
+#: How far from its middle a kernel reaches.
+_REACH: dict[_Kernel, int] = {_hat: 1, _keys: 2}
 
 
 def _hits(n: Node, place: Tensor, extent: Dim) -> Tensor:

@@ -1,0 +1,195 @@
+"""The export step: a trained network in, the artifact that explains itself out.
+
+load -> prepare -> choose layers -> differentiate -> verify -> write
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from ortcam.artifact import CLASS_WEIGHTS, REGION, Artifact
+from ortcam.files import check_writable
+from ortcam_export.choose import choose_features, choose_score
+from ortcam_export.differentiate import append_gradient
+from ortcam_export.expects import Options, expectations, find_picture, picture_layout
+from ortcam_export.gradient import reachable
+from ortcam_export.layout import channel_axes
+from ortcam_export.load import ModelLike, Network, read
+from ortcam_export.names import find, unused
+from ortcam_export.prepare import prepare
+from ortcam_export.verify import verify as verify_artifact
+from ortcam_export.write import check, open_session, serialise, stamp, write
+
+__all__ = ["Exported", "export"]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export made.
+
+    Attributes:
+        artifact: the artifact's metadata.
+        model: the artifact, serialised; without its weights where these exceed 2 GB.
+        notes: what was chosen, appended or assumed where nobody said, a sentence each.
+        path: where it was written, or None.
+    """
+
+    artifact: Artifact
+    model: bytes
+    notes: tuple[str, ...]
+    path: Path | None = None
+
+
+def export(
+    model: ModelLike,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    feature_layers: Sequence[str] | None = None,
+    reduction_layer: str | None = None,
+    score: str | None = None,
+    picture: str | None = None,
+    classes: Sequence[str] | str | os.PathLike[str] | None = None,
+    colors: Sequence[Sequence[int]] | str | os.PathLike[str] | None = None,
+    color_order: str | None = None,
+    layout: str | None = None,
+    scale: float | None = None,
+    mean: Sequence[float] | float | None = None,
+    std: Sequence[float] | float | None = None,
+    size: tuple[int, int] | None = None,
+    divisor: int | None = None,
+    verify: bool = True,
+) -> Exported:
+    """Makes an artifact of a network: the network with its gradient appended.
+
+    Args:
+        model: the network: a path, its bytes, or a model of onnx or onnx-ir; it is not changed.
+        path: where to write the artifact; None keeps it in memory.
+        feature_layers: names of tensors or nodes [N, C, *space]. By default the last ReLU-like
+            output of a convolution with an extent of space above 1 before the scorer.
+        reduction_layer: the tensor or node whose channels are the classes' scores. By default the
+            softmax or sigmoid that feeds an output.
+        score: ``"softmax"``, ``"sigmoid"`` or ``"logits"``: what the score shall be. By default
+            what the network ends in; of logits a softmax, or of one channel a sigmoid.
+        picture: the input that takes the picture, where several could.
+        classes: class names in the order of the score's channels, or a label file: a name a line,
+            or JSON.
+        colors: a label colour (r, g, b) for each class, or a file: ``r,g,b [name]`` a line, or
+            JSON.
+        color_order: ``"RGB"``, ``"BGR"`` or ``"L"``.
+        layout: ``"NCHW"`` or ``"NHWC"``.
+        scale: what pixels of 0 to 255 are multiplied by before ``mean`` and ``std``.
+        mean: subtracted from scaled pixels, one number or one a channel.
+        std: divided by after that, one number or one a channel.
+        size: the working size (width, height).
+        divisor: what the width and height of the input are multiples of.
+        verify: whether the gradient is checked against central differences through the network.
+
+    Returns:
+        The artifact. Its inputs are the network's own, ``class_weights`` [K, N or 1, C] and
+        ``region`` [K or 1, N or 1, *space]; its outputs the network's own, the score, and for
+        each feature layer L the features and ``L.weights`` [K, N, C], all float32 (see
+        :mod:`ortcam.artifact`).
+
+    Raises:
+        ModelError: the network cannot be read or raised to opset 18, or does not run.
+        ArtifactError: the network is an artifact already.
+        LayerError: a layer is not there, is no score or no features, or no gradient reaches it.
+        OperatorError: an operator on the gradient's way has no rule.
+        InputError: an option does not fit the network.
+        VerificationError: the gradient disagrees with central differences; nothing is written.
+        OutputError: ``path`` cannot be written, which is found before the work.
+    """
+    target = None if path is None else check_writable(path)
+    options = Options(
+        classes=classes,
+        colors=colors,
+        color_order=color_order,
+        layout=layout,
+        scale=scale,
+        mean=mean,
+        std=std,
+        size=size,
+        divisor=divisor,
+    )
+    notes: list[str] = []
+    network = read(model)
+    prepared = prepare(network.model)
+    artifact = _choose(
+        network,
+        prepared,
+        options,
+        notes,
+        picture=picture,
+        reduction_layer=reduction_layer,
+        score=score,
+        feature_layers=feature_layers,
+    )
+    plain = prepared.clone() if verify else None
+    explained = append_gradient(
+        prepared,
+        artifact.score,
+        artifact.layers,
+        class_weights=artifact.class_weights,
+        region=artifact.region,
+    )
+    stamp(explained, artifact)
+    check(explained)
+    session = open_session(explained)
+    if plain is not None:
+        measured = verify_artifact(plain, session, artifact)
+        artifact = dataclasses.replace(artifact, verification=measured)
+        stamp(explained, artifact)
+    if target is not None:
+        target = write(explained, target)
+    return Exported(artifact, serialise(explained), tuple(notes), target)
+
+
+def _choose(
+    network: Network,
+    prepared: ir.Model,
+    options: Options,
+    notes: list[str],
+    *,
+    picture: str | None,
+    reduction_layer: str | None,
+    score: str | None,
+    feature_layers: Sequence[str] | None,
+) -> Artifact:
+    """Everything that an artifact says but its verification; a score may be appended."""
+    taken = find_picture(prepared, picture)
+    channels = {taken.name or "": 3 if picture_layout(taken, options.layout) == "NHWC" else 1}
+    axes = channel_axes(prepared, channels)
+    chosen = choose_score(
+        prepared, reduction_layer=reduction_layer, score=score, axes=axes, notes=notes
+    )
+    layers = choose_features(
+        prepared,
+        chosen,
+        reachable(prepared, chosen.name),
+        feature_layers=feature_layers,
+        axes=axes,
+        notes=notes,
+    )
+    shape = find(prepared, chosen.name).shape
+    classes = None if shape is None else shape[chosen.class_axis]
+    return Artifact(
+        layers=layers,
+        score=chosen,
+        picture=taken.name or "",
+        expects=expectations(
+            network,
+            taken,
+            options,
+            classes=classes if isinstance(classes, int) else None,
+            notes=notes,
+        ),
+        class_weights=unused(prepared, CLASS_WEIGHTS),
+        region=unused(prepared, REGION),
+        source_sha256=network.sha256,
+    )

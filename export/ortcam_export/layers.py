@@ -1,0 +1,212 @@
+"""The layers that a network offers: features to explain by, and scores to explain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from ortcam.errors import LayerError, ModelError
+from ortcam_export.choose import (
+    CONVOLUTIONS,
+    FLOATS,
+    GATES,
+    choose_features,
+    find_score,
+    is_relu_like,
+    is_spatial,
+    score_candidates,
+    take_score,
+)
+from ortcam_export.expects import find_picture, picture_layout
+from ortcam_export.gradient import reachable
+from ortcam_export.layout import Axes, channel_axes
+from ortcam_export.load import ModelLike, load
+from ortcam_export.names import find
+from ortcam_export.prepare import infer, prepare
+
+__all__ = ["Candidate", "layers"]
+
+#: Operators whose outputs are offered as feature layers, beside those that serve as a ReLU.
+_OFFERED = CONVOLUTIONS | {
+    "Add",
+    "AveragePool",
+    "BatchNormalization",
+    "Concat",
+    "GroupNormalization",
+    "InstanceNormalization",
+    "LpPool",
+    "MaxPool",
+    "MaxUnpool",
+    "Resize",
+    "Sum",
+    "Upsample",
+}
+
+#: What merely goes on with what it reads: a convolution, sum or normalisation before it is not
+#: offered beside it.
+_CONTINUING = {
+    "Add",
+    "BatchNormalization",
+    "GroupNormalization",
+    "InstanceNormalization",
+    "Transpose",
+}
+
+#: The side of the square picture at which strides are counted, where the network leaves a choice.
+_TRIAL_EXTENT = 512
+
+
+Shape = tuple[int | str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A layer that a network offers.
+
+    Attributes:
+        name: of its tensor; what to give as feature or reduction layer.
+        operator: what computes it.
+        shape: its extents; an open one is its name, or ``"?"``.
+        channels: how many channels (of a score: classes) it has, or None where that is open.
+        stride: how many pixels of the input's height one of its cells stands for, or None where
+            that cannot be told.
+        reached: whether the gradient of the chosen score reaches it.
+        chosen: whether the export would take it.
+        kind: ``"feature"`` or ``"reduction"``.
+    """
+
+    name: str
+    operator: str
+    shape: tuple[int | str, ...]
+    channels: int | None
+    stride: float | None
+    reached: bool
+    chosen: bool
+    kind: str
+
+
+def layers(
+    model: ModelLike, *, reduction_layer: str | None = None, score: str | None = None
+) -> list[Candidate]:
+    """Lists the layers of a network that can be explained by, then those that can be explained.
+
+    Feature layers come from early to late: the outputs of convolutions, activations, poolings,
+    normalisations, sums, concatenations and resizings that have an extent of space above 1, where
+    one of these merely goes on with another only the last. A tensor that is not listed can be
+    named all the same.
+
+    Args:
+        model: the network: a path, its bytes, or a model of onnx or onnx-ir; it is not changed.
+        reduction_layer: the score's tensor or node, instead of the choice.
+        score: ``"softmax"``, ``"sigmoid"`` or ``"logits"``, instead of what the network ends in.
+
+    Raises:
+        ModelError: the model is not a network that can be read.
+        LayerError: ``reduction_layer`` is not there, or nothing in the network is a score.
+    """
+    prepared = prepare(load(model))
+    picture = find_picture(prepared)
+    layout = picture_layout(picture)
+    axes = channel_axes(prepared)
+    own = {value.name for node in prepared.graph for value in node.outputs}
+    candidates = score_candidates(prepared, axes) if reduction_layer is None else []
+    candidate = find_score(prepared, axes, reduction_layer=reduction_layer, score=score)
+    taken = take_score(prepared, candidate, score=score)
+    reached = reachable(prepared, taken.name)
+    try:
+        chosen = choose_features(prepared, taken, reached, axes=axes)[0].name
+    except LayerError:  # a network without convolutions has layers all the same
+        chosen = ""
+    sizes = _trial_shapes(prepared, picture)
+    height = (*sizes.get(picture.name or "", ()), None, None, None)[1 if layout == "NHWC" else 2]
+
+    def row(value: ir.Value, kind: str, appended: str = "") -> Candidate:
+        name, axis = value.name or "", axes.get(value.name or "")
+        sized = sizes.get(name, ())
+        channels = sized[axis] if axis is not None and axis < len(sized) else None
+        node = value.producer()
+        return Candidate(
+            name=name,
+            operator=("" if node is None else node.op_type) + appended,
+            shape=_shape(value),
+            channels=channels if isinstance(channels, int) else None,
+            stride=_stride(height, sized, axis),
+            reached=name in reached,
+            chosen=name == (chosen if kind == "feature" else explained),
+            kind=kind,
+        )
+
+    appended = taken.name not in own
+    explained = candidate.logits.name if appended else taken.name
+    scores = {c.name: find(prepared, c.name) for c in candidates}
+    scores[explained or ""] = find(prepared, explained or "")
+    features = [
+        value
+        for value in _offered(prepared, axes)
+        if value.name in own and (value.name not in scores or value.name == chosen)
+    ]
+    suffix = f" + {taken.kind.capitalize()}" if appended else ""
+    return [
+        *(row(value, "feature") for value in features),
+        *(row(v, "reduction", suffix if name == explained else "") for name, v in scores.items()),
+    ]
+
+
+def _offered(model: ir.Model, axes: Axes) -> list[ir.Value]:
+    return [
+        value
+        for node in model.graph
+        for value in node.outputs[:1]
+        if (node.op_type in _OFFERED or is_relu_like(value))
+        and value.dtype in FLOATS
+        and is_spatial(value, axes.get(value.name or ""))
+        and not _is_continued(value)
+    ]
+
+
+def _is_continued(value: ir.Value) -> bool:
+    """Whether every consumer only normalises, adds to or activates a convolution's output."""
+    node = value.producer()
+    if node is None or node.op_type not in CONVOLUTIONS | _CONTINUING:
+        return False
+    consumers = value.consumers()
+    return bool(consumers) and all(
+        consumer.op_type in _CONTINUING | GATES or is_relu_like(consumer.outputs[0])
+        for consumer in consumers
+    )
+
+
+def _shape(value: ir.Value) -> Shape:
+    """Extents for a reader: the names that inference makes up tell nothing."""
+    dims = () if value.shape is None else value.shape.dims
+    names = (dim if isinstance(dim, int) else dim.value for dim in dims)
+    return tuple("?" if n is None or str(n).startswith("unk__") else n for n in names)
+
+
+def _stride(height: int | str | None, shape: Shape, channel_axis: int | None) -> float | None:
+    """Pixels of the picture's height for each cell of a tensor of this shape."""
+    space = [extent for i, extent in enumerate(shape) if i not in (0, channel_axis)]
+    if not isinstance(height, int) or not space or not isinstance(space[0], int) or not space[0]:
+        return None
+    stride = round(height / space[0], 2)
+    return int(stride) if stride == int(stride) else stride
+
+
+def _trial_shapes(model: ir.Model, picture: ir.Value) -> dict[str, Shape]:
+    """The shapes of all tensors for one picture of a fixed size, as far as they can be inferred."""
+    trial = model.clone()
+    extents: dict[str, int] = {}
+    for value in sorted(trial.graph.inputs, key=lambda value: value.name != picture.name):
+        dims = () if value.shape is None else value.shape.dims
+        fill = _TRIAL_EXTENT if value.name == picture.name else 1
+        value.shape = ir.Shape(
+            dim if isinstance(dim, int) else extents.setdefault(str(dim.value), fill if axis else 1)
+            for axis, dim in enumerate(dims)
+        )
+    try:
+        infer(trial)
+    except ModelError:  # the network takes no picture of that size
+        return {}
+    values = [*trial.graph.inputs, *(value for node in trial.graph for value in node.outputs)]
+    return {value.name or "": _shape(value) for value in values}

@@ -1,0 +1,405 @@
+"""Truth: the artifact's gradients against central differences through the network itself.
+
+An artifact holds, for each feature layer, the spatial mean of the gradient. So a feature layer L
+is shifted by a constant a channel, L + t v, and the rest of the network (its tail) is run on the
+shifted features in onnxruntime, with none of the gradient's operators:
+
+    (y(L + t v) - y(L - t v)) / 2t   against   sum over c of v_c * H * W * weights_c,
+
+channel by channel for those that count most, and in random mixtures of all.
+
+The score runs in float32, so differences are taken pixel by pixel and summed in float64: the
+pixels that a shift leaves alone then cancel exactly. What remains is rounding, which grows as the
+step shrinks, and the kinks of ReLU and MaxPool, whose share grows with the step. So each
+direction is measured at three steps, and the two neighbours that agree best over all questions
+give its value: the artifact has no say in that. What these two still differ by is the
+measurement's own uncertainty: a direction is judged only where it lies well within the tolerance,
+and a layer of which less than half the directions can be judged counts as not verified.
+
+A batch is checked by way of its first picture: its weights are the same alone, before another
+picture and behind one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from ortcam.artifact import Artifact, Layer, Verification
+from ortcam.errors import ModelError, VerificationError
+from ortcam.session import RunError, Session
+from ortcam_export.names import find
+from ortcam_export.trial import SEED, Feeds, trial_feeds
+from ortcam_export.write import open_session
+
+__all__ = ["TOLERANCE", "verify"]
+
+#: The largest relative error of a directional derivative that an artifact may have.
+TOLERANCE = 1e-2
+
+#: The largest relative difference between the artifact's score and the network's, and between a
+#: picture's weights alone and beside other pictures.
+SAME = 1e-3
+
+#: A direction is judged where its own uncertainty is at most this part of the tolerance...
+CERTAIN = 0.5
+
+#: ...and a layer where at least this part of its directions is.
+ENOUGH = 0.5
+
+#: Steps, in units of the features' root mean square.
+STEPS = (0.01, 0.003, 0.001)
+
+CHANNELS = 2  # directions that are one channel
+MIXTURES = 2  # directions that are a mixture of all
+CLASSES = 3  # classes asked for
+
+Array = NDArray[Any]
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Questions, all on the whole picture but the last ones, which have regions of their own.
+
+    Attributes:
+        class_weights: float32 [K, 1, C].
+        regions: float32 [R, 1, *space], of the last R questions.
+    """
+
+    class_weights: NDArray[np.float32]
+    regions: NDArray[np.float32]
+
+    @property
+    def whole(self) -> int:
+        """How many questions are on the whole picture."""
+        return len(self.class_weights) - len(self.regions)
+
+    def reduce(self, score: Doubles) -> Doubles:
+        """The questions' answers, y [K, N], for a score [N, C, *space]."""
+        space = range(2, score.ndim)
+        rows = self.class_weights[:, 0].astype(np.float64)
+        totals = [score.sum(axis=tuple(space))] * self.whole
+        totals += [
+            np.tensordot(score, region, (space, range(region.ndim)))
+            for region in self.regions[:, 0]
+        ]
+        return np.stack([total @ row for total, row in zip(totals, rows, strict=True)])
+
+
+def verify(network: ir.Model, artifact: Session, meta: Artifact) -> Verification:
+    """Checks an artifact against the network that it was made from.
+
+    Args:
+        network: the prepared network with its score, before the gradient was appended.
+        artifact: the artifact, opened.
+        meta: its metadata.
+
+    Returns:
+        What was measured.
+
+    Raises:
+        VerificationError: an error is past its tolerance, or cannot be measured.
+        ModelError: the network does not run on the trial pictures.
+    """
+    feeds = trial_feeds(network, meta.picture, meta.expects.preprocess, batch=1)
+    tails = [Tail(network, meta.score.name, layer) for layer in meta.layers]
+    plain = _run_plain(network, meta, tails, feeds)
+    score = np.moveaxis(plain[meta.score.name], meta.score.class_axis, 1)
+    questions = ask(score)
+    weights, own_score = _ask_artifact(artifact, meta, feeds, questions)
+    _same_score(plain[meta.score.name], own_score, meta)
+    error, directions = 0.0, 0
+    for tail in tails:
+        measured, judged = _measure(tail, meta, plain, questions, weights[tail.layer.name])
+        if not measured <= TOLERANCE:  # also where it is no number
+            raise VerificationError(
+                f"the exported gradient at {tail.layer.name!r} is off by {measured:.1e} from "
+                f"central differences (tolerance {TOLERANCE:g}), so no artifact is made; "
+                "please report the network"
+            )
+        error, directions = max(error, measured), directions + judged
+    isolation = _isolation(network, artifact, meta, feeds, questions, weights)
+    return Verification(error=error, directions=directions, isolation=isolation)
+
+
+# ---- The question ---------------------------------------------------------------------------
+
+
+def ask(score: Array) -> Questions:
+    """Questions about a score [N, C, *space].
+
+    Each of the classes that hold most of the score; the first of these rather than the second;
+    and the first two in a box each, with a random part of every cell.
+    """
+    classes = score.shape[1]
+    shares = score.mean(axis=(0, *range(2, score.ndim)))
+    most = [int(c) for c in np.argsort(-shares, kind="stable")[:CLASSES]]
+    rows = [*np.eye(classes, dtype=np.float32)[most]]
+    if classes > 1:
+        rows.append(rows[0] - rows[1])
+    random = np.random.default_rng(SEED)
+    space = score.shape[2:]
+    regions = []
+    if space:
+        for low, high in ((0.0, 0.6), (0.3, 1.0)):
+            region = np.zeros(space, np.float32)
+            box = tuple(slice(int(e * low), max(int(e * low) + 1, int(e * high))) for e in space)
+            region[box] = random.uniform(0.2, 1, region[box].shape)
+            regions.append(region)
+            rows.append(rows[min(len(regions), classes) - 1])
+    stacked = np.stack(regions) if regions else np.zeros((0,), np.float32)
+    return Questions(np.stack(rows)[:, None], stacked[:, None])
+
+
+def _ask_artifact(
+    artifact: Session, meta: Artifact, feeds: Feeds, questions: Questions
+) -> tuple[dict[str, Doubles], Array]:
+    """Each layer's weights [K, N, C], and the artifact's score."""
+    whole = questions.whole
+    space = questions.regions.ndim - 2
+    asked = [(questions.class_weights[:whole], np.ones((1, 1, *[1] * space), np.float32))]
+    if len(questions.regions):
+        asked.append((questions.class_weights[whole:], questions.regions))
+    outputs = [meta.score.name, *(layer.weights for layer in meta.layers)]
+    runs = [
+        _run(artifact, outputs, {**feeds, meta.class_weights: rows, meta.region: region})
+        for rows, region in asked
+    ]
+    weights = {
+        layer.name: np.concatenate([run[layer.weights] for run in runs]).astype(np.float64)
+        for layer in meta.layers
+    }
+    return weights, runs[0][meta.score.name]
+
+
+def _same_score(plain: Array, own: Array, meta: Artifact) -> None:
+    difference = np.abs(plain.astype(np.float64) - own).max(initial=0)
+    scale = np.abs(plain).max(initial=0)
+    if plain.shape != own.shape or not difference <= SAME * scale:
+        raise VerificationError(
+            f"the artifact's score {meta.score.name!r} is not the network's (it differs by "
+            f"{difference:.1e} of {scale:.1e}), so no artifact is made; please report the network"
+        )
+
+
+# ---- Central differences --------------------------------------------------------------------
+
+
+class Tail:
+    """The part of a network from a feature layer to the score, as a network of its own.
+
+    Attributes:
+        layer: the feature layer, its first input.
+        needs: its other inputs: tensors of the network that do not depend on the layer.
+    """
+
+    def __init__(self, network: ir.Model, score: str, layer: Layer) -> None:
+        self.layer = layer
+        self._score = score
+        value, target = find(network, layer.name), find(network, score)
+        nodes = _between(network.graph, value, target)
+        made = {output for node in nodes for output in node.outputs}
+        needs = {
+            read: None
+            for node in nodes
+            for read in _reads(node)
+            if read not in made and read is not value and not read.is_initializer()
+        }
+        self.needs = [read.name or "" for read in needs]
+        self._session = open_session(part(network, [layer.name, *self.needs], [score]))
+
+    def run(self, features: Array, plain: Mapping[str, Array]) -> Doubles:
+        """The score that follows from these features, in float64."""
+        feeds = {name: plain[name] for name in self.needs}
+        feeds[self.layer.name] = features
+        return _run(self._session, [self._score], feeds)[self._score].astype(np.float64)
+
+
+def part(network: ir.Model, inputs: list[str], outputs: list[str]) -> ir.Model:
+    """The part of a network that computes ``outputs`` from ``inputs``, as a network."""
+    graph = ir.convenience.extract(network.graph, inputs, outputs)
+    return ir.Model(graph, ir_version=network.ir_version)
+
+
+def _between(graph: ir.Graph, start: ir.Value, end: ir.Value) -> list[ir.Node]:
+    """The nodes on the paths from one tensor to another."""
+    after = {start}
+    forward = []
+    for node in graph:
+        if any(read in after for read in _reads(node)):
+            after.update(node.outputs)
+            forward.append(node)
+    before = {end}
+    between = []
+    for node in reversed(forward):
+        if any(output in before for output in node.outputs):
+            before.update(_reads(node))
+            between.append(node)
+    return between
+
+
+def _reads(node: ir.Node) -> Iterator[ir.Value]:
+    """What a node reads of its graph, also from inside its subgraphs."""
+    yield from (value for value in node.inputs if value is not None)
+    for attribute in node.attributes.values():
+        graphs = {ir.AttributeType.GRAPH: (attribute.value,)}.get(attribute.type, ())
+        if attribute.type == ir.AttributeType.GRAPHS:
+            graphs = tuple(attribute.value)
+        for graph in graphs:
+            own = {*graph.inputs, *graph.initializers.values()}
+            own |= {output for inner in graph for output in inner.outputs}
+            yield from (v for inner in graph for v in _reads(inner) if v not in own)
+
+
+def _run_plain(
+    network: ir.Model, meta: Artifact, tails: list[Tail], feeds: Feeds
+) -> dict[str, Array]:
+    """The score, the features and what the tails need, for the trial pictures."""
+    wanted = [meta.score.name, *(layer.name for layer in meta.layers)]
+    wanted = list(dict.fromkeys([*wanted, *(name for tail in tails for name in tail.needs)]))
+    computed = [name for name in wanted if name not in feeds]
+    session = open_session(part(network, list(feeds), computed))
+    return {**feeds, **_run(session, computed, feeds)}
+
+
+def _run(session: Session, outputs: list[str], feeds: Mapping[str, Array]) -> dict[str, Array]:
+    try:
+        return session.run(outputs, {k: v for k, v in feeds.items() if k in session.inputs})
+    except RunError as error:
+        picture = max(feeds.values(), key=np.size)
+        raise ModelError(
+            f"the network does not run on trial input of shape {list(picture.shape)}: {error}; "
+            "say the size it takes (size=, divisor=)"
+        ) from error
+
+
+def _measure(
+    tail: Tail,
+    meta: Artifact,
+    plain: Mapping[str, Array],
+    questions: Questions,
+    weights: Doubles,
+) -> tuple[float, int]:
+    """The largest relative error of the weights at one layer, and how many directions tell."""
+    axis = tail.layer.channel_axis
+    features = plain[tail.layer.name]
+    cells = features[0].size // features.shape[axis]
+    scale = float(np.sqrt(np.mean(np.square(features, dtype=np.float64)))) or 1.0
+    shape = [-1 if i == axis else 1 for i in range(features.ndim)]
+    measured, expected = [], []
+    for direction in _directions(weights):
+        ladder = []
+        for step in STEPS:
+            shift = (step * scale * direction).reshape(shape)
+            up, down = (
+                tail.run((features + sign * shift).astype(features.dtype), plain)
+                for sign in (1, -1)
+            )
+            change = np.moveaxis(up - down, meta.score.class_axis, 1)
+            ladder.append(questions.reduce(change) / (2 * step * scale))
+        measured.append(ladder)
+        expected.append(cells * (weights @ direction))
+    return judge(tail.layer.name, np.array(measured), np.array(expected))
+
+
+def _directions(weights: Doubles) -> list[Doubles]:
+    """Directions [C]: the channels that count most for the questions [K, N, C], and mixtures."""
+    channels = weights.shape[2]
+    random = np.random.default_rng(SEED)
+    largest = np.abs(weights).max(axis=(0, 1))
+    most = np.argsort(-largest, kind="stable")[:CHANNELS]
+    mixtures = random.standard_normal((MIXTURES, channels)) / channels**0.5
+    return [*np.eye(channels)[most], *mixtures]
+
+
+def judge(name: str, measured: Doubles, expected: Doubles) -> tuple[float, int]:
+    """The largest relative error over the directions that can be judged, and their number.
+
+    All is relative to what a question's answer changes by along a direction, and at least to the
+    root mean square of that over the directions: one along which next to nothing changes is not
+    asked for its own digits. A direction's error is the root mean square over its questions.
+
+    Args:
+        name: the layer, for an error.
+        measured: directional derivatives by central differences, [directions, steps, K, N].
+        expected: the same from the artifact's weights, [directions, K, N].
+
+    Raises:
+        VerificationError: the values are not finite, or too few directions can be judged.
+    """
+    if not np.isfinite(measured).all() or not np.isfinite(expected).all():
+        raise VerificationError(
+            f"the network's score or its gradient at {name!r} is not finite on the trial picture, "
+            "so no artifact is made; does the network expect other input (scale, mean, std)?"
+        )
+    usual = np.sqrt(np.mean(measured**2, axis=(0, 1)))
+    size = np.maximum(np.abs(measured).mean(axis=1), usual)
+    errors = []
+    for ladder, own, wanted in zip(measured, size, expected, strict=True):
+        pairs = [((a + b) / 2, _relative(a - b, own)) for a, b in pairwise(ladder)]
+        value, doubt = min(pairs, key=lambda pair: pair[1])
+        if doubt <= CERTAIN * TOLERANCE:
+            errors.append(_relative(value - wanted, own))
+    if len(errors) < ENOUGH * len(measured):
+        raise VerificationError(
+            f"central differences cannot measure the gradient at {name!r}: the score is too rough "
+            "or too flat on the trial picture; export with verify=False to go without this check"
+        )
+    return max(errors), len(errors)
+
+
+def _relative(difference: Doubles, size: Doubles) -> float:
+    """The root mean square of differences in units of sizes, where nothing is 0 of nothing."""
+    nothing = (difference == 0) & (size == 0)
+    with np.errstate(divide="ignore"):
+        parts = np.divide(difference, size, out=np.zeros_like(size), where=~nothing)
+    return float(np.sqrt(np.mean(parts**2)))
+
+
+# ---- Batches --------------------------------------------------------------------------------
+
+
+def _isolation(
+    network: ir.Model,
+    artifact: Session,
+    meta: Artifact,
+    feeds: Feeds,
+    questions: Questions,
+    weights: Mapping[str, Doubles],
+) -> float | None:
+    """How much a picture's weights change beside another one, or None where it has to be alone."""
+    batch = next(v for v in network.graph.inputs if v.name == meta.picture).shape
+    if batch is None or isinstance(batch[0], int):
+        return None
+    pair = trial_feeds(network, meta.picture, meta.expects.preprocess, batch=2, seed=SEED + 1)
+    largest = 0.0
+    for place in (0, 1):
+        beside = {name: _placed(feeds[name], value, place) for name, value in pair.items()}
+        weights_beside, _ = _ask_artifact(artifact, meta, beside, questions)
+        for layer in meta.layers:
+            alone, now = weights[layer.name][:, 0], weights_beside[layer.name][:, place]
+            change = np.abs(now - alone).max() / (np.abs(alone).max() or 1.0)
+            if not change <= SAME:
+                raise VerificationError(
+                    f"a picture's weights at {layer.name!r} change by {change:.1e} beside another "
+                    "picture: the network mixes the pictures of a batch, so no artifact is made; "
+                    "export it with a batch of one"
+                )
+            largest = max(largest, float(change))
+    return largest
+
+
+def _placed(alone: Array, pair: Array, place: int) -> Array:
+    """The pair with what belongs to the one picture in its place; else what is common to both."""
+    if alone.shape == pair.shape:
+        return alone
+    placed = pair.copy()
+    placed[place] = alone[0]
+    return placed

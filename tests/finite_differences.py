@@ -1,0 +1,365 @@
+"""Gradients checked against finite differences, which know no rule.
+
+The product u' J v of a network's Jacobian is had in two ways: J v by central differences of the
+forward network in double precision, on onnx's ReferenceEvaluator; u' J by ``ortcam_export.vjp``,
+run in onnxruntime and, where that can be, in double precision. That both forward networks compute
+the same is checked too. Where onnx's evaluator does not, a test gives a function of its own, or
+says that the network is linear in the tensor: J v = f(v) - f(0) is then exact in onnxruntime itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from ortcam_export.vjp import vjp
+
+Array = np.ndarray[Any, Any]
+Feeds = Mapping[str, Array]
+Function = Callable[[Feeds], Array]
+
+#: Largest error of a float32 gradient, and of a double one, in units of |u| |J v|.
+SINGLE, DOUBLE = 1e-4, 1e-7
+
+#: The questions asked at once.
+K = 3
+
+#: Inputs that stay float32 where all else is double: (operator, index).
+_ALWAYS_SINGLE = {("Resize", 2), ("Upsample", 1)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and the values of its inputs."""
+
+    model: onnx.ModelProto
+    feeds: Feeds
+
+
+class NotSmooth(AssertionError):
+    """Two step sizes give different differences: there is no derivative to check against."""
+
+
+class ForwardDiffers(AssertionError):
+    """onnxruntime and onnx's ReferenceEvaluator compute different things."""
+
+
+def operator(
+    op_type: str,
+    inputs: Mapping[str, Array | None],
+    *,
+    fixed: Iterable[str] = (),
+    outputs: Sequence[str] = ("y",),
+    opset: int = 21,
+    output_type: int = TensorProto.FLOAT,
+    **attributes: Any,
+) -> Case:
+    """A network of one operator.
+
+    Args:
+        op_type: the operator.
+        inputs: its inputs by name; None where an optional one is left out.
+        fixed: the names of those that are initializers; the others are fed.
+        outputs: the names of its outputs; "" where one is left out.
+        opset: the version of ai.onnx.
+        output_type: the element type of the first output, which alone the network returns.
+        attributes: the operator's.
+    """
+    fixed = set(fixed)
+    given = {name: array for name, array in inputs.items() if array is not None}
+    feeds = {name: array for name, array in given.items() if name not in fixed}
+    node = helper.make_node(
+        op_type, [n if n in given else "" for n in inputs], list(outputs), **attributes
+    )
+    graph = helper.make_graph(
+        [node],
+        op_type,
+        [_info(name, array) for name, array in feeds.items()],
+        [helper.make_tensor_value_info(outputs[0], output_type, None)],
+        [numpy_helper.from_array(given[name], name) for name in given if name in fixed],
+    )
+    imports = [helper.make_opsetid("", opset)]
+    return Case(helper.make_model(graph, opset_imports=imports, ir_version=10), feeds)
+
+
+def check_operator(
+    op_type: str,
+    inputs: Mapping[str, Array | None],
+    *,
+    wrt: Sequence[str] | None = None,
+    function: Function | None = None,
+    linear: bool = False,
+    double: bool = True,
+    static: bool = True,
+    dynamic: Iterable[str] | None = None,
+    **options: Any,
+) -> None:
+    """:func:`check` for a network of one operator: see :func:`operator`."""
+    case = operator(op_type, inputs, **options)
+    if wrt is None:
+        wrt = [n for n, a in inputs.items() if a is not None and a.dtype == np.float32]
+    check(
+        case, wrt=wrt, function=function, linear=linear, double=double, static=static,
+        dynamic=dynamic,
+    )  # fmt: skip
+
+
+def check(
+    case: Case,
+    *,
+    wrt: Sequence[str],
+    of: str | None = None,
+    function: Function | None = None,
+    linear: bool = False,
+    double: bool = True,
+    static: bool = True,
+    dynamic: Iterable[str] | None = None,
+    tolerance: float = SINGLE,
+) -> None:
+    """Checks the gradients of a float32 network, with static and with symbolic shapes.
+
+    Args:
+        case: the network and the values of its inputs.
+        wrt: the tensors whose gradients are checked: inputs and initializers.
+        of: the output that is differentiated; the first by default.
+        function: the forward network in double precision, where onnx's evaluator does not compute
+            it as onnxruntime does: a function of the arrays of inputs and ``wrt`` by name.
+        linear: whether the network is linear (or affine) in each of ``wrt``, and onnxruntime's
+            own differences are to be taken.
+        double: whether the gradient is checked in double precision too.
+        static: whether the network is checked with its shapes as they are; else with symbolic
+            ones alone.
+        dynamic: the inputs whose shapes are symbolic the second time; all by default.
+        tolerance: the largest error of a float32 gradient, in units of |u| |J v|.
+    """
+    of = of or case.model.graph.output[0].name
+    if not static:
+        case = Case(symbolic(case.model, dynamic), case.feeds)
+    random = np.random.default_rng(0)
+    values = {name: _value(case, name) for name in wrt}
+    everything = {**case.feeds, **values}
+    y = forward(case.model, case.feeds, of)
+    u = random.standard_normal((K, *y.shape)).astype(np.float32)
+    moved = {name: _direction(random, array) for name, array in values.items()}
+    if linear:
+        plain = lifted(case.model, wrt)
+        jv = {name: _linear(plain, everything, of, name, v) for name, v in moved.items()}
+    else:
+        function = function or _evaluated(recast(lifted(case.model, wrt)), of)
+        start = _recast_feeds(everything)
+        _agree(y, function(start))
+        jv = {name: _central(function, start, name, v) for name, v in moved.items()}
+
+    # float32, one question at a time, in onnxruntime
+    graph = vjp(case.model, of, wrt)
+    session = _session(graph)
+    single = [_gradients(session, wrt, {**case.feeds, f"{of}.cotangent": row}) for row in u]
+    for name, v in moved.items():
+        for row, gradients in zip(u, single, strict=True):
+            _compare(name, row, jv[name], gradients[name], v, tolerance)
+
+    # double, so that a small error cannot hide in the rounding
+    if double and not linear:
+        evaluator = ReferenceEvaluator(vjp(recast(case.model), of, wrt))
+        feeds = {**case.feeds, f"{of}.cotangent": u[0]}
+        with np.errstate(all="ignore"):
+            found = evaluator.run([f"{name}.grad" for name in wrt], _recast_feeds(feeds))
+        for name, g in zip(wrt, found, strict=True):
+            assert g.dtype == np.float64
+            _compare(name, u[0], jv[name], g, moved[name], DOUBLE)
+
+    # K questions at once, and none, of the same network and of one with symbolic shapes
+    for model in (case.model, symbolic(case.model, dynamic)):
+        session = _session(vjp(model, of, wrt, questions=True))
+        several = _gradients(session, wrt, {**case.feeds, f"{of}.cotangent": u})
+        none = _gradients(session, wrt, {**case.feeds, f"{of}.cotangent": u[:0]})
+        for name, v in values.items():
+            expected = np.stack([gradients[name] for gradients in single])
+            _close(several[name], expected, f"{name}.grad of {K} questions")
+            assert none[name].shape == (0, *v.shape)
+    if case.feeds:
+        session = _session(vjp(symbolic(case.model, dynamic), of, wrt))
+        again = _gradients(session, wrt, {**case.feeds, f"{of}.cotangent": u[0]})
+        for name in wrt:
+            _close(again[name], single[0][name], f"{name}.grad with symbolic shapes")
+
+
+def forward(model: onnx.ModelProto, feeds: Feeds, of: str) -> Array:
+    """What onnxruntime computes."""
+    return np.asarray(_session(model).run([of], dict(feeds))[0])
+
+
+def lifted(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
+    """The network with these initializers as inputs, so that they can be moved."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    graph = changed.graph
+    names = set(names)
+    fed = {value.name for value in graph.input}
+    for tensor in [t for t in graph.initializer if t.name in names]:
+        graph.initializer.remove(tensor)
+        if tensor.name not in fed:
+            graph.input.append(_info(tensor.name, numpy_helper.to_array(tensor)))
+    return changed
+
+
+def symbolic(model: onnx.ModelProto, names: Iterable[str] | None = None) -> onnx.ModelProto:
+    """The network with a symbol for every extent of these inputs; of all by default."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    wanted = None if names is None else set(names)
+    for value in changed.graph.input:
+        if wanted is None or value.name in wanted:
+            for i, dim in enumerate(value.type.tensor_type.shape.dim):
+                dim.dim_param = f"{value.name}.{i}"
+    return changed
+
+
+def recast(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The network in double precision."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    _recast_graph(changed.graph)
+    for function in changed.functions:
+        for node in function.node:
+            _recast_node(node)
+    return changed
+
+
+def _recast_graph(graph: onnx.GraphProto) -> None:
+    kept = {
+        node.input[index]
+        for node in graph.node
+        for op_type, index in _ALWAYS_SINGLE
+        if node.op_type == op_type and len(node.input) > index
+    }
+    for value in [*graph.input, *graph.output, *graph.value_info]:
+        if value.name not in kept:
+            _recast_type(value.type)
+    for tensor in graph.initializer:
+        if tensor.name not in kept:
+            _recast_tensor(tensor)
+    for node in graph.node:
+        if not kept.intersection(node.output):
+            _recast_node(node)
+
+
+def _recast_type(kind: onnx.TypeProto) -> None:
+    if kind.tensor_type.elem_type == TensorProto.FLOAT:
+        kind.tensor_type.elem_type = TensorProto.DOUBLE
+
+
+def _recast_tensor(tensor: onnx.TensorProto) -> None:
+    if tensor.data_type == TensorProto.FLOAT:
+        array = numpy_helper.to_array(tensor).astype(np.float64)
+        tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+
+
+def _recast_node(node: onnx.NodeProto) -> None:
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            _recast_graph(attribute.g)
+        elif attribute.type == onnx.AttributeProto.TENSOR:
+            _recast_tensor(attribute.t)
+        elif attribute.name in ("to", "dtype") and attribute.i == TensorProto.FLOAT:
+            attribute.i = TensorProto.DOUBLE
+        elif attribute.name in ("value_float", "value_floats"):
+            given = attribute.f if attribute.name == "value_float" else list(attribute.floats)
+            array = np.asarray(np.asarray(given, np.float32), np.float64)
+            attribute.CopyFrom(helper.make_attribute("value", numpy_helper.from_array(array)))
+
+
+def _recast_feeds(feeds: Feeds) -> dict[str, Array]:
+    return {n: a.astype(np.float64) if a.dtype == np.float32 else a for n, a in feeds.items()}
+
+
+def _info(name: str, array: Array) -> onnx.ValueInfoProto:
+    kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+    return helper.make_tensor_value_info(name, kind, array.shape)
+
+
+def _value(case: Case, name: str) -> Array:
+    if name in case.feeds:
+        return case.feeds[name]
+    return numpy_helper.to_array(next(t for t in case.model.graph.initializer if t.name == name))
+
+
+def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def _gradients(
+    session: onnxruntime.InferenceSession, wrt: Sequence[str], feeds: Feeds
+) -> dict[str, Array]:
+    found = session.run([f"{name}.grad" for name in wrt], dict(feeds))
+    return dict(zip(wrt, found, strict=True))
+
+
+def _evaluated(model: onnx.ModelProto, of: str) -> Function:
+    evaluator = ReferenceEvaluator(model)
+
+    def run(feeds: Feeds) -> Array:
+        with np.errstate(all="ignore"):
+            return np.asarray(evaluator.run([of], dict(feeds))[0])
+
+    return run
+
+
+def _direction(random: np.random.Generator, like: Array) -> Array:
+    return random.standard_normal(like.shape).astype(np.float32)
+
+
+def _central(function: Function, feeds: Feeds, name: str, v: Array) -> Array:
+    """J v by central differences of two step sizes, extrapolated to step 0."""
+    x = feeds[name]
+
+    def slope(step: float) -> Array:
+        ahead = function({**feeds, name: x + step * v})
+        return (ahead - function({**feeds, name: x - step * v})) / (2 * step)
+
+    coarse, fine = slope(2e-4), slope(1e-4)
+    if not np.linalg.norm(coarse - fine) <= 1e-5 * np.linalg.norm(fine) + 1e-9:
+        raise NotSmooth(f"in {name}: {np.linalg.norm(coarse - fine)}, {np.linalg.norm(fine)}")
+    return (4 * fine - coarse) / 3
+
+
+def _linear(model: onnx.ModelProto, feeds: Feeds, of: str, name: str, v: Array) -> Array:
+    ahead = forward(model, {**feeds, name: v}, of).astype(np.float64)
+    behind = forward(model, {**feeds, name: np.zeros_like(v)}, of).astype(np.float64)
+    return ahead - behind
+
+
+def _compare(name: str, u: Array, jv: Array, g: Array, v: Array, tolerance: float) -> None:
+    """Both sides of <u, J v> = <J' u, v>."""
+    assert g.shape == v.shape, f"{name}.grad is {g.shape}, {name} is {v.shape}"
+    left = np.vdot(u.astype(np.float64), jv)
+    right = np.vdot(g.astype(np.float64), v.astype(np.float64))
+    scale = np.linalg.norm(u) * max(np.linalg.norm(jv), 1e-3 * np.linalg.norm(v))
+    error = abs(left - right) / scale if scale else abs(left - right)
+    assert error <= tolerance, f"{name}: <u, J v> = {left}, <J' u, v> = {right}, error {error:.1e}"
+
+
+def _close(found: Array, expected: Array, what: str) -> None:
+    size = np.abs(expected).max(initial=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * size, err_msg=what)
+
+
+def _agree(ours: Array, theirs: Array) -> None:
+    size = np.abs(theirs).max(initial=0)
+    same = ours.shape == theirs.shape and np.allclose(
+        ours, theirs, rtol=1e-3, atol=1e-4 * size, equal_nan=True
+    )
+    if not same:
+        raise ForwardDiffers(f"{ours.ravel()[:8]} in onnxruntime, {theirs.ravel()[:8]} in onnx")

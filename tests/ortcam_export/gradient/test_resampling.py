@@ -1,0 +1,154 @@
+"""Resize and Upsample in every mode.
+
+Resize is linear, and is checked against onnxruntime's own differences: where the two differ, it is
+onnxruntime's pixels that the gradient belongs to.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from finite_differences import check, check_operator, operator
+
+MODES = ["nearest", "linear", "cubic"]
+COORDINATES = [
+    "half_pixel",
+    "half_pixel_symmetric",
+    "pytorch_half_pixel",
+    "align_corners",
+    "asymmetric",
+    "tf_crop_and_resize",
+]
+ROUNDING = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
+
+#: Scales and sizes, up and down, by odd factors and fractions, to one element and from one.
+SCALES = [(2, 3), (1.5, 2.6), (0.6, 0.5), (0.3, 1.7)]
+SIZES = [(10, 14), (3, 4), (7, 3), (1, 11)]
+
+
+def check_resize(x, *, scales=None, sizes=None, roi=None, fixed=("roi", "scales", "sizes"), **more):
+    def array(values, dtype):
+        return None if values is None else np.array(values, dtype)
+
+    inputs = {
+        "x": x,
+        "roi": array(roi, np.float32),
+        "scales": array(scales, np.float32),
+        "sizes": array(sizes, np.int64),
+    }
+    check_operator("Resize", inputs, wrt=["x"], fixed=fixed, linear=True, **more)
+
+
+def whole(amounts, like):
+    """Amounts over all axes: those of pictures and channels stay."""
+    return (*like, *amounts)
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("coordinates", COORDINATES)
+@pytest.mark.parametrize("mode", MODES)
+def test_sizes(normal, mode, coordinates, sizes):
+    roi = [0, 0, 0.1, 0.2, 1, 1, 0.9, 1.1] if coordinates == "tf_crop_and_resize" else None
+    check_resize(
+        normal(2, 2, 5, 7), sizes=whole(sizes, (2, 2)), roi=roi, mode=mode,
+        coordinate_transformation_mode=coordinates,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("scales", SCALES, ids=str)
+@pytest.mark.parametrize("coordinates", COORDINATES)
+@pytest.mark.parametrize("mode", MODES)
+def test_scales(normal, mode, coordinates, scales):
+    roi = [0, 0, -0.2, 0.3, 1, 1, 0.8, 0.7] if coordinates == "tf_crop_and_resize" else None
+    check_resize(
+        normal(2, 2, 5, 7), scales=whole(scales, (1, 1)), roi=roi, mode=mode,
+        coordinate_transformation_mode=coordinates,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("rounding", ROUNDING)
+@pytest.mark.parametrize("coordinates", COORDINATES[:-1])
+def test_rounding(normal, coordinates, rounding):
+    for amounts in ({"scales": (1, 1, 2, 0.5)}, {"sizes": (2, 2, 3, 11)}):
+        check_resize(
+            normal(2, 2, 6, 7), **amounts, mode="nearest", nearest_mode=rounding,
+            coordinate_transformation_mode=coordinates,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("a", [-0.75, -0.5])
+@pytest.mark.parametrize("coordinates", COORDINATES[:-1])
+def test_cubic_without_what_lies_outside(normal, coordinates, a):
+    for scales in ((1, 1, 2, 1.7), (1, 1, 0.6, 0.8)):
+        check_resize(
+            normal(1, 2, 5, 6), scales=scales, mode="cubic", exclude_outside=1, cubic_coeff_a=a,
+            coordinate_transformation_mode=coordinates,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("mode", "exclude", "coordinates"),
+    [*itertools.product(["linear", "cubic"], [0, 1], ["half_pixel", "align_corners", "asymmetric"])],
+)
+@pytest.mark.parametrize("scales", [(0.6, 0.4), (0.5, 2), (1.5, 0.3)], ids=str)
+def test_antialias(normal, mode, exclude, coordinates, scales):
+    check_resize(
+        normal(1, 2, 7, 9), scales=whole(scales, (1, 1)), mode=mode, antialias=1,
+        exclude_outside=exclude, coordinate_transformation_mode=coordinates,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("axes", [[2, 3], [3, 2], [-1, -2], [3]])
+@pytest.mark.parametrize("mode", MODES)
+def test_axes(normal, mode, axes):
+    sizes, scales = [8, 5][: len(axes)], [1.5, 0.7][: len(axes)]
+    x = normal(2, 2, 5, 7)
+    check_resize(x, sizes=sizes, axes=axes, mode=mode)
+    check_resize(x, scales=scales, axes=axes, mode=mode)
+
+
+@pytest.mark.parametrize("policy", ["not_larger", "not_smaller"])
+@pytest.mark.parametrize("mode", MODES)
+def test_keep_aspect_ratio(normal, mode, policy):
+    x = normal(1, 2, 5, 7)
+    options = {"axes": [2, 3], "mode": mode, "keep_aspect_ratio_policy": policy}
+    check_resize(x, sizes=[8, 9], **options)
+    check_resize(x, sizes=[3, 11], **options)
+
+
+@pytest.mark.parametrize("extrapolation", [0.0, 2.5])
+def test_crop_reaching_outside(normal, extrapolation):
+    check_resize(
+        normal(2, 2, 5, 7), sizes=[2, 2, 6, 6], roi=[0, 0, -0.4, 0.2, 1, 1, 1.3, 1.5],
+        mode="linear", coordinate_transformation_mode="tf_crop_and_resize",
+        extrapolation_value=extrapolation,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_sequences_and_volumes(normal, mode):
+    check_resize(normal(2, 2, 5), scales=[1, 1, 1.75], mode=mode)
+    check_resize(normal(2, 2, 3, 4, 5), sizes=[2, 2, 5, 3, 8], mode=mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_sizes_known_only_when_run(normal, mode):
+    check_resize(normal(2, 2, 5, 7), sizes=[2, 2, 9, 4], mode=mode, fixed=["roi"], dynamic=["x"])
+    check_resize(normal(2, 2, 5, 7), scales=[1, 1, 1.3, 0.6], mode=mode, fixed=["roi"], dynamic=["x"])
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize("scales", [(2, 3), (1.5, 2.5)], ids=str)
+def test_upsample_of_opset_9(normal, mode, scales):
+    x, factors = normal(2, 2, 4, 5), np.array([1, 1, *scales], np.float32)
+    case = operator(
+        "Upsample", {"x": x, "scales": factors}, fixed=["scales"], opset=9, mode=mode
+    )
+    check(case, wrt=["x"], linear=True)
+
+
+def test_upsample_of_opset_7(normal):
+    case = operator("Upsample", {"x": normal(1, 2, 3, 5)}, opset=7, mode="nearest", scales=[1.0, 1.0, 2.0, 3.0])
+    check(case, wrt=["x"], linear=True)

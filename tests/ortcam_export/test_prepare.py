@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import networks
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import parser
+
+from ortcam.errors import ModelError
+from ortcam_export.load import load
+from ortcam_export.prepare import opset, prepare
+
+RANDOM = np.random.default_rng(0)
+
+
+def prepared(model: onnx.ModelProto) -> ir.Model:
+    return prepare(load(model))
+
+
+def run(model: onnx.ModelProto, **feeds: NDArray[Any]) -> list[NDArray[Any]]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    return session.run(None, feeds)  # type: ignore[no-any-return]
+
+
+def tensors(model: onnx.ModelProto) -> set[str]:
+    return {name for node in model.graph.node for name in node.output if name}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        networks.unet,
+        networks.unet_argmax,
+        networks.unet_resized,
+        networks.classifier,
+        networks.opset_11,
+        networks.with_functions,
+    ],
+)
+def test_a_prepared_network_is_the_same_function_with_the_same_names(
+    make: Callable[[], onnx.ModelProto],
+) -> None:
+    model = make()
+    ready = ir.to_proto(prepared(model))
+    onnx.checker.check_model(ready, full_check=True)
+    x = RANDOM.random((2, 3, 20, 32), np.float32)
+    for one, other in zip(run(model, input=x), run(ready, input=x), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    assert tensors(model) <= tensors(ready)
+
+
+def test_functions_are_inlined() -> None:
+    ready = prepared(networks.with_functions())
+    assert not ready.functions
+    assert {node.domain for node in ready.graph} == {""}
+    assert {"first", "second"} <= {value.name for node in ready.graph for value in node.outputs}
+
+
+def test_functions_that_call_themselves() -> None:
+    model = networks.with_functions()
+    model.functions[1].node[0].op_type = "Block"
+    model.functions[1].node[0].domain = "local"
+    model.functions[1].opset_import.add(domain="local", version=1)
+    model.functions[1].node[0].input.append("x")
+    with pytest.raises(ModelError, match="the network's functions cannot be inlined: "):
+        prepared(model)
+
+
+def test_the_opset_is_raised_to_18_and_never_lowered() -> None:
+    assert opset(prepared(networks.opset_11())) == 18
+    model = networks.unet()
+    model.opset_import[0].version = 21
+    assert opset(prepared(model)) == 21
+
+
+def test_what_the_converter_drops_is_put_back() -> None:
+    model = networks.opset_11()
+    onnx.helper.set_model_props(model, {"note": "kept"})
+    ready = prepared(model)
+    assert ready.metadata_props["note"] == "kept"
+    told = {
+        value.name: node.metadata_props.get("written_by")
+        for node in ready.graph
+        for value in node.outputs
+    }
+    for name in ("a_conv", "a_relu", "wide", "softmax", "probabilities"):
+        assert told[name] == name
+
+
+def test_weights_among_the_inputs_are_constants() -> None:
+    model = networks.opset_11()
+    assert len(model.graph.input) > 1
+    ready = prepared(model)
+    assert [value.name for value in ready.graph.inputs] == ["input"]
+    assert ready.graph.initializers["a_conv.weight"].const_value is not None
+
+
+OLD = """
+    <ir_version: 8, opset_import: ["": {opset}]>
+    g (float[N, 4, H, W] x) => (float[N, 4, H2, W2] y)
+    <float[4] scales = {{1.0, 1.0, 2.0, 3.0}}>
+    {{ r = Relu(x)  u = {operator}  y = Identity(u) }}
+"""
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize(
+    ("version", "operator"),
+    [
+        (7, "Upsample<mode = '{}', scales = [1.0, 1.0, 2.0, 3.0]>(r)"),
+        (9, "Upsample<mode = '{}'>(r, scales)"),
+        (10, "Resize<mode = '{}'>(r, scales)"),
+    ],
+)
+def test_old_resizings_keep_their_grid_and_their_names(
+    version: int, operator: str, mode: str
+) -> None:
+    text = OLD.format(opset=version, operator=operator.format(mode).replace("'", '"'))
+    model = parser.parse_model(text)
+    ready = prepared(model)
+    x = RANDOM.standard_normal((1, 4, 5, 7)).astype(np.float32)
+    np.testing.assert_allclose(run(model, x=x)[0], run(ir.to_proto(ready), x=x)[0], atol=1e-6)
+    assert "u" in {value.name for node in ready.graph for value in node.outputs}
+
+
+def test_an_opset_that_cannot_be_raised() -> None:
+    model = parser.parse_model(
+        '<ir_version: 3, opset_import: ["": 5]> g (float[2, 3] x) => (float[2, 3] y)'
+        "{ y = ImageScaler<scale = 2.0>(x) }"
+    )
+    with pytest.raises(ModelError) as caught:
+        prepared(model)
+    assert str(caught.value).startswith("the network has opset 5 and cannot be raised to 18 (")
+    assert str(caught.value).endswith("; export it again with opset 18 or later")
+
+
+def test_no_opset_of_onnx() -> None:
+    model = networks.unet()
+    model.opset_import[0].domain = "com.example"
+    with pytest.raises(ModelError, match="imports no ONNX operators"):
+        prepared(model)
+
+
+def test_the_default_domain_by_its_other_name() -> None:
+    model = networks.unet()
+    model.opset_import[0].domain = "ai.onnx"
+    assert opset(prepared(model)) == 18
+
+
+def test_constants_become_initializers_under_their_names() -> None:
+    model = parser.parse_model(
+        '<ir_version: 10, opset_import: ["": 18]> g (float[N, 2] x) => (float[N, 2] y)'
+        "{ c = Constant<value_floats = [1.0, 2.0]>()  y = Mul(x, c) }"
+    )
+    ready = prepared(model)
+    assert [node.op_type for node in ready.graph] == ["Mul"]
+    constant = ready.graph.initializers["c"].const_value
+    assert constant is not None
+    assert constant.numpy().tolist() == [1, 2]
+
+
+def test_every_node_has_a_name_of_its_own_and_no_tensor_is_renamed() -> None:
+    model = networks.unet()
+    before = tensors(model)
+    for node in model.graph.node[::2]:
+        node.name = ""
+    for node in model.graph.node[1::2]:
+        node.name = "same"
+    ready = prepared(model)
+    names = [node.name for node in ready.graph]
+    assert all(names)
+    assert len(set(names)) == len(names)
+    assert tensors(ir.to_proto(ready)) == before
+
+
+def test_nodes_are_put_in_order() -> None:
+    model = networks.unet()
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend(reversed(nodes))
+    ready = ir.to_proto(prepared(model))
+    onnx.checker.check_model(ready, full_check=True)
+
+
+def test_nodes_in_a_circle() -> None:
+    model = parser.parse_model(
+        '<ir_version: 10, opset_import: ["": 18]> g (float[N, 2] x) => (float[N, 2] y)'
+        "{ a = Add(x, y)  y = Relu(a) }"
+    )
+    with pytest.raises(ModelError, match="circle"):
+        prepared(model)
+
+
+def test_stale_shapes_are_not_believed() -> None:
+    model = networks.unet()
+    stale = onnx.helper.make_tensor_value_info("mid_relu", onnx.TensorProto.FLOAT, [1, 99, 7, 7])
+    model.graph.value_info.append(stale)
+    shapes = {v.name: v.shape for node in prepared(model).graph for v in node.outputs}
+    shape = shapes["mid_relu"]
+    assert shape is not None
+    assert shape[1] == 12
+    assert not any(isinstance(shape[axis], int) for axis in (0, 2, 3))
+
+
+def test_a_shape_that_only_the_file_knows_is_kept() -> None:
+    model = parser.parse_model(
+        '<ir_version: 10, opset_import: ["": 18, "custom": 1]>'
+        "g (float[1, 3, 8, 8] x) => (float[1, 3, 4, 4] y)"
+        "<float[1, 3, 8, 8] c> { c = custom.Op(x)  y = MaxPool<kernel_shape = [2, 2], "
+        "strides = [2, 2]>(c) }"
+    )
+    shapes = {v.name: v.shape for node in prepared(model).graph for v in node.outputs}
+    assert shapes["c"] == ir.Shape([1, 3, 8, 8])
+    assert shapes["y"] == ir.Shape([1, 3, 4, 4])
+
+
+def test_a_cropped_tensor_keeps_its_channels() -> None:
+    shapes = {v.name: v.shape for node in prepared(networks.unet()).graph for v in node.outputs}
+    for name, channels in (("up1_crop", 6), ("cat1", 12), ("cat2", 18)):
+        shape = shapes[name]
+        assert shape is not None
+        assert shape[1] == channels
