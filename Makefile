@@ -1,0 +1,76 @@
+# From a fresh clone, with Python 3.11 or later and make alone:
+#   make demo    the example on the shipped network; its figures are left in out/
+#   make test    the tests      (TORCH=1: with PyTorch, SLOW=1: the slow ones too)
+#   make lint    style, types, and whether the generated pages are current
+#   make docs    writes docs/cli.md and the figures in docs/ again
+# Everything is installed into .venv, once; `make clean` removes it and out/.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+NETWORK = models/deeplabv3plus_resnet18_camvid.onnx
+PICTURE = models/street.png
+
+# So that the recipes below are what one would type with .venv activated.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+# The packages of a dependency group; Python 3.11's own pip does not know these groups yet.
+GROUP = python -c "import sys, tomllib; \
+	print(*tomllib.load(open('pyproject.toml', 'rb'))['dependency-groups'][sys.argv[1]], sep='\n')"
+INSTALL = python -m pip install --quiet --disable-pip-version-check
+
+VENV = .venv/created
+ORTCAM = .venv/ortcam
+TEST = .venv/test
+LINT = .venv/lint
+TORCH_INSTALLED = .venv/torch
+ifdef TORCH
+REFERENCE = $(TORCH_INSTALLED)
+endif
+
+.PHONY: demo test lint docs clean
+
+demo: $(ORTCAM)
+	@mkdir -p out
+	ortcam layers $(NETWORK)
+	ortcam export $(NETWORK) -o out/street.cam.onnx -l res5b_relu -l catAspp -l dec_relu1 -l dec_relu4
+	ortcam info out/street.cam.onnx
+	ortcam segment out/street.cam.onnx $(PICTURE) -o out/segmentation.png
+	ortcam explain out/street.cam.onnx $(PICTURE) -c Road -c Car -l dec_relu4 --colormap jet -o out/explain.png
+	ortcam explain out/street.cam.onnx $(PICTURE) -c Road -c Car -l res5b_relu -l catAspp -l dec_relu1 --colormap jet -o out/layers.png
+
+test: $(TEST)
+	python -m pytest $(if $(SLOW),,-m "not slow")
+
+lint: $(LINT)
+	ruff check
+	ruff format --check
+	mypy
+	python docs/cli.py --check
+
+docs: $(ORTCAM)
+	python docs/cli.py
+	python docs/figures.py
+
+clean:
+	rm -rf .venv out
+
+# A stamp stands for an installation, and is made again when what it was made from changes.
+$(VENV):
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+# First of all, so that no other package chooses PyTorch's version.
+$(TORCH_INSTALLED): $(VENV)
+	$(INSTALL) torch==2.13.0
+	@touch $@
+
+$(ORTCAM): pyproject.toml | $(VENV) $(REFERENCE)
+	$(INSTALL) --editable '.[cpu,export,plot]'
+	@touch $@
+
+$(TEST): $(ORTCAM) $(REFERENCE)
+	$(GROUP) test | $(INSTALL) --requirement /dev/stdin
+	@touch $@
+
+$(LINT): $(TEST)
+	$(GROUP) lint | $(INSTALL) --requirement /dev/stdin
+	@touch $@
