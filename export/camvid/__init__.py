@@ -1,0 +1,1 @@
+"""The recipe of the network in ``models/``: render scenes, train, export, evaluate."""
