@@ -12,7 +12,7 @@ from ortcam_export.gradient.sweep import undecided
 from ortcam_export.names import tensor
 from ortcam_export.prepare import prepare
 
-__all__ = ["expand"]
+__all__ = ["expand", "has_body", "inlined"]
 
 #: Bodies may use operators that have bodies; ONNX's own nest less deep than this.
 _DEPTH = 5
@@ -37,17 +37,23 @@ def expand(model: ir.Model, scores: Iterable[str]) -> ir.Model:
             (node.domain, node.op_type)
             for name in names
             for node in undecided(model.graph, tensor(model, name))
-            if _has_body(node)
+            if has_body(node.domain, node.op_type)
         }
         if not wanted:
             break
-        proto = inliner.inline_selected_functions(
-            ir.to_proto(model), sorted(wanted), inline_schema_functions=True
-        )
-        model = prepare(ir.from_proto(proto))
+        model = inlined(model, wanted)
     return model
 
 
-def _has_body(node: ir.Node) -> bool:
+def inlined(model: ir.Model, operators: Iterable[tuple[str, str]]) -> ir.Model:
+    """Another model, in which the nodes of these (domain, operator) are their function bodies."""
+    proto = inliner.inline_selected_functions(
+        ir.to_proto(model), sorted(operators), inline_schema_functions=True
+    )
+    return prepare(ir.from_proto(proto))
+
+
+def has_body(domain: str, operator: str) -> bool:
+    """Whether ONNX defines an operator by a graph of others."""
     with_bodies = {(schema.domain, schema.name) for schema in onnx.defs.get_function_ops()}
-    return (node.domain, node.op_type) in with_bodies
+    return (domain, operator) in with_bodies

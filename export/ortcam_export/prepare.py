@@ -17,7 +17,7 @@ from onnx import shape_inference, version_converter
 
 from ortcam.errors import ModelError
 
-__all__ = ["IR_VERSION", "OPSET", "infer", "opset", "prepare"]
+__all__ = ["IR_VERSION", "OPSET", "infer", "opset", "prepare", "put_back_weights", "skeleton"]
 
 #: Artifacts have this opset or a later one.
 OPSET = 18
@@ -106,8 +106,8 @@ class _Names(passes.naming.SimpleNameGenerator):
         return node.name or next(named, node.op_type)
 
 
-def _skeleton(model: ir.Model) -> onnx.ModelProto:
-    """The model without its weights, which stand as inputs: for onnx's C++, which copies it.
+def skeleton(model: ir.Model) -> onnx.ModelProto:
+    """The model without its weights, which stand as inputs: for C++, which copies it.
 
     Small constants stay, as shapes and scales are computed from them.
     """
@@ -134,14 +134,14 @@ def _raise_opset(model: ir.Model) -> ir.Model:
     before = opset(model)
     model.ir_version = max(model.ir_version or 0, IR_VERSION)  # IR 3 wants weights as inputs
     try:
-        converted = ir.from_proto(version_converter.convert_version(_skeleton(model), OPSET))
+        converted = ir.from_proto(version_converter.convert_version(skeleton(model), OPSET))
     except (RuntimeError, ValueError, onnx.checker.ValidationError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
         raise ModelError(
             f"the network has opset {before} and cannot be raised to {OPSET} ({reason}); "
             f"export it again with opset {OPSET} or later"
         ) from error
-    _put_back_weights(model, converted)
+    put_back_weights(model, converted)
     _put_back_names(model, converted)
     if before < 11:
         _keep_asymmetric(converted)
@@ -149,7 +149,8 @@ def _raise_opset(model: ir.Model) -> ir.Model:
     return converted
 
 
-def _put_back_weights(model: ir.Model, converted: ir.Model) -> None:
+def put_back_weights(model: ir.Model, converted: ir.Model) -> None:
+    """Makes initializers again of the inputs for which :func:`skeleton` left them out."""
     graph = converted.graph
     own = {value.name for value in model.graph.inputs}
     for value in tuple(graph.inputs):
@@ -294,7 +295,7 @@ def _merge(inferred: ir.Shape | None, declared: ir.Shape | None, fixed: bool) ->
 def _infer_once(model: ir.Model) -> None:
     """One run of onnx's shape inference with data propagation, merged into the model."""
     try:
-        proto = shape_inference.infer_shapes(_skeleton(model), data_prop=True)
+        proto = shape_inference.infer_shapes(skeleton(model), data_prop=True)
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
         raise ModelError(f"the network's shapes do not fit together: {reason}") from error

@@ -23,14 +23,14 @@ _MOST_WINDOWS = 128
 @rule("Conv", inputs=[0])
 def conv_x(n: Node, g: Tensor) -> Tensor:
     """g_x[h] = sum over taps of W[i]' g_y[(h + p - d i) / s]."""
-    geometry = _conv(n)
+    geometry = conv_geometry(n)
     return _transposed_conv(n, g, n.input(1), geometry)
 
 
 @rule("Conv", inputs=[1])
 def conv_w(n: Node, g: Tensor) -> Tensor:
     """g_W[o, c, i] = sum over pictures and q of g_y[o, q] x[c, s q + d i - p]."""
-    geometry, group = _conv(n), n.attribute("group", 1)
+    geometry, group = conv_geometry(n), n.attribute("group", 1)
     c, o = n.x.dim(1), n.y.dim(1)
     x = _grouped(n.x, group).moved(0, 2).moved(0, 1)  # [c, group, N, ...]
     x = x.reshape([_part(c, group), n.x.dim(0) * group, *n.x.dims[2:]])
@@ -83,7 +83,7 @@ def bias(n: Node, g: Tensor) -> Tensor:
 @contracted("Conv")
 def conv_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
     """<A, g_x> = sum over taps of W[i]' <A_i, g_y> with A_i[q] = A[s q + d i - p], 0 outside."""
-    geometry = _conv(n)
+    geometry = conv_geometry(n)
     if not _over_space(n, windows):
         return None
     axes = {axis: _tapped(n, windows, axis, geometry) for axis in windows.axes}
@@ -138,7 +138,8 @@ class _Geometry:
         return all(isinstance(p, int) and p >= 0 for p in [*self.before, *self.after])
 
 
-def _conv(n: Node) -> _Geometry:
+def conv_geometry(n: Node) -> _Geometry:
+    """What a Conv does along each space axis, its padding made explicit."""
     kernel, strides, dilations = _kernel(n)
     space = len(kernel)
     mode = n.attribute("auto_pad", "NOTSET")

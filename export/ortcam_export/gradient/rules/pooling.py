@@ -13,7 +13,7 @@ from ortcam_export.gradient.windows import Ones, Windows
 @rule("MaxPool", inputs=[0])
 def max_pool(n: Node, g: Tensor) -> Tensor:
     """Each output's cotangent goes to the element that was the largest."""
-    places = _indices(n).reshape([-1])
+    places = indices(n).reshape([-1])
     cells = product(n.x.dims)
     taken = product(n.y.dims)
     scattered = n.tape.op(
@@ -38,13 +38,13 @@ def max_unpool(n: Node, g: Tensor) -> Tensor:
 
 @rule("AveragePool", inputs=[0])
 def average_pool(n: Node, g: Tensor) -> Tensor:
-    return adjoint(g, _averages(n))
+    return adjoint(g, averages(n))
 
 
 @contracted("AveragePool")
 def average_pool_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
     """<A, g_x> = <A M', g_y>, M the averages along each axis."""
-    return adjoint_contracted(n, windows, ask, _averages(n))
+    return adjoint_contracted(n, windows, ask, averages(n))
 
 
 @rule("GlobalAveragePool", inputs=[0])
@@ -73,23 +73,23 @@ def global_max_pool(n: Node, g: Tensor) -> Tensor:
     return (g / ties).masked(chosen)
 
 
-def _indices(n: Node) -> Tensor:
-    """Where each output was found, flat over the whole input."""
+def indices(n: Node) -> Tensor:
+    """Where a MaxPool found each output, flat over the whole input; the node gets that output."""
     node = n.node
     if n.attribute("storage_order", 0):
         raise n.refuse("counts its indices by columns (storage_order), which no rule covers")
     if len(node.outputs) == 1:
         node.resize_outputs(2)
-    indices = node.outputs[1]
-    if not indices.name:
-        indices.name = f"{node.outputs[0].name}.indices"
-        indices.dtype = ir.DataType.INT64
-        indices.shape = node.outputs[0].shape
+    found = node.outputs[1]
+    if not found.name:
+        found.name = f"{node.outputs[0].name}.indices"
+        found.dtype = ir.DataType.INT64
+        found.shape = node.outputs[0].shape
     return n.output(1)
 
 
-def _averages(n: Node) -> dict[int, Tensor]:
-    """For each space axis the matrix [out, in] of the averages along it."""
+def averages(n: Node) -> dict[int, Tensor]:
+    """For each space axis of an AveragePool the matrix [out, in] of the averages along it."""
     kernel = n.attribute("kernel_shape")
     space = len(kernel)
     strides = n.attribute("strides", [1] * space)

@@ -15,20 +15,20 @@ _Kernel: TypeAlias = Callable[[Node, Tensor], Tensor]
 
 @rule("Resize", inputs=[0])
 def resize(n: Node, g: Tensor) -> Tensor:
-    return adjoint(g, _matrices(n))
+    return adjoint(g, matrices(n))
 
 
 @contracted("Resize")
 def resize_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
     """<A, g_x> = <A M', g_y>, M the interpolation weights along each axis."""
-    return adjoint_contracted(n, windows, ask, _matrices(n))
+    return adjoint_contracted(n, windows, ask, matrices(n))
 
 
-def _matrices(n: Node) -> dict[int, Tensor]:
-    """The interpolation weights along each axis that is resized."""
+def matrices(n: Node) -> dict[int, Tensor]:
+    """The interpolation weights [out, in] of a Resize along each axis that is resized."""
     axes = [int(a) % n.x.rank for a in n.attribute("axes") or range(n.x.rank)]
     crops = n.attribute("coordinate_transformation_mode") == "tf_crop_and_resize"
-    matrices = {}
+    found = {}
     for i, axis in enumerate(axes):
         extent, out = n.x.extent(axis), n.y.extent(axis)
         same = extent is not None and extent == out
@@ -39,8 +39,8 @@ def _matrices(n: Node) -> dict[int, Tensor]:
             continue
         if not crops and _scale_given(n, i) == 1:
             continue
-        matrices[axis] = _matrix(n, axis, i, len(axes))
-    return matrices
+        found[axis] = _matrix(n, axis, i, len(axes))
+    return found
 
 
 def _matrix(n: Node, axis: int, i: int, count: int) -> Tensor:
