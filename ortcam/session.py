@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ortcam.errors import DependencyError, ModelError, ProviderError, nearest
 
-__all__ = ["Providers", "RunError", "Session", "Slot"]
+__all__ = ["Providers", "RunError", "Session", "Slot", "is_training_build"]
 
 Providers: TypeAlias = "str | Sequence[str | tuple[str, dict[str, Any]]]"
 """Execution providers as onnxruntime takes them; short names such as ``"cuda"`` will do."""
@@ -38,6 +38,10 @@ _DTYPES: dict[str, type[np.generic]] = {
     **{f"tensor(int{bits})": np.dtype(f"int{bits}").type for bits in (8, 16, 32, 64)},
     **{f"tensor(uint{bits})": np.dtype(f"uint{bits}").type for bits in (8, 16, 32, 64)},
 }
+
+
+#: What only the training builds have: gradients, and a few operators that these are made of.
+_TRAINING_OPERATOR = re.compile(r"com\.microsoft:(\w*Grad\w*|\w*Training|Scale)")
 
 
 class RunError(ModelError):
@@ -132,6 +136,14 @@ def _onnxruntime() -> Any:
             "then pip install 'ortcam[cpu]' or 'ortcam[gpu]'"
         )
     return onnxruntime
+
+
+def is_training_build() -> bool:
+    """Whether the installed onnxruntime is one of its training builds."""
+    _onnxruntime()
+    from onnxruntime.capi import _pybind_state
+
+    return hasattr(_pybind_state, "GradientGraphBuilder")
 
 
 def _existing(path: Path) -> str:
@@ -249,9 +261,21 @@ def _not_loaded(error: Exception, model: str | bytes, source: str) -> ModelError
         return ModelError(
             f"the installed onnxruntime has no operator {unknown[1]}, which {source} needs; "
             + (
-                "it was made for onnxruntime-training: export the network again with ortcam"
-                if unknown[1].startswith("com.microsoft:") and unknown[1].endswith("Grad")
+                "it was exported with engine='ort-training' and needs a training build of "
+                "onnxruntime: pip install 'ortcam[training]' in an environment of its own, or "
+                "export the network again with engine='ortcam'"
+                if _TRAINING_OPERATOR.fullmatch(unknown[1])
                 else "a network with operators of its own cannot be run"
+            )
+        )
+    if missing := re.search(r"find an implementation for (\w+)\(\d+\) node", text):
+        return ModelError(
+            f"the installed onnxruntime has no kernel for {missing[1]}, which {source} needs, on "
+            "the CPU; "
+            + (
+                "export the network with engine='ortcam'"
+                if _TRAINING_OPERATOR.fullmatch(f"com.microsoft:{missing[1]}")
+                else "another execution provider may have one"
             )
         )
     if "INVALID_PROTOBUF" in text or "No graph was found" in text:

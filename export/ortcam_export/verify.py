@@ -36,7 +36,7 @@ from ortcam.errors import ModelError, VerificationError
 from ortcam.session import RunError, Session
 from ortcam_export.names import find
 from ortcam_export.trial import SEED, Feeds, trial_feeds
-from ortcam_export.write import open_session
+from ortcam_export.write import open_session, portable_ir
 
 __all__ = ["TOLERANCE", "verify"]
 
@@ -122,7 +122,11 @@ def verify(network: ir.Model, artifact: Session, meta: Artifact) -> Verification
             raise VerificationError(
                 f"the exported gradient at {tail.layer.name!r} is off by {measured:.1e} from "
                 f"central differences (tolerance {TOLERANCE:g}), so no artifact is made; "
-                "please report the network"
+                + (
+                    "please report the network"
+                    if meta.engine == "ortcam"
+                    else "export with engine='ortcam'"
+                )
             )
         error, directions = max(error, measured), directions + judged
     isolation = _isolation(network, artifact, meta, feeds, questions, weights)
@@ -225,7 +229,7 @@ class Tail:
 def part(network: ir.Model, inputs: list[str], outputs: list[str]) -> ir.Model:
     """The part of a network that computes ``outputs`` from ``inputs``, as a network."""
     graph = ir.convenience.extract(network.graph, inputs, outputs)
-    return ir.Model(graph, ir_version=network.ir_version)
+    return ir.Model(graph, ir_version=portable_ir(network))
 
 
 def _between(graph: ir.Graph, start: ir.Value, end: ir.Value) -> list[ir.Node]:

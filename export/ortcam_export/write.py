@@ -15,10 +15,10 @@ import ortcam
 from ortcam.artifact import METADATA_KEY, Artifact
 from ortcam.errors import ModelError, OutputError
 from ortcam.files import check_writable, write_whole
-from ortcam.session import Session
+from ortcam.session import Providers, Session
 from ortcam_export.prepare import IR_VERSION, opset
 
-__all__ = ["check", "open_session", "serialise", "stamp", "write"]
+__all__ = ["check", "open_session", "portable_ir", "serialise", "stamp", "write"]
 
 #: Weights beyond this lie beside the model: a protobuf message ends at 2 GB, and the graph and
 #: the metadata take their part.
@@ -32,8 +32,12 @@ def stamp(model: ir.Model, artifact: Artifact) -> None:
     """Writes an artifact's metadata, producer and IR version into its model."""
     model.metadata_props[METADATA_KEY] = artifact.to_json()
     model.producer_name, model.producer_version = "ortcam", ortcam.__version__
-    if opset(model) <= _LAST_OPSET_OF_IR:
-        model.ir_version = IR_VERSION  # the most runtimes read it
+    model.ir_version = portable_ir(model)
+
+
+def portable_ir(model: ir.Model) -> int:
+    """The IR version that the most runtimes read a model in."""
+    return IR_VERSION if opset(model) <= _LAST_OPSET_OF_IR else model.ir_version
 
 
 def serialise(model: ir.Model) -> bytes:
@@ -62,16 +66,16 @@ def check(model: ir.Model) -> None:
         raise ModelError(f"onnx's checker refuses the exported network: {reason}") from error
 
 
-def open_session(model: ir.Model) -> Session:
-    """A model in onnxruntime, on the CPU.
+def open_session(model: ir.Model, providers: Providers | None = "cpu") -> Session:
+    """A model in onnxruntime, on the CPU unless said otherwise.
 
     Raises:
         ModelError: onnxruntime cannot load it.
     """
     if not _is_large(model):
-        return Session(serialise(model), "cpu")
+        return Session(serialise(model), providers)
     with tempfile.TemporaryDirectory() as folder:
-        return Session(_save_large(model, Path(folder) / "model.onnx"), "cpu")
+        return Session(_save_large(model, Path(folder) / "model.onnx"), providers)
 
 
 def write(model: ir.Model, path: str | os.PathLike[str]) -> Path:

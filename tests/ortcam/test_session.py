@@ -19,8 +19,8 @@ from ortcam.errors import DependencyError, ModelError, ProviderError
 from ortcam.session import RunError, Session
 
 
-def relu(op: str = "Relu", domain: str = "", **model: Any) -> bytes:
-    value = [helper.make_tensor_value_info(n, 1, ["N", 4]) for n in "xy"]
+def relu(op: str = "Relu", domain: str = "", dtype: int = 1, **model: Any) -> bytes:
+    value = [helper.make_tensor_value_info(n, dtype, ["N", 4]) for n in "xy"]
     graph = helper.make_graph([helper.make_node(op, ["x"], ["y"], domain=domain)], "g", *(
         [v] for v in value
     ))
@@ -173,7 +173,9 @@ def test_a_half_overwritten_onnxruntime_is_told(monkeypatch: pytest.MonkeyPatch)
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "is not an ONNX file"),
         (bytes(300), "is not an ONNX file"),
         (relu()[:-30], "is a damaged ONNX file, or only the beginning of one"),
-        (relu("ConvGrad", "com.microsoft"), "no operator com.microsoft:ConvGrad.*export .* again"),
+        (relu("ConvGrad", "com.microsoft"), "no operator com.microsoft:ConvGrad.*training build"),
+        (relu("Scale", "com.microsoft"), "no operator com.microsoft:Scale.*engine='ortcam'"),
+        (relu("Det", dtype=11), "no kernel for Det, .* on the CPU; another .*provider may"),
         (relu("Blur", "com.example"), "no operator com.example:Blur.*operators of its own"),
         (relu(ir_version=99), "cannot load .*IR version: 99"),
         (relu(opset_imports=[helper.make_opsetid("", 999)]), "[Oo]pset 999"),
