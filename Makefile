@@ -1,9 +1,10 @@
 # From a fresh clone, with Python 3.11 or later and make alone:
 #   make demo    the example on the shipped network; its figures are left in out/
 #   make test    the tests      (TORCH=1: with PyTorch, SLOW=1: the slow ones too)
+#   make test-training   both gradient engines against each other, in an environment of its own
 #   make lint    style, types, and whether the generated pages are current
 #   make docs    writes docs/cli.md and the figures in docs/ again
-# Everything is installed into .venv, once; `make clean` removes it and out/.
+# Everything is installed into .venv (.venv-training), once; `make clean` removes these and out/.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 NETWORK = models/deeplabv3plus_resnet18_camvid.onnx
@@ -26,7 +27,11 @@ ifdef TORCH
 REFERENCE = $(TORCH_INSTALLED)
 endif
 
-.PHONY: demo test lint docs clean
+# The training build of onnxruntime overwrites the others' files, and has no wheel past Python 3.12.
+TRAINING = .venv-training/installed
+TRAINING_PYTHON ?= $(PYTHON)
+
+.PHONY: demo test test-training lint docs clean
 
 demo: $(ORTCAM)
 	@mkdir -p out
@@ -40,6 +45,11 @@ demo: $(ORTCAM)
 test: $(TEST)
 	python -m pytest $(if $(SLOW),,-m "not slow")
 
+# Without a training build its tests would be skipped, and nobody would notice: hence the first line.
+test-training: $(TRAINING)
+	.venv-training/bin/python -c 'from onnxruntime.capi._pybind_state import GradientGraphBuilder'
+	.venv-training/bin/python -m pytest tests/ortcam_export/test_training.py
+
 lint: $(LINT)
 	ruff check
 	ruff format --check
@@ -51,7 +61,7 @@ docs: $(ORTCAM)
 	python docs/figures.py
 
 clean:
-	rm -rf .venv out
+	rm -rf .venv .venv-training out
 
 # A stamp stands for an installation, and is made again when what it was made from changes.
 $(VENV):
@@ -69,6 +79,12 @@ $(ORTCAM): pyproject.toml | $(VENV) $(REFERENCE)
 
 $(TEST): $(ORTCAM) $(REFERENCE)
 	$(GROUP) test | $(INSTALL) --requirement /dev/stdin
+	@touch $@
+
+$(TRAINING): pyproject.toml
+	$(TRAINING_PYTHON) -m venv .venv-training
+	PATH=$(CURDIR)/.venv-training/bin:$$PATH; $(INSTALL) --editable '.[export,training]'; \
+		$(GROUP) test | $(INSTALL) --requirement /dev/stdin
 	@touch $@
 
 $(LINT): $(TEST)

@@ -27,6 +27,7 @@ from ortcam.errors import ArtifactError, ModelError, PlainNetworkError
 
 __all__ = [
     "CLASS_WEIGHTS",
+    "ENGINES",
     "FORMAT",
     "METADATA_KEY",
     "REGION",
@@ -43,6 +44,9 @@ METADATA_KEY = "ortcam"
 FORMAT = 1
 CLASS_WEIGHTS = "class_weights"
 REGION = "region"
+
+ENGINES = {"ortcam": "onnxruntime", "ort-training": "onnxruntime-training"}
+"""The engines that build gradient graphs, and for each the runtime that its artifacts need."""
 
 
 def weights_name(layer: str) -> str:
@@ -165,7 +169,7 @@ class Artifact:
         picture: the name of the input that takes the picture.
         expects: classes, colours and preprocessing.
         class_weights, region: the names of the question's inputs.
-        engine: which engine built the gradient graph.
+        engine: which engine built the gradient graph, one of :data:`ENGINES`.
         source_sha256: of the network's file, in hexadecimal.
         verification: what the exporter measured, or None where it was told not to.
     """
@@ -180,9 +184,14 @@ class Artifact:
     source_sha256: str = ""
     verification: Verification | None = None
 
+    @property
+    def needs(self) -> str:
+        """The runtime that the artifact needs: ``"onnxruntime"``, or its training build."""
+        return ENGINES.get(self.engine, "onnxruntime")
+
     def to_json(self) -> str:
         """The metadata as it stands in the file."""
-        data = asdict(self)
+        data = {**asdict(self), "needs": self.needs}
         data.update(data.pop("expects"))
         return json.dumps({"format": FORMAT, **data}, ensure_ascii=False)
 

@@ -14,7 +14,9 @@ from pathlib import Path
 import onnx_ir as ir
 
 from ortcam.artifact import CLASS_WEIGHTS, REGION, Artifact
+from ortcam.errors import InputError
 from ortcam.files import check_writable
+from ortcam_export import training
 from ortcam_export.choose import choose_features, choose_score
 from ortcam_export.differentiate import append_gradient
 from ortcam_export.expects import Options, expectations, find_picture, picture_layout
@@ -63,6 +65,7 @@ def export(
     std: Sequence[float] | float | None = None,
     size: tuple[int, int] | None = None,
     divisor: int | None = None,
+    engine: str = "ortcam",
     verify: bool = True,
 ) -> Exported:
     """Makes an artifact of a network: the network with its gradient appended.
@@ -88,6 +91,9 @@ def export(
         std: divided by after that, one number or one a channel.
         size: the working size (width, height).
         divisor: what the width and height of the input are multiples of.
+        engine: what builds the gradient graph: ``"ortcam"``, in standard operators, or
+            ``"ort-training"``, ONNX Runtime's own gradient builder, as a second opinion: it takes
+            an installed training build of onnxruntime, and so does its artifact.
         verify: whether the gradient is checked against central differences through the network.
 
     Returns:
@@ -97,14 +103,16 @@ def export(
         :mod:`ortcam.artifact`).
 
     Raises:
+        DependencyError: the engine's build of onnxruntime is not installed.
         ModelError: the network cannot be read or raised to opset 18, or does not run.
         ArtifactError: the network is an artifact already.
         LayerError: a layer is not there, is no score or no features, or no gradient reaches it.
-        OperatorError: an operator on the gradient's way has no rule.
+        OperatorError: an operator on the gradient's way has no rule, or the engine no gradient.
         InputError: an option does not fit the network.
         VerificationError: the gradient disagrees with central differences; nothing is written.
         OutputError: ``path`` cannot be written, which is found before the work.
     """
+    _check_engine(engine)
     target = None if path is None else check_writable(path)
     options = Options(
         classes=classes,
@@ -129,9 +137,10 @@ def export(
         reduction_layer=reduction_layer,
         score=score,
         feature_layers=feature_layers,
+        engine=engine,
     )
     plain = prepared.clone() if verify else None
-    explained = append_gradient(
+    explained = _APPEND[engine](
         prepared,
         artifact.score,
         artifact.layers,
@@ -140,7 +149,8 @@ def export(
     )
     stamp(explained, artifact)
     check(explained)
-    session = open_session(explained)
+    # A training build has kernels on CUDA that it lacks on the CPU.
+    session = open_session(explained, "cpu" if engine == "ortcam" else None)
     if plain is not None:
         measured = verify_artifact(plain, session, artifact)
         artifact = dataclasses.replace(artifact, verification=measured)
@@ -148,6 +158,17 @@ def export(
     if target is not None:
         target = write(explained, target)
     return Exported(artifact, serialise(explained), tuple(notes), target)
+
+
+#: What builds the gradient graph, by the engine's name.
+_APPEND = {"ortcam": append_gradient, "ort-training": training.append_gradient}
+
+
+def _check_engine(engine: str) -> None:
+    if engine not in _APPEND:
+        raise InputError(f"engine is {engine!r}; it is {' or '.join(map(repr, _APPEND))}")
+    if engine == "ort-training":
+        training.require()
 
 
 def _choose(
@@ -160,6 +181,7 @@ def _choose(
     reduction_layer: str | None,
     score: str | None,
     feature_layers: Sequence[str] | None,
+    engine: str,
 ) -> Artifact:
     """Everything that an artifact says but its verification; a score may be appended."""
     taken = find_picture(prepared, picture)
@@ -191,5 +213,6 @@ def _choose(
         ),
         class_weights=unused(prepared, CLASS_WEIGHTS),
         region=unused(prepared, REGION),
+        engine=engine,
         source_sha256=network.sha256,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ortcam.artifact import ENGINES
 from ortcam.cli import wording
 from ortcam.cli.exporter import require_exporter
 from ortcam.cli.options import expectation_options, network_argument, score_options
@@ -35,6 +36,14 @@ if TYPE_CHECKING:
 )
 @score_options
 @expectation_options
+@click.option(
+    "--engine",
+    type=click.Choice(list(ENGINES)),
+    default="ortcam",
+    show_default=True,
+    help="What builds the gradient graph; ort-training, ONNX Runtime's own builder, needs its "
+    "training build here and wherever the artifact runs.",
+)
 @click.option("--no-verify", is_flag=True, help="Leave out the check by central differences.")
 def command(
     network: Path, output: Path, layers: tuple[str, ...], no_verify: bool, **options: Any

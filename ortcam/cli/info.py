@@ -46,7 +46,7 @@ def _rows(artifact: Artifact) -> list[tuple[str, str]]:
     return [
         *rows,
         ("verification", wording.verification(artifact.verification)),
-        ("engine", artifact.engine),
+        ("engine", f"{artifact.engine}, for {artifact.needs}"),
         ("network's SHA-256", artifact.source_sha256),
     ]
 
