@@ -48,6 +48,9 @@ REGION = "region"
 ENGINES = {"ortcam": "onnxruntime", "ort-training": "onnxruntime-training"}
 """The engines that build gradient graphs, and for each the runtime that its artifacts need."""
 
+_DAMAGE = (KeyError, TypeError, ValueError, OverflowError)
+"""What reading JSON of another structure raises."""
+
 
 def weights_name(layer: str) -> str:
     """The output that holds a feature layer's pooled gradients, [K, N, C]."""
@@ -89,9 +92,7 @@ class Preprocessing:
                     f"{name} is {values}; it takes {channels} finite numbers, one a channel"
                 )
         if not all(self.std) or not math.isfinite(self.scale) or not self.scale:
-            raise ModelError(
-                f"scale is {self.scale} and std {self.std}; both are finite and not 0"
-            )
+            raise ModelError(f"scale is {self.scale} and std {self.std}; both are finite and not 0")
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
             raise ModelError(f"size is {self.size}; it is a width and a height of 1 or more")
         if self.divisor < 1:
@@ -127,6 +128,9 @@ class Layer:
     weights: str
     channel_axis: int = 1
 
+    def __post_init__(self) -> None:
+        _check_types(self, name=str, weights=str, channel_axis=int)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
@@ -141,6 +145,11 @@ class Score:
     name: str
     class_axis: int = 1
     kind: str = "softmax"
+
+    def __post_init__(self) -> None:
+        _check_types(self, name=str, class_axis=int)
+        if self.kind not in ("softmax", "sigmoid", "logits"):
+            raise ModelError(f"a score is softmax, sigmoid or logits, not {self.kind!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +235,7 @@ class Artifact:
                 source_sha256=str(data["source_sha256"]),
                 verification=Verification(**verification) if verification else None,
             )
-        except (KeyError, TypeError, ValueError, ModelError) as error:
+        except (*_DAMAGE, ModelError) as error:
             raise ArtifactError(
                 f"{source} has damaged metadata ({error}); export the network again"
             ) from error
@@ -241,7 +250,7 @@ def expectations_from_json(text: str, *, source: str) -> Expectations:
     data = _parse(text, source)
     try:
         return _expectations(data)
-    except (KeyError, TypeError, ValueError, ModelError) as error:
+    except (*_DAMAGE, ModelError) as error:
         raise ModelError(
             f"{source} has damaged metadata under {METADATA_KEY!r} ({error}); "
             "remove that entry or say what the network expects by options"
@@ -252,15 +261,23 @@ def is_artifact(metadata: Mapping[str, str]) -> bool:
     """Whether a model with these ``metadata_props`` is an artifact rather than a plain network."""
     try:
         data = json.loads(metadata.get(METADATA_KEY, "null"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(data, dict) and "layers" in data
+
+
+def _check_types(entry: Layer | Score, **types: type) -> None:
+    """What stands in a file is not trusted to have the types that it should have."""
+    for name, kind in types.items():
+        value = getattr(entry, name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ModelError(f"{name} is {value!r}; it is of type {kind.__name__}")
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter of brackets without end
         raise ArtifactError(f"{source} has damaged metadata under {METADATA_KEY!r}") from error
     if not isinstance(data, dict) or not isinstance(data.get("format"), int):
         raise ArtifactError(f"{source} has damaged metadata under {METADATA_KEY!r}")

@@ -88,9 +88,7 @@ class Cam:
             f"{len(self.classes)} classes, layers {', '.join(self.layers)}>"
         )
 
-    def preprocess(
-        self, picture: pictures.Picture, *, size: Size = None
-    ) -> NDArray[Any]:
+    def preprocess(self, picture: pictures.Picture, *, size: Size = None) -> NDArray[Any]:
         """The array that the network gets for a picture.
 
         Args:
@@ -187,14 +185,18 @@ class Cam:
         cells = self._cells(region, fed, None if indices is None else len(indices))
         if indices is None:
             kind = self.artifact.score.kind
-            indices = classes_seen(
-                self._graph.look(fed), kind, None if cells is None else cells[0]
-            )
+            indices = classes_seen(self._graph.look(fed), kind, None if cells is None else cells[0])
         rows = np.eye(len(self.classes), dtype=np.float32)[list(indices)]
         answer = self._graph.ask(fed, rows, cells, chosen, memory)
         names = tuple(self.classes[i] for i in indices)
         raw, blank = _grad_cams(answer, names)
         spatial = self._graph.space_rank == 2
+        unseen = set(indices) - set(classes_seen(answer.score, self.artifact.score.kind))
+        faint = [
+            f"no pixel is labelled {self.classes[i]}, so its maps show faint evidence at most"
+            for i in sorted(unseen)
+            if spatial
+        ]
         return Explanation(
             classes=names,
             indices=indices,
@@ -206,7 +208,7 @@ class Cam:
             picture=fed.rgb,
             segmentation=self._segmentation(fed, answer.score) if spatial else None,
             artifact=self.artifact,
-            notes=(*self._notes(fed), *blank),
+            notes=(*self._notes(fed), *faint, *blank),
         )
 
     def _feeds(

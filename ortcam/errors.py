@@ -114,7 +114,9 @@ def nearest(name: str, names: Iterable[str], *, most: int = 3) -> str:
     shown = [repr(k) for k in alike or known[:most]]
     listed = shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + " and " + shown[-1]
     if not alike:
-        return f"; there are {len(known)}, among them {listed}" if len(known) > most else (
-            f"; there is {listed}" if len(known) == 1 else f"; there are {listed}"
+        return (
+            f"; there are {len(known)}, among them {listed}"
+            if len(known) > most
+            else (f"; there is {listed}" if len(known) == 1 else f"; there are {listed}")
         )
     return f"; the nearest is {listed}" if len(shown) == 1 else f"; the nearest are {listed}"

@@ -140,9 +140,7 @@ def _extents(arrays: Mapping[str, NDArray[Any]], slots: Mapping[str, Slot]) -> d
     }
 
 
-def _further(
-    given: Mapping[str, ArrayLike], slots: Mapping[str, Slot]
-) -> dict[str, NDArray[Any]]:
+def _further(given: Mapping[str, ArrayLike], slots: Mapping[str, Slot]) -> dict[str, NDArray[Any]]:
     for name in given:
         if name not in slots:
             there = nearest(name, slots) or "; it has no further inputs"

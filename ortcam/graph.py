@@ -57,6 +57,7 @@ class Graph:
         self.session = session
         self.artifact = artifact
         _check_names(session, artifact)
+        _check_axes(session, artifact)
         self.classes = _class_count(session, artifact)
         region = session.inputs.get(artifact.region)
         self.space_rank = 0 if region is None else max(len(region.shape) - 2, 0)
@@ -183,6 +184,8 @@ def _channels_first(values: NDArray[Any], axis: int) -> NDArray[np.float32]:
 
 
 def _check_names(session: Session, artifact: Artifact) -> None:
+    if not artifact.layers:
+        raise ArtifactError(f"{session.source} has no feature layer; export the network again")
     inputs = [artifact.picture, artifact.class_weights]
     outputs = [artifact.score.name]
     outputs += [name for layer in artifact.layers for name in (layer.name, layer.weights)]
@@ -196,6 +199,18 @@ def _check_names(session: Session, artifact: Artifact) -> None:
                     f"{session.source} is damaged: its metadata name {name!r} and the graph has "
                     f"no such {kind}; export the network again"
                 )
+
+
+def _check_axes(session: Session, artifact: Artifact) -> None:
+    score = artifact.score
+    axes = {score.name: score.class_axis} | {a.name: a.channel_axis for a in artifact.layers}
+    for name, axis in axes.items():
+        rank = len(session.outputs[name].shape)
+        if not 0 < axis < max(rank, 2):
+            raise ArtifactError(
+                f"{session.source} is damaged: its metadata find the channels of {name!r} in "
+                f"axis {axis}, and it has {rank} axes; export the network again"
+            )
 
 
 def _class_count(session: Session, artifact: Artifact) -> int:

@@ -24,9 +24,7 @@ def least_score(kind: str, classes: int) -> float:
     return 0.0 if kind == "logits" and classes == 1 else -np.inf
 
 
-def label_image(
-    score: NDArray[np.float32], kind: str, grid: tuple[int, int]
-) -> NDArray[np.int32]:
+def label_image(score: NDArray[np.float32], kind: str, grid: tuple[int, int]) -> NDArray[np.int32]:
     """The class with the highest score at every pixel of the picture.
 
     Where the score has another grid than the picture, it is interpolated linearly before the

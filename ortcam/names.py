@@ -24,8 +24,9 @@ def class_indices(asked: Classes, classes: Sequence[str]) -> tuple[int, ...]:
     Raises:
         ClassError: there is no such class, or none is asked for.
     """
-    single = isinstance(asked, str) or not isinstance(asked, Iterable)
-    listed = [asked] if single else list(asked)
+    if isinstance(asked, str) or not isinstance(asked, Iterable):
+        asked = [asked]
+    listed = list(asked)
     if not listed:
         raise ClassError("no class was asked about; leave classes out for those in the picture")
     return tuple(_index(entry, classes) for entry in listed)

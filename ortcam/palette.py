@@ -19,8 +19,8 @@ _LIGHTNESS = (0.42, 0.88)  # dark and light enough to be seen on a picture and o
 def distinct_colors(count: int) -> tuple[Color, ...]:
     """Colours as unlike each other as can be; the first ones are the same for any count.
 
-    Each is the colour, of a good thousand, that is farthest from all before it in Oklab (B. Ottosson,
-    "A perceptual color space for image processing", 2020).
+    Each is the colour, of a good thousand, that is farthest from all before it in Oklab
+    (B. Ottosson, "A perceptual color space for image processing", 2020).
 
     Returns:
         ``count`` colours (red, green, blue) of 0 to 255; after 256 they come again.

@@ -7,6 +7,7 @@ size covers the whole picture. Then ``x = (pixel * scale - mean) / std``.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable
 from typing import Any
@@ -41,7 +42,7 @@ def working_size(
             artifact's working size and over ``"native"``.
 
     Raises:
-        InputError: the size is none, or not the network's own.
+        InputError: the size is none, not the network's own, or beyond Pillow's limit.
     """
     asked = _asked(size)
     if asked is not None and any(f not in (None, a) for f, a in zip(fixed, asked, strict=True)):
@@ -54,6 +55,11 @@ def working_size(
         f if f is not None else _rounded(w, preprocessing.divisor)
         for f, w in zip(fixed, wanted, strict=True)
     )
+    if width * height > (Image.MAX_IMAGE_PIXELS or math.inf):
+        raise InputError(
+            f"a working size of {width}x{height} is beyond Pillow's limit of "
+            f"{Image.MAX_IMAGE_PIXELS} pixels; choose a smaller size="
+        )
     return width, height
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from ortcam import colormap as colormaps
 from ortcam import overlay
 from ortcam.artifact import FORMAT, Artifact
-from ortcam.errors import ClassError, InputError, LayerError, OutputError, nearest
+from ortcam.errors import ClassError, InputError, LayerError, OutputError
 from ortcam.files import check_writable, whole_file, write_whole
 from ortcam.labels import NONE, label_image
 from ortcam.palette import Color
@@ -248,7 +248,7 @@ class Explanation:
             InputError: there is no such scale.
         """
         if scale not in SCALES:
-            raise InputError(f"there is no scale {scale!r}{nearest(scale, SCALES)}")
+            raise InputError(f"there is no scale {scale!r}; it is 'own' or 'shared'")
         maps = self.raw[layer] if scale == "shared" else self.raw[layer][position]
         return float(np.max(maps, where=np.isfinite(maps), initial=0))
 

@@ -214,9 +214,7 @@ def _open_on(
     return session
 
 
-def _start(
-    runtime: Any, model: str | bytes, asked: list[tuple[str, dict[str, Any]]]
-) -> Any:
+def _start(runtime: Any, model: str | bytes, asked: list[tuple[str, dict[str, Any]]]) -> Any:
     """A session as onnxruntime makes it, silently, and without its own fallback's prints."""
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong comes as an exception too
@@ -278,7 +276,7 @@ def _not_loaded(error: Exception, model: str | bytes, source: str) -> ModelError
                 else "another execution provider may have one"
             )
         )
-    if "INVALID_PROTOBUF" in text or "No graph was found" in text:
+    if re.search("INVALID_PROTOBUF|No graph was found|does not have a graph", text):
         if _first_byte(model) == b"\x08":  # the tag of ir_version, which comes first
             return ModelError(f"{source} is a damaged ONNX file, or only the beginning of one")
         return ModelError(f"{source} is not an ONNX file")

@@ -29,9 +29,7 @@ def check_method(method: str) -> None:
         raise InputError(f"there is no upsampling {method!r}{nearest(method, METHODS, most=4)}")
 
 
-def resample(
-    plane: NDArray[np.float32], grid: tuple[int, int], method: str
-) -> NDArray[np.float32]:
+def resample(plane: NDArray[np.float32], grid: tuple[int, int], method: str) -> NDArray[np.float32]:
     """Brings any plane to another grid, as the filter gives it.
 
     Args:

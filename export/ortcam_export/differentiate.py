@@ -15,7 +15,7 @@ from ortcam_export.gradient.tensor import Tape, Tensor
 from ortcam_export.names import tensor
 from ortcam_export.prepare import opset
 
-__all__ = ["append_gradient"]
+__all__ = ["append_gradient", "question"]
 
 
 def append_gradient(
@@ -51,8 +51,8 @@ def append_gradient(
     graph = model.graph
     target = tensor(model, score.name)
     tape = Tape(graph, opset(model))
-    question = _question(tape, target, score.class_axis, class_weights, region)
-    sweep = Sweep(tape, question)
+    asked = question(tape, target, score.class_axis, class_weights, region)
+    sweep = Sweep(tape, asked)
     features = {layer: tensor(model, layer.name) for layer in layers}
     for value in (target, *features.values()):
         if value not in graph.outputs:
@@ -67,9 +67,10 @@ def append_gradient(
     return model
 
 
-def _question(
+def question(
     tape: Tape, score: ir.Value, class_axis: int, class_weights: str, region: str
 ) -> Question:
+    """Adds the question's inputs to a graph: see :func:`append_gradient`."""
     s = tape.wrap(score)
     space = [axis for axis in range(1, s.rank) if axis != class_axis]
     dtype = ir.DataType.DOUBLE if s.dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT

@@ -86,7 +86,7 @@ def command(
     files = destinations.plan(output, pictures, kind="explain", suffix=suffix)
     if any(file.suffix.lower() == ".png" for file in files):
         _require_matplotlib()
-    cam = open_artifact(artifact, layers=layers, providers=providers, quiet=quiet)
+    cam = open_artifact(artifact, providers=providers, quiet=quiet, layers=layers)
     asked = [_class(cam, name) for name in classes]
 
     def work(picture: Path, file: Path) -> list[str]:

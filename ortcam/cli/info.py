@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,8 +58,16 @@ def _preprocessing_rows(preprocess: Preprocessing) -> list[tuple[str, str]]:
     guessed = " (assumed: nobody said)" if preprocess.assumed else ""
     return [
         ("layout", f"{preprocess.layout}, {preprocess.color_order}{guessed}"),
-        ("values", f"(pixel * {preprocess.scale:.6g} - mean) / std"),
+        ("values", f"({_scaled(preprocess.scale)} - mean) / std"),
         ("mean", ", ".join(f"{v:g}" for v in preprocess.mean)),
         ("std", ", ".join(f"{v:g}" for v in preprocess.std)),
         ("working size", f"{size}{multiples}"),
     ]
+
+
+def _scaled(scale: float) -> str:
+    """A pixel times the scale, as people write it."""
+    divisor = round(1 / scale)
+    if divisor > 1 and math.isclose(scale * divisor, 1):
+        return f"pixel / {divisor}"
+    return "pixel" if scale == 1 else f"pixel * {scale:.6g}"

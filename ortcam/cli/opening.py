@@ -9,47 +9,52 @@ from typing import TYPE_CHECKING
 import click
 
 from ortcam.cli.exporter import require_exporter
+from ortcam.errors import PlainNetworkError
 
 if TYPE_CHECKING:
     from ortcam import Cam
-    from ortcam_export import Exported
 
 
 def open_artifact(
-    path: Path, *, layers: Sequence[str], providers: Sequence[str], quiet: bool
+    path: Path,
+    *,
+    providers: Sequence[str],
+    quiet: bool,
+    layers: Sequence[str] = (),
+    verify: bool = True,
 ) -> Cam:
-    """Loads an artifact, or exports a plain network in memory first and says so on stderr.
+    """Loads an artifact, or exports a plain network in memory first, and says so on stderr.
 
     Args:
         path: the file.
-        layers: the feature layers to export a plain network with; none for the one that the
-            export step chooses.
         providers: execution providers; none for the runtime's own choice.
         quiet: say nothing.
+        layers: the feature layers to export a plain network with; none for the one that the
+            export step chooses.
+        verify: whether that export checks its gradient.
     """
     import ortcam
-    from ortcam.errors import PlainNetworkError
 
     chosen = list(providers) or None
-    said: tuple[str, ...] = ()
     try:
         cam = ortcam.load(path, providers=chosen)
     except PlainNetworkError:
-        exported = _export(path, layers)
-        cam = ortcam.load(exported.model, providers=chosen)
-        kept = f"ortcam export {path} -o FILE keeps the artifact"
-        said = (
-            f"{path} is a plain network, exported in memory for this run ({kept}).",
-            *(f"note: {note}" for note in exported.notes),
+        require_exporter()
+        import ortcam_export
+
+        _say(
+            f"{path} is a plain network: exporting it in memory, for this run only "
+            f"(ortcam export {path} -o FILE keeps the artifact).",
+            quiet=quiet,
         )
-    if not quiet:
-        for line in (*said, f"{path} runs on {cam.provider}."):
-            click.echo(line, err=True)
+        exported = ortcam_export.export(path, feature_layers=layers or None, verify=verify)
+        for note in exported.notes:
+            _say(f"note: {note}", quiet=quiet)
+        cam = ortcam.load(exported.model, providers=chosen)
+    _say(f"{path} runs on {cam.provider}.", quiet=quiet)
     return cam
 
 
-def _export(path: Path, layers: Sequence[str]) -> Exported:
-    require_exporter()
-    import ortcam_export
-
-    return ortcam_export.export(path, feature_layers=list(layers) or None)
+def _say(text: str, *, quiet: bool) -> None:
+    if not quiet:
+        click.echo(text, err=True)

@@ -71,7 +71,9 @@ class Reference:
             return softmax(logits)
         return 1 / (1 + np.exp(-logits)) if self.kind == "sigmoid" else logits
 
-    def weights(self, x: Array, layer: str, cls: int, region: Any = 1.0, gain: float = 1.0) -> Array:
+    def weights(
+        self, x: Array, layer: str, cls: int, region: Any = 1.0, gain: float = 1.0
+    ) -> Array:
         """The alphas [C]: central differences, a channel shifted as a whole, over its pixels."""
         a = self.features(x, gain)[layer]
         step, alphas = 1e-5, []
@@ -88,11 +90,6 @@ class Reference:
         a = self.features(x, gain)[layer]
         sums = np.tensordot(self.weights(x, layer, cls, region, gain), a, axes=1)
         return np.maximum(sums, 0)
-
-    def size_of(self, x: Array, layer: str, cls: int, **more: Any) -> float:
-        """max over pixels of the sum over k of |alpha_k A_k|, what differences are held to."""
-        a = self.features(x)[layer]
-        return float(np.tensordot(abs(self.weights(x, layer, cls, **more)), abs(a), axes=1).max())
 
 
 class _Graph:
@@ -137,6 +134,7 @@ def build(
     factor: float = 1.0,
     seed: int = 0,
     channels_last: bool = False,
+    input_last: bool = False,
     classifier: bool = False,
     gain: bool = False,
     size: tuple[int, int] | None = None,
@@ -151,7 +149,8 @@ def build(
     w = [g.constant(v, np.float32) for v in reference.w]
     b = [g.constant(v, np.float32) for v in reference.b]
     conv = {"pads": [1] * 4}
-    early = g("Relu", g("Conv", "input", w[0], b[0], strides=[2, 2], **conv), name="early")
+    x = g("Transpose", "input", perm=[0, 3, 1, 2]) if input_last else "input"
+    early = g("Relu", g("Conv", x, w[0], b[0], strides=[2, 2], **conv), name="early")
     late = g("Relu", g("Conv", early, w[1], b[1], **conv), name="late_first")
     logits = g("Mul", g("Conv", late, w[2], b[2]), g.constant(factor, np.float32))
     if gain:
@@ -162,11 +161,8 @@ def build(
     s = g(op, pooled, **of)
 
     # The cotangent of the logits: [K, N, C, h, w].
-    space = g.constant([] if classifier else [3, 4])
     weights = g("Unsqueeze", "class_weights", g.constant([3, 4]))
     region = g("Unsqueeze", "region", g.constant([2, 3, 4] if classifier else [2]))
-    if channels_last and not classifier:
-        space = g.constant([3, 4])
     t = g("Mul", weights, region)
     if kind == "softmax":
         inner = g("ReduceSum", g("Mul", t, s), g.constant([2]), keepdims=1)
@@ -221,7 +217,7 @@ def build(
     if channels_last:
         score_shape, late_shape = [batch, h, w_, classes], [batch, h, w_, 8]
     inputs = {
-        "input": [batch, 3, height, width],
+        "input": [batch, height, width, 3] if input_last else [batch, 3, height, width],
         **({"gain": [1]} if gain else {}),
         "class_weights": ["K", "class_weights.N", classes],
         "region": ["region.K", "region.N", *([] if classifier else ["region.y", "region.x"])],
@@ -243,13 +239,13 @@ def build(
     opsets = [helper.make_opsetid("", 18)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     artifact = Artifact(
-        layers=(Layer(name="early", weights="early.weights"),)
-        + (Layer(name="late", weights="late.weights", channel_axis=3 if channels_last else 1),),
+        layers=(
+            Layer(name="early", weights="early.weights"),
+            Layer(name="late", weights="late.weights", channel_axis=3 if channels_last else 1),
+        ),
         score=Score(name="score", class_axis=3 if channels_last else 1, kind=kind),
         picture="input",
-        expects=expects
-        if expects is not None
-        else Expectations(classes=CLASSES[:classes], colors=COLORS[:classes], preprocess=PREPROCESS),
+        expects=expects or Expectations(classes=CLASSES, colors=COLORS, preprocess=PREPROCESS),
         source_sha256="ab" * 32,
     )
     helper.set_model_props(model, {METADATA_KEY: artifact.to_json()})

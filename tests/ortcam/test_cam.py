@@ -24,6 +24,7 @@ from ortcam.errors import (
 from ortcam.region import coverage
 from ortcam.upsample import upsample
 
+PREPROCESS = Preprocessing(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 SEED = 4  # of the networks: one whose maps are not all zero
 
 VARIANTS = [
@@ -75,8 +76,11 @@ def test_weights_and_maps_are_the_formulas(variant, small, rgb) -> None:
             )
 
 
-def test_a_region_is_explained_by_covered_area(small, rgb) -> None:
-    built = small(seed=SEED)
+@pytest.mark.parametrize(
+    "variant", [{}, {"size": (22, 32)}, {"size": (22, 32), "channels_last": True}], ids=str
+)
+def test_a_region_is_explained_by_covered_area(variant, small, rgb) -> None:
+    built = small(seed=SEED, **variant)
     cam = built.load()
     mask = np.zeros((22, 31), bool)
     mask[5:9, 4:11] = mask[20, 30] = True
@@ -145,7 +149,7 @@ def test_without_classes_those_that_are_seen_are_explained(small, rgb) -> None:
     mask = np.zeros((22, 31))
     mask[5, 7] = 1
     assert cam.explain(rgb, region=mask).indices == (labels[2, 3],)
-    with pytest.raises(RegionError, match="region is .3, 22, 31"):
+    with pytest.raises(RegionError, match=r"region is .3, 22, 31"):
         cam.explain(rgb, region=np.ones((3, 22, 31)))
 
 
@@ -252,13 +256,27 @@ def test_an_input_of_fixed_size_is_met(small, rgb) -> None:
     assert cam.preprocess(rgb).shape == (1, 3, 24, 32)
     assert cam.preprocess(rgb, size="native").shape == (1, 3, 24, 32)
     assert cam.segment(rgb).labels.shape == (22, 31)
-    with pytest.raises(InputError, match="size 40x40 does not fit: .* fixed at 32x24"):
+    with pytest.raises(InputError, match=r"size 40x40 does not fit: .* fixed at 32x24"):
         cam.segment(rgb, size=(40, 40))
+
+
+def test_an_input_with_its_channels_last(small, rgb) -> None:
+    last = Expectations(preprocess=dataclasses.replace(PREPROCESS, layout="NHWC"))
+    cam = small(seed=SEED, input_last=True, expects=last).load()
+    first = small(seed=SEED).load()
+    x = cam.preprocess(rgb)
+    np.testing.assert_array_equal(x.transpose(0, 3, 1, 2), first.preprocess(rgb))
+    expected = first.explain(rgb, 1)
+    np.testing.assert_allclose(cam.explain(rgb, 1).maps, expected.maps, rtol=1e-6)
+    of_tensor = cam.explain(tensor=x, classes=1)
+    np.testing.assert_allclose(of_tensor.maps, expected.maps, rtol=1e-6)
+    fixed = small(seed=SEED, input_last=True, expects=last, size=(24, 32)).load()
+    assert fixed.preprocess(rgb).shape == (1, 24, 32, 3)
 
 
 def test_an_artifact_that_does_not_know_its_preprocessing_takes_tensors(small, rgb) -> None:
     cam = small(expects=Expectations()).load()
-    with pytest.raises(InputError, match="nobody said how a picture becomes the input.*tensor="):
+    with pytest.raises(InputError, match=r"nobody said how a picture becomes the input.*tensor="):
         cam.segment(rgb)
     assert cam.segment(tensor=np.ones((1, 3, 9, 9))).labels.shape == (9, 9)
 
@@ -298,7 +316,7 @@ def test_a_batch_of_fixed_size_is_refused(small, rgb) -> None:
 
 def test_a_classifier_is_explained_and_labels_no_pixels(small, rgb) -> None:
     cam = small(seed=SEED, classifier=True).load()
-    with pytest.raises(ModelError, match="'score' of the model has no rows.*explain works"):
+    with pytest.raises(ModelError, match=r"'score' of the model has no rows.*explain works"):
         cam.segment(rgb)
     with pytest.raises(RegionError, match="no region of it to explain"):
         cam.explain(rgb, "Road", region=np.ones((22, 31)))
@@ -321,7 +339,17 @@ def test_names_are_checked_before_the_picture_is_read(small) -> None:
             cam.explain("no such picture.png", **question)
 
 
-# Maps that show nothing
+# Maps that show nothing, or little
+
+
+def test_a_class_that_labels_no_pixel_is_told(small, rgb) -> None:
+    cam = small(seed=SEED).load()
+    (unseen,) = {0, 1, 2, 3} - set(cam.explain(rgb).indices)
+    explanation = cam.explain(rgb, range(4))
+    assert explanation.notes[0] == (
+        f"no pixel is labelled {cam.classes[unseen]}, so its maps show faint evidence at most"
+    )
+    assert sum("no pixel" in note for note in explanation.notes) == 1
 
 
 def test_a_map_that_is_all_zero_says_why(small, rgb) -> None:

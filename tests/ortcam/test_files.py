@@ -20,14 +20,27 @@ def test_it_writes_and_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["out.bin"]
 
 
+def test_who_reads_the_old_file_goes_on_reading_it_whole(tmp_path: Path) -> None:
+    path = tmp_path / "out.bin"
+    write_whole(path, b"first")
+    with path.open("rb") as reader:
+        write_whole(path, b"second, and longer")
+        assert reader.read() == b"first"
+
+
 def test_a_block_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "out.bin"
     path.write_bytes(b"before")
-    with pytest.raises(KeyboardInterrupt), whole_file(path) as file:
-        file.write(b"half")
-        file.flush()
-        assert path.read_bytes() == b"before"
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with whole_file(path) as file:
+            file.write(b"half")
+            file.flush()
+            assert path.read_bytes() == b"before"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert path.read_bytes() == b"before"
     assert [p.name for p in tmp_path.iterdir()] == ["out.bin"]
 
@@ -38,7 +51,7 @@ def test_a_disk_that_fills_up_is_an_output_error(tmp_path: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files.os, "fsync", full)
-        with pytest.raises(OutputError, match="out.bin cannot be written: No space left"):
+        with pytest.raises(OutputError, match=r"out.bin cannot be written: No space left"):
             write_whole(tmp_path / "out.bin", b"data")
     assert not list(tmp_path.iterdir())
 
@@ -88,7 +101,7 @@ def test_a_folder_that_takes_no_files_is_found_before(tmp_path: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files.tempfile, "TemporaryFile", refuse)
-        with pytest.raises(OutputError, match="out.png cannot be written: Read-only file system"):
+        with pytest.raises(OutputError, match=r"out.png cannot be written: Read-only file system"):
             check_writable(tmp_path / "out.png")
 
 

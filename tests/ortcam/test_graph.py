@@ -131,6 +131,20 @@ def test_a_score_as_large_as_the_input_is_known_by_its_names(small, rgb) -> None
         ({"classes": ["a", "b"]}, "lists 2 classes and its score 'score' has 4 channels"),
         ({"colors": [[0, 0, 0]]}, "lists 1 colours and its score 'score' has 4 channels"),
         ({"format": 99}, "has format 99"),
+        ({"format": "1"}, "has damaged metadata"),
+        ({"score": {"name": "score", "class_axis": 4}}, "channels of 'score' in axis 4, .* 4 axes"),
+        ({"score": {"name": "score", "class_axis": 0}}, "channels of 'score' in axis 0"),
+        ({"score": {"name": "score", "class_axis": "1"}}, "damaged metadata .class_axis is '1'"),
+        ({"score": {"name": "score", "kind": "relu"}}, "damaged .*not 'relu'"),
+        ({"layers": [{"name": ["x"], "weights": "w"}]}, r"damaged metadata .name is \['x'\]"),
+        ({"layers": [{"name": 5}]}, "has damaged metadata"),
+        ({"layers": 5}, "has damaged metadata"),
+        ({"layers": []}, "has no feature layer"),
+        ({"colors": [[0, 0, 256]] * 4}, "has damaged metadata"),
+        ({"preprocess": {"size": [-5, 5]}}, "has damaged metadata"),
+        ({"preprocess": {"scale": "1"}}, "has damaged metadata"),
+        ({"preprocess": {"run": "me"}}, "has damaged metadata"),
+        ({"preprocess": {"size": [float("inf"), 5]}}, "has damaged metadata"),
         ({"score": None}, "has damaged metadata"),
         ({"layers": None}, "is a plain network, not an artifact; export it first"),
     ],
@@ -140,14 +154,22 @@ def test_a_graph_that_is_not_as_its_metadata_say_is_refused(small, metadata, sai
         ortcam.load(small().changed(**metadata))
 
 
+def test_metadata_of_brackets_without_end_are_refused(small) -> None:
+    proto = onnx.load_from_string(small().model)
+    for text in ("[" * 10**6, '{"format": 1'):
+        proto.metadata_props[0].value = text
+        with pytest.raises(ArtifactError, match="has damaged metadata under 'ortcam'"):
+            ortcam.load(proto.SerializeToString())
+
+
 def test_a_plain_network_is_refused_as_one(small) -> None:
     proto = onnx.load_from_string(small().model)
     del proto.metadata_props[:]
-    with pytest.raises(ortcam.PlainNetworkError, match="is a plain network.*ortcam export"):
+    with pytest.raises(ortcam.PlainNetworkError, match=r"is a plain network.*ortcam export"):
         ortcam.load(proto.SerializeToString())
 
 
-def test_what_the_network_does_not_run_on_is_a_picture_error(small, rgb) -> None:
+def test_what_the_network_does_not_run_on_is_a_picture_error(small, rgb, capfd) -> None:
     built = small()
     proto = onnx.load_from_string(built.model)
     # Only multiples of 8 go through: the network halves once, and this asks for the same again.
@@ -168,3 +190,4 @@ def test_what_the_network_does_not_run_on_is_a_picture_error(small, rgb) -> None
         PictureError, match=r"cannot run .*\(on an input of \[1, 3, 22, 31\]; another size= may fit"
     ):
         cam.segment(rgb)
+    assert capfd.readouterr() == ("", "")

@@ -72,13 +72,19 @@ def test_the_working_size(size, own, divisor, fixed, expected) -> None:
 
 
 def test_a_size_that_is_not_the_networks_own_is_refused() -> None:
-    with pytest.raises(InputError, match="size 100x50 does not fit.*fixed at 224x224"):
+    with pytest.raises(InputError, match=r"size 100x50 does not fit.*fixed at 224x224"):
         working_size((9, 9), Preprocessing(), (100, 50), (224, 224))
     with pytest.raises(InputError, match="fixed at anyx224"):
         working_size((9, 9), Preprocessing(), (100, 50), (None, 224))
 
 
+def test_a_size_that_would_fill_the_memory_is_refused() -> None:
+    for how in (Preprocessing(size=(10**6, 10**6)), Preprocessing(divisor=10**9)):
+        with pytest.raises(InputError, match="is beyond Pillow's limit of"):
+            working_size((9, 9), how)
+
+
 @pytest.mark.parametrize("size", ["full", (0, 5), (5, -1), (5.5, 3), (1, 2, 3), ("a", 3)])
 def test_what_is_no_size_is_refused(size) -> None:
-    with pytest.raises(InputError, match="size is .*; it is \\(width, height\\), 'native' or None"):
+    with pytest.raises(InputError, match=r"size is .*; it is \(width, height\), 'native' or None"):
         working_size((9, 9), Preprocessing(), size)

@@ -21,9 +21,9 @@ from ortcam.session import RunError, Session
 
 def relu(op: str = "Relu", domain: str = "", dtype: int = 1, **model: Any) -> bytes:
     value = [helper.make_tensor_value_info(n, dtype, ["N", 4]) for n in "xy"]
-    graph = helper.make_graph([helper.make_node(op, ["x"], ["y"], domain=domain)], "g", *(
-        [v] for v in value
-    ))
+    graph = helper.make_graph(
+        [helper.make_node(op, ["x"], ["y"], domain=domain)], "g", *([v] for v in value)
+    )
     opsets = [helper.make_opsetid("", 18), *([helper.make_opsetid(domain, 1)] if domain else [])]
     made = helper.make_model(graph, **{"opset_imports": opsets, "ir_version": 10, **model})
     made.metadata_props.add(key="k", value="v")
@@ -130,8 +130,9 @@ def test_without_working_cuda_it_runs_on_the_cpu_and_says_so_quietly(how: str, c
     ("how", "reason"), [("silent", "no device"), ("raises", "CUDA failure 35: driver too old")]
 )
 def test_cuda_that_was_asked_for_and_does_not_start_is_an_error(how: str, reason: str) -> None:
-    with standing_in(Fallen(how)), pytest.raises(
-        ProviderError, match=f"CUDAExecutionProvider does not start: .*{reason}"
+    with (
+        standing_in(Fallen(how)),
+        pytest.raises(ProviderError, match=f"CUDAExecutionProvider does not start: .*{reason}"),
     ):
         Session(relu(), ["CUDAExecutionProvider", "CPUExecutionProvider"])
 
@@ -194,7 +195,7 @@ def test_what_cannot_be_loaded_says_why(data: bytes, said: str, tmp_path: Path, 
 
 
 def test_a_path_that_is_no_file_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="none.onnx cannot be read: No such file"):
+    with pytest.raises(ModelError, match=r"none.onnx cannot be read: No such file"):
         Session(tmp_path / "none.onnx")
     with pytest.raises(ModelError, match="is a folder, not an ONNX file"):
         Session(tmp_path)
@@ -222,5 +223,5 @@ def test_weights_outside_the_models_folder_are_not_read(tmp_path: Path) -> None:
     opsets = [helper.make_opsetid("", 18)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
     (inner / "m.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(ModelError, match="cannot load .*m.onnx.*escapes"):
+    with pytest.raises(ModelError, match=r"cannot load .*m.onnx.*escapes"):
         Session(inner / "m.onnx")

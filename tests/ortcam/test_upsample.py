@@ -70,5 +70,5 @@ def test_a_grid_finer_than_the_picture_is_averaged() -> None:
 
 
 def test_an_unknown_method_answers_with_those_there_are() -> None:
-    with pytest.raises(InputError, match="no upsampling 'bicubik'; the nearest .*'bicubic'"):
+    with pytest.raises(InputError, match=r"no upsampling 'bicubik'; the nearest .*'bicubic'"):
         upsample(np.ones((2, 2), np.float32), (4, 4), "bicubik")

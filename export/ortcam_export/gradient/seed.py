@@ -12,11 +12,12 @@ from typing import Protocol
 
 import onnx_ir as ir
 
+from ortcam_export.gradient.saturated import complemented, sigmoid_slope
 from ortcam_export.gradient.table import Node
 from ortcam_export.gradient.tensor import Dim, Tape, Tensor, product
 from ortcam_export.gradient.windows import Ones, Windows
 
-__all__ = ["Given", "Question", "Seed", "complemented"]
+__all__ = ["Given", "Question", "Seed"]
 
 #: The closed form of a softmax is taken for one window always, for several up to this many
 #: windows times classes; beyond, its products with every window outweigh the plain sweep. For one
@@ -114,8 +115,8 @@ class Question:
         return None
 
     def _before_sigmoid(self, n: Node, windows: Windows | None) -> Tensor:
-        """dy/dx = w r s (1 - s), with 1 - s taken as the sigmoid of -x."""
-        slope = n.x.sigmoid() * (-n.x).sigmoid() * self._region_laid_out()
+        """dy/dx = w r s (1 - s)."""
+        slope = sigmoid_slope(n.x) * self._region_laid_out()
         weights = self._laid_out(self._weights)
         return weights * (slope if windows is None else windows.contract(slope))
 
@@ -199,17 +200,3 @@ class Question:
             windows.count(axis) if axis in windows.axes else dim
             for axis, dim in enumerate(self._dims)
         ]
-
-
-def complemented(s: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """A softmax split so that w_c - sum_j w_j s_j loses no digits where one s is close to 1.
-
-    Returns:
-        ``dominant``, one at the class above a half, where there is one, and ``others``, the
-        softmax with 1 - s taken as the sum of the other classes. With these, sum_j w_j s_j =
-        sum_j w_j dominant_j + sum_j w_j others_j, in which w_c - sum_j w_j dominant_j is exactly
-        0 at the dominant class and the second sum is as small as the other classes are.
-    """
-    above = s > 0.5
-    rest = s.masked(~above).sum([axis], keepdims=True)
-    return above.cast(s.dtype), above.where(-rest, s)

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import Result
+from onnx import TensorProto, helper
 from PIL import Image
 
 import ortcam
@@ -156,3 +158,34 @@ def test_nothing_but_the_results_is_left(
     result = run("explain", artifact, *[picture] * count, "-c", "Car", "-o", out)
     assert result.exit_code == 0, result.output
     assert len(list(out.iterdir())) == count
+
+
+def test_a_further_input(
+    run: Run, network_model: onnx.ModelProto, picture: Path, tmp_path: Path
+) -> None:
+    model = onnx.ModelProto()
+    model.CopyFrom(network_model)
+    softmax = next(node for node in model.graph.node if node.op_type == "Softmax")
+    softmax.input[0] = "sharper"
+    sharpen = helper.make_node("Mul", ["logits", "gain"], ["sharper"], "sharper")
+    model.graph.node.insert(len(model.graph.node) - 1, sharpen)
+    model.graph.input.append(helper.make_tensor_value_info("gain", TensorProto.FLOAT, [1]))
+    onnx.save(model, tmp_path / "gain.onnx")
+    artifact = tmp_path / "gain.cam.onnx"
+    result = run("export", tmp_path / "gain.onnx", "-o", artifact)
+    assert result.exit_code == 0, result.output
+
+    out, results = tmp_path / "out.npz", []
+    for gain in (1.0, 3.0):
+        np.save(tmp_path / "gain.npy", np.float32([gain]))
+        asked = ("-c", "Car", "--input", f"gain={tmp_path}/gain.npy")
+        result = run("explain", artifact, picture, *asked, "-o", out)
+        assert result.exit_code == 0, result.output
+        expected = ortcam.load(artifact).explain(picture, ["Car"], inputs={"gain": [gain]})
+        np.testing.assert_array_equal(maps(out), expected.maps)
+        results.append(maps(out))
+    assert np.abs(results[0] - results[1]).max() > 0
+
+    result = run("explain", artifact, picture, "-c", "Car", "-o", out)
+    assert result.exit_code == 1
+    assert "gain" in result.stderr.splitlines()[-1]

@@ -90,6 +90,12 @@ def test_the_network_is_not_replaced(run: Run, network: Path) -> None:
     assert network.read_bytes() == before
 
 
+def test_a_folder_is_no_artifact(run: Run, network: Path, tmp_path: Path) -> None:
+    result = run("export", network, "-o", tmp_path)
+    assert result.exit_code == 2
+    assert f"File '{tmp_path}' is a directory." in result.stderr
+
+
 @pytest.mark.parametrize("command", ["layers", "export"])
 def test_without_onnx_one_sentence_says_what_to_install(
     network: Path, tmp_path: Path, command: str

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ortcam_export.gradient.saturated import sigmoid_slope
 from ortcam_export.gradient.table import Node, elementwise, rule
 from ortcam_export.gradient.tensor import Tensor
 
 elementwise("Relu", lambda g, y, x: g.masked(y > 0))
-elementwise("Sigmoid", lambda g, y, x: g * y * (-x).sigmoid())  # 1 - y, without cancellation
+elementwise("Sigmoid", lambda g, y, x: g * sigmoid_slope(x))
 elementwise("Tanh", lambda g, y, x: g * (1 - y * y))
 elementwise("Softplus", lambda g, y, x: g * x.sigmoid())
 elementwise("Softsign", lambda g, y, x: g / (1 + x.apply("Abs")) ** 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ortcam_export.gradient.seed import complemented
+from ortcam_export.gradient.saturated import complemented
 from ortcam_export.gradient.table import Node, rule
 from ortcam_export.gradient.tensor import Tensor
 
