@@ -264,6 +264,20 @@ def opset_11(seed: int = 0, classes: int = 4) -> onnx.ModelProto:
     return g.model(outputs, inputs, opset=11, ir_version=3)
 
 
+def half_precision(seed: int = 0, classes: int = 4) -> onnx.ModelProto:
+    """A network that runs in float16 and takes and gives float32, ending in float16 logits."""
+    g = Builder(seed)
+    g.node("Cast", ["input"], "half", to=TensorProto.FLOAT16)
+    a = g.relu(g.conv("half", 3, 6, "a"), "a_relu")
+    b = g.relu(g.conv(a, 6, 6, "b", strides=[2, 2]), "b_relu")
+    g.conv(b, 6, classes, "logits", k=1)
+    for tensor in g.initializers:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.float32:
+            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), tensor.name))
+    return g.model({"logits": (TensorProto.FLOAT16, ["N", classes, "h", "w"])})
+
+
 def with_functions(seed: int = 0) -> onnx.ModelProto:
     """A network whose blocks are calls of a model-local function that calls another."""
     r = np.random.default_rng(seed)

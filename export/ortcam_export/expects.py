@@ -55,7 +55,7 @@ class Options:
 def find_picture(model: ir.Model, picture: str | None = None) -> ir.Value:
     """The input that takes the picture.
 
-    That is the one of rank 4 with one, three or four channels, first or last; else the only one
+    That is the one of rank 4 with one or three channels, first or last; else the only one
     of rank 3 to 5.
 
     Args:
@@ -232,11 +232,12 @@ def _preprocess(
             f"color_order {order} does not fit the input {picture.name!r}, "
             f"which takes {_count(channels, 'channel')}"
         )
-    base = told or _assumed(picture, order)
-    if len(base.mean) != len(order):  # a grey network told in three values, or the reverse
-        base = dataclasses.replace(base, color_order=order, mean=_all(0, order), std=_all(1, order))
     said = (options.scale, options.mean, options.std) != (None, None, None)
     try:
+        base = told or _assumed(picture, order)
+        if len(base.mean) != len(order):  # a grey network told in three values, or the reverse
+            zeros, ones = _all(0, order), _all(1, order)
+            base = dataclasses.replace(base, color_order=order, mean=zeros, std=ones)
         result = Preprocessing(
             color_order=order,
             layout=layout,

@@ -16,16 +16,18 @@ import onnx_ir as ir
 from ortcam.artifact import CLASS_WEIGHTS, REGION, Artifact
 from ortcam.errors import InputError
 from ortcam.files import check_writable
+from ortcam.session import Session
 from ortcam_export import training
 from ortcam_export.choose import choose_features, choose_score
 from ortcam_export.differentiate import append_gradient
-from ortcam_export.expects import Options, expectations, find_picture, picture_layout
+from ortcam_export.expects import Options, expectations, find_picture
 from ortcam_export.gradient import reachable
 from ortcam_export.layout import channel_axes
 from ortcam_export.load import ModelLike, Network, read
 from ortcam_export.names import find, unused
-from ortcam_export.prepare import prepare
+from ortcam_export.prepare import opset, prepare
 from ortcam_export.verify import verify as verify_artifact
+from ortcam_export.widen import is_half, widened
 from ortcam_export.write import check, open_session, serialise, stamp, write
 
 __all__ = ["Exported", "export"]
@@ -94,7 +96,8 @@ def export(
         engine: what builds the gradient graph: ``"ortcam"``, in standard operators, or
             ``"ort-training"``, ONNX Runtime's own gradient builder, as a second opinion: it takes
             an installed training build of onnxruntime, and so does its artifact.
-        verify: whether the gradient is checked against central differences through the network.
+        verify: whether the gradient is checked against central differences through the network
+            (one of half precision is checked in float32).
 
     Returns:
         The artifact. Its inputs are the network's own, ``class_weights`` [K, N or 1, C] and
@@ -127,6 +130,7 @@ def export(
     )
     notes: list[str] = []
     network = read(model)
+    source = network.model.clone()
     prepared = prepare(network.model)
     artifact = _choose(
         network,
@@ -139,7 +143,7 @@ def export(
         feature_layers=feature_layers,
         engine=engine,
     )
-    plain = prepared.clone() if verify else None
+    plain = prepared.clone()
     explained = _APPEND[engine](
         prepared,
         artifact.score,
@@ -151,9 +155,8 @@ def export(
     check(explained)
     # A training build has kernels on CUDA that it lacks on the CPU.
     session = open_session(explained, "cpu" if engine == "ortcam" else None)
-    if plain is not None:
-        measured = verify_artifact(plain, session, artifact)
-        artifact = dataclasses.replace(artifact, verification=measured)
+    if verify:
+        artifact = _verified(artifact, plain, explained, session, source)
         stamp(explained, artifact)
     if target is not None:
         target = write(explained, target)
@@ -171,6 +174,18 @@ def _check_engine(engine: str) -> None:
         training.require()
 
 
+def _verified(
+    artifact: Artifact, plain: ir.Model, explained: ir.Model, session: Session, source: ir.Model
+) -> Artifact:
+    """The metadata with what the verification measured."""
+    raised_from = source if opset(source) < opset(plain) else None
+    if is_half(plain):
+        plain, session = widened(plain), open_session(widened(explained))
+        raised_from = None if raised_from is None else widened(raised_from)
+    measured = verify_artifact(plain, session, artifact, raised_from)
+    return dataclasses.replace(artifact, verification=measured)
+
+
 def _choose(
     network: Network,
     prepared: ir.Model,
@@ -185,8 +200,7 @@ def _choose(
 ) -> Artifact:
     """Everything that an artifact says but its verification; a score may be appended."""
     taken = find_picture(prepared, picture)
-    channels = {taken.name or "": 3 if picture_layout(taken, options.layout) == "NHWC" else 1}
-    axes = channel_axes(prepared, channels)
+    axes = channel_axes(prepared)
     chosen = choose_score(
         prepared, reduction_layer=reduction_layer, score=score, axes=axes, notes=notes
     )

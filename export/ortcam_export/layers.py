@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from ortcam.errors import LayerError, ModelError
+from ortcam.errors import InputError, LayerError, ModelError
 from ortcam_export.choose import (
     CONVOLUTIONS,
     FLOATS,
@@ -106,8 +106,6 @@ def layers(
         LayerError: ``reduction_layer`` is not there, or nothing in the network is a score.
     """
     prepared = prepare(load(model))
-    picture = find_picture(prepared)
-    layout = picture_layout(picture)
     axes = channel_axes(prepared)
     own = {value.name for node in prepared.graph for value in node.outputs}
     candidates = score_candidates(prepared, axes) if reduction_layer is None else []
@@ -118,12 +116,11 @@ def layers(
         chosen = choose_features(prepared, taken, reached, axes=axes)[0].name
     except LayerError:  # a network without convolutions has layers all the same
         chosen = ""
-    sizes = _trial_shapes(prepared, picture)
-    height = (*sizes.get(picture.name or "", ()), None, None, None)[1 if layout == "NHWC" else 2]
+    sizes, height = _trial_shapes(prepared)
 
     def row(value: ir.Value, kind: str, appended: str = "") -> Candidate:
         name, axis = value.name or "", axes.get(value.name or "")
-        sized = sizes.get(name, ())
+        sized = sizes.get(name, _shape(value))
         channels = sized[axis] if axis is not None and axis < len(sized) else None
         node = value.producer()
         return Candidate(
@@ -193,8 +190,16 @@ def _stride(height: int | str | None, shape: Shape, channel_axis: int | None) ->
     return int(stride) if stride == int(stride) else stride
 
 
-def _trial_shapes(model: ir.Model, picture: ir.Value) -> dict[str, Shape]:
-    """The shapes of all tensors for one picture of a fixed size, as far as they can be inferred."""
+def _trial_shapes(model: ir.Model) -> tuple[dict[str, Shape], int | str | None]:
+    """The shapes of all tensors for one picture of a fixed size, as far as they can be inferred.
+
+    Returns:
+        Shapes by name, and the picture's height.
+    """
+    try:
+        picture = find_picture(model)
+    except InputError:  # several inputs could be it: shapes are as they are, strides not known
+        return {}, None
     trial = model.clone()
     extents: dict[str, int] = {}
     for value in sorted(trial.graph.inputs, key=lambda value: value.name != picture.name):
@@ -207,6 +212,8 @@ def _trial_shapes(model: ir.Model, picture: ir.Value) -> dict[str, Shape]:
     try:
         infer(trial)
     except ModelError:  # the network takes no picture of that size
-        return {}
+        return {}, None
     values = [*trial.graph.inputs, *(value for node in trial.graph for value in node.outputs)]
-    return {value.name or "": _shape(value) for value in values}
+    shapes = {value.name or "": _shape(value) for value in values}
+    height = 1 if picture_layout(picture) == "NHWC" else 2
+    return shapes, (*shapes[picture.name or ""], None, None, None)[height]

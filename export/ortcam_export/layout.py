@@ -8,7 +8,7 @@ elementwise operator takes it from its inputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
@@ -17,8 +17,8 @@ __all__ = ["Axes", "channel_axes", "constant_ints", "is_channels_last", "rank"]
 #: A tensor's name to its channel axis, or to None where its channels have been reduced away.
 Axes = dict[str, int | None]
 
-#: Extents that are a picture's channels: grey, RGB, RGBA.
-PICTURE_CHANNELS = (1, 3, 4)
+#: Extents that are a picture's channels: grey, or in colour.
+PICTURE_CHANNELS = (1, 3)
 
 #: Operators whose output has its channels in axis 1 by ONNX's definition.
 _FIRST = frozenset(
@@ -49,12 +49,11 @@ _FIRST = frozenset(
 )
 
 
-def channel_axes(model: ir.Model, given: Mapping[str, int] | None = None) -> Axes:
+def channel_axes(model: ir.Model) -> Axes:
     """The channel axis of every tensor of a prepared model that has rank 2 or more.
 
     Args:
         model: the model, with shapes.
-        given: axes of inputs that are known better than their shapes tell.
 
     Returns:
         Names to axes; a name that is missing belongs to a constant or to a tensor that no input
@@ -63,8 +62,7 @@ def channel_axes(model: ir.Model, given: Mapping[str, int] | None = None) -> Axe
     axes: Axes = {}
     for value in model.graph.inputs:
         if value.name is not None and rank(value) >= 2:
-            last = rank(value) - 1 if is_channels_last(value) else 1
-            axes[value.name] = (given or {}).get(value.name, last)
+            axes[value.name] = rank(value) - 1 if is_channels_last(value) else 1
     for node in model.graph:
         rule = _RULES.get(node.op_type, _keep)
         for value in node.outputs:

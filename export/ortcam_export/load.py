@@ -119,7 +119,13 @@ def _from_ir(model: ir.Model) -> Network:
     except (ir.serde.SerdeError, ValueError, TypeError) as error:
         raise ModelError(f"the model cannot be written as ONNX: {_first_line(error)}") from error
     _refuse_artifact(model.metadata_props, "the model")
-    copy = model.clone()
+    try:
+        copy = model.clone()
+    except RuntimeError as error:
+        raise ModelError(
+            "the model's nodes are not in an order in which they can run; "
+            "sort them (model.graph.sort())"
+        ) from error
     for tensor in _external_tensors(copy):
         if not str(tensor.base_dir):
             raise ModelError(
@@ -144,6 +150,10 @@ def _from_proto(proto: onnx.ModelProto, name: str, data: bytes, folder: Path | N
         model = ir.from_proto(proto)
     except (ir.serde.SerdeError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(f"{name} is not a valid ONNX network: {_first_line(error)}") from error
+    try:
+        model.graph.sort()
+    except ValueError as error:
+        raise ModelError(f"{name} is no network: its nodes form a circle") from error
     for external in _external_tensors(model):
         if folder is None:
             raise ModelError(
@@ -212,14 +222,18 @@ def _check_tensor(tensor: onnx.TensorProto, name: str) -> None:
 
 
 def _external_tensors(model: ir.Model) -> Iterator[ir.ExternalTensor]:
-    for graph in model.graphs():
+    """Every tensor that lies outside the file, in subgraphs and functions too."""
+    for graph in (*model.graphs(), *(g for f in model.functions.values() for g in f.subgraphs())):
         for value in graph.initializers.values():
             if isinstance(value.const_value, ir.ExternalTensor):
                 yield value.const_value
-        for node in graph:
-            for attribute in node.attributes.values():
-                if isinstance(attribute.value, ir.ExternalTensor):
-                    yield attribute.value
+    nodes = [*model.graph.all_nodes()]
+    nodes += [node for function in model.functions.values() for node in function.all_nodes()]
+    for node in nodes:
+        for attribute in node.attributes.values():
+            one_or_many = attribute.value
+            many = one_or_many if isinstance(one_or_many, (tuple, list)) else (one_or_many,)
+            yield from (tensor for tensor in many if isinstance(tensor, ir.ExternalTensor))
 
 
 def _check_external(tensor: ir.ExternalTensor, folder: Path, name: str) -> None:
@@ -232,6 +246,8 @@ def _check_external(tensor: ir.ExternalTensor, folder: Path, name: str) -> None:
         raise ModelError(f"{where}, which is outside the network's own folder; move it there")
     if not path.is_file():
         raise ModelError(f"{where}, which is not in {folder}; copy it beside the network")
+    if path.stat().st_nlink > 1:  # onnx-ir does not read it: the other name may lie anywhere
+        raise ModelError(f"{where}, which has several hard links; put a copy in its place")
     offset, length = tensor.offset or 0, tensor.length or tensor.nbytes
     if length != tensor.nbytes:
         raise ModelError(f"{where} with {length} bytes where its shape takes {tensor.nbytes}")

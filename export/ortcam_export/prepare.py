@@ -30,6 +30,9 @@ _SMALL = 1024
 
 _PASS_ERRORS = (ir.passes.InvariantError, ir.passes.PassError, ValueError)
 
+#: Operators whose shapes onnx infers through their function bodies, and not where it has none.
+_SHAPE_KEPT = {"GroupNormalization", "MeanVarianceNormalization"}
+
 #: How many croppings in a row are followed by their shapes.
 _CROPS = 16
 
@@ -53,10 +56,7 @@ def prepare(model: ir.Model) -> ir.Model:
         model = _raise_opset(model)
     model.ir_version = max(model.ir_version or 0, IR_VERSION)
     _lift_constants(model)
-    try:
-        model.graph.sort()
-    except ValueError as error:
-        raise ModelError("the network's nodes form a circle; export it again") from error
+    model.graph.sort()  # the bodies of functions may stand in any order
     passes.NameFixPass(_Names())(model)
     infer(model)
     return model
@@ -68,7 +68,7 @@ def opset(model: ir.Model) -> int:
     Raises:
         ModelError: it imports none.
     """
-    version = model.opset_imports.get("")
+    version = model.opset_imports.get("", model.opset_imports.get("ai.onnx"))
     if version is None:
         raise ModelError("the network imports no ONNX operators; export it again")
     return version
@@ -235,9 +235,24 @@ def infer(model: ir.Model) -> None:
     if filled:
         _infer_once(model)
     for _ in range(_CROPS):
-        if not _keep_unsliced(model):
+        if not (_keep_shapes(model) | _keep_unsliced(model)):
             break
         _infer_once(model)
+
+
+def _keep_shapes(model: ir.Model) -> bool:
+    """Gives the outputs of operators that keep the shape, and that inference gives up on, theirs.
+
+    Returns:
+        Whether that told anything new.
+    """
+    news = False
+    for node in model.graph:
+        if node.op_type in _SHAPE_KEPT:
+            x, y = node.inputs[0], node.outputs[0]
+            if x is not None and x.shape is not None and x.dtype is not None and y.shape is None:
+                y.shape, y.type, news = x.shape, x.type, True
+    return news
 
 
 def _keep_unsliced(model: ir.Model) -> bool:

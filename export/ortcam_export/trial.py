@@ -20,7 +20,7 @@ __all__ = ["Feeds", "trial_feeds"]
 Feeds = dict[str, NDArray[Any]]
 
 #: The largest picture, where the network leaves a choice.
-PIXELS = 256 * 256
+PIXELS = 192 * 192
 
 #: What its sides are multiples of then, so that an encoder can halve them five times.
 GRID = 32

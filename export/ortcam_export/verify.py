@@ -11,10 +11,10 @@ channel by channel for those that count most, and in random mixtures of all.
 The score runs in float32, so differences are taken pixel by pixel and summed in float64: the
 pixels that a shift leaves alone then cancel exactly. What remains is rounding, which grows as the
 step shrinks, and the kinks of ReLU and MaxPool, whose share grows with the step. So each
-direction is measured at three steps, and the two neighbours that agree best over all questions
-give its value: the artifact has no say in that. What these two still differ by is the
-measurement's own uncertainty: a direction is judged only where it lies well within the tolerance,
-and a layer of which less than half the directions can be judged counts as not verified.
+direction is measured at ever finer steps until two neighbours agree, and the two that agree best
+over all questions give its value: the artifact has no say in that. What these two still differ by
+is the measurement's own uncertainty: a direction is judged only where it lies well within the
+tolerance, and a layer of which less than half the directions can be judged counts as not verified.
 
 A batch is checked by way of its first picture: its weights are the same alone, before another
 picture and behind one.
@@ -22,7 +22,7 @@ picture and behind one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -47,6 +47,9 @@ TOLERANCE = 1e-2
 #: picture's weights alone and beside other pictures.
 SAME = 1e-3
 
+#: Steps go on until two neighbours agree to this part of the tolerance.
+AGREED = 0.25
+
 #: A direction is judged where its own uncertainty is at most this part of the tolerance...
 CERTAIN = 0.5
 
@@ -54,7 +57,7 @@ CERTAIN = 0.5
 ENOUGH = 0.5
 
 #: Steps, in units of the features' root mean square.
-STEPS = (0.01, 0.003, 0.001)
+STEPS = (0.01, 0.003, 0.001, 0.0003)
 
 CHANNELS = 2  # directions that are one channel
 MIXTURES = 2  # directions that are a mixture of all
@@ -93,13 +96,17 @@ class Questions:
         return np.stack([total @ row for total, row in zip(totals, rows, strict=True)])
 
 
-def verify(network: ir.Model, artifact: Session, meta: Artifact) -> Verification:
+def verify(
+    network: ir.Model, artifact: Session, meta: Artifact, raised_from: ir.Model | None = None
+) -> Verification:
     """Checks an artifact against the network that it was made from.
 
     Args:
         network: the prepared network with its score, before the gradient was appended.
         artifact: the artifact, opened.
         meta: its metadata.
+        raised_from: the network as it was before its opset was raised, if it was: its outputs
+            are then compared with the artifact's.
 
     Returns:
         What was measured.
@@ -115,6 +122,8 @@ def verify(network: ir.Model, artifact: Session, meta: Artifact) -> Verification
     questions = ask(score)
     weights, own_score = _ask_artifact(artifact, meta, feeds, questions)
     _same_score(plain[meta.score.name], own_score, meta)
+    if raised_from is not None:
+        _same_outputs(raised_from, artifact, meta, feeds, questions)
     error, directions = 0.0, 0
     for tail in tails:
         measured, judged = _measure(tail, meta, plain, questions, weights[tail.layer.name])
@@ -191,6 +200,27 @@ def _same_score(plain: Array, own: Array, meta: Artifact) -> None:
             f"the artifact's score {meta.score.name!r} is not the network's (it differs by "
             f"{difference:.1e} of {scale:.1e}), so no artifact is made; please report the network"
         )
+
+
+def _same_outputs(
+    source: ir.Model, artifact: Session, meta: Artifact, feeds: Feeds, questions: Questions
+) -> None:
+    """Compares a network's float outputs with its artifact's, asked nothing (K = 0)."""
+    session = open_session(source)
+    floats = [n for n, slot in session.outputs.items() if slot.dtype in (np.float32, np.float64)]
+    nothing = {
+        meta.class_weights: questions.class_weights[:0],
+        meta.region: np.ones((0, 1, *[1] * (questions.regions.ndim - 2)), np.float32),
+    }
+    before = _run(session, floats, feeds)
+    after = _run(artifact, floats, {**feeds, **nothing})
+    for name in floats:
+        difference = np.abs(before[name] - after[name]).max(initial=0)
+        if not difference <= SAME * np.abs(before[name]).max(initial=0):
+            raise VerificationError(
+                f"raising the network's opset changes its output {name!r} by {difference:.1e}, "
+                "so no artifact is made; export it again with opset 18 or later"
+            )
 
 
 # ---- Central differences --------------------------------------------------------------------
@@ -299,8 +329,10 @@ def _measure(
     shape = [-1 if i == axis else 1 for i in range(features.ndim)]
     measured, expected = [], []
     for direction in _directions(weights):
-        ladder = []
+        ladder: list[Doubles] = []
         for step in STEPS:
+            if len(ladder) > 1 and _agree(*ladder[-2:]):
+                break
             shift = (step * scale * direction).reshape(shape)
             up, down = (
                 tail.run((features + sign * shift).astype(features.dtype), plain)
@@ -308,9 +340,15 @@ def _measure(
             )
             change = np.moveaxis(up - down, meta.score.class_axis, 1)
             ladder.append(questions.reduce(change) / (2 * step * scale))
-        measured.append(ladder)
+        measured.append(np.stack(ladder))
         expected.append(cells * (weights @ direction))
-    return judge(tail.layer.name, np.array(measured), np.array(expected))
+    norm = np.linalg.norm(plain[meta.score.name].astype(np.float64))
+    unseen = float(np.finfo(np.float32).eps * norm / (2 * STEPS[0] * scale))
+    return judge(tail.layer.name, measured, np.stack(expected), unseen)
+
+
+def _agree(one: Doubles, other: Doubles) -> bool:
+    return bool(np.linalg.norm(one - other) <= AGREED * TOLERANCE * np.linalg.norm(other))
 
 
 def _directions(weights: Doubles) -> list[Doubles]:
@@ -323,7 +361,9 @@ def _directions(weights: Doubles) -> list[Doubles]:
     return [*np.eye(channels)[most], *mixtures]
 
 
-def judge(name: str, measured: Doubles, expected: Doubles) -> tuple[float, int]:
+def judge(
+    name: str, measured: Sequence[Doubles], expected: Doubles, unseen: float = 0.0
+) -> tuple[float, int]:
     """The largest relative error over the directions that can be judged, and their number.
 
     All is relative to what a question's answer changes by along a direction, and at least to the
@@ -332,26 +372,31 @@ def judge(name: str, measured: Doubles, expected: Doubles) -> tuple[float, int]:
 
     Args:
         name: the layer, for an error.
-        measured: directional derivatives by central differences, [directions, steps, K, N].
+        measured: directional derivatives by central differences, for each direction its ladder
+            [steps, K, N].
         expected: the same from the artifact's weights, [directions, K, N].
+        unseen: a derivative that is lost in the rounding of a float32 score, and so is no error.
 
     Raises:
         VerificationError: the values are not finite, or too few directions can be judged.
     """
-    if not np.isfinite(measured).all() or not np.isfinite(expected).all():
+    if not all(np.isfinite(values).all() for values in (*measured, expected)):
         raise VerificationError(
             f"the network's score or its gradient at {name!r} is not finite on the trial picture, "
             "so no artifact is made; does the network expect other input (scale, mean, std)?"
         )
-    usual = np.sqrt(np.mean(measured**2, axis=(0, 1)))
-    size = np.maximum(np.abs(measured).mean(axis=1), usual)
+    typical = np.stack([np.abs(ladder).mean(axis=0) for ladder in measured])
+    usual = np.sqrt(np.mean(typical**2, axis=0))
+    flat = not usual.any()
+    size = np.maximum(typical, usual)
     errors = []
     for ladder, own, wanted in zip(measured, size, expected, strict=True):
         pairs = [((a + b) / 2, _relative(a - b, own)) for a, b in pairwise(ladder)]
         value, doubt = min(pairs, key=lambda pair: pair[1])
         if doubt <= CERTAIN * TOLERANCE:
-            errors.append(_relative(value - wanted, own))
-    if len(errors) < ENOUGH * len(measured):
+            beyond = np.maximum(np.abs(value - wanted) - unseen, 0)
+            errors.append(_relative(beyond, own))
+    if flat or len(errors) < ENOUGH * len(measured):
         raise VerificationError(
             f"central differences cannot measure the gradient at {name!r}: the score is too rough "
             "or too flat on the trial picture; export with verify=False to go without this check"

@@ -106,7 +106,11 @@ def _is_large(model: ir.Model) -> bool:
 def _with_weights_inside(model: ir.Model) -> ir.Model:
     """A copy whose external data are read into it; the weights of ``model`` stay where they are."""
     copy = model.clone()
-    ir.external_data.load_to_model(copy)
+    for graph in copy.graphs():
+        for value in graph.initializers.values():
+            tensor = value.const_value
+            if isinstance(tensor, ir.ExternalTensor):
+                value.const_value = ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=tensor.name)
     return copy
 
 

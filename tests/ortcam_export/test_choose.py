@@ -208,9 +208,7 @@ def test_a_map_comes_before_a_vector_and_a_softmax_before_logits() -> None:
     }
     score, notes, _ = score_of(g.model(outputs))
     assert score.name == "map"
-    assert notes[-1] == (
-        "other outputs have scores too; reduction_layer can be 'other', 'label'"
-    )
+    assert notes[-1] == ("other outputs have scores too; reduction_layer can be 'other', 'label'")
 
 
 def test_a_named_reduction_layer_by_tensor_or_node() -> None:
@@ -230,9 +228,8 @@ def test_a_resized_softmax_is_taken_as_named() -> None:
 
 
 def test_no_such_reduction_layer() -> None:
-    assert refusal(networks.unet(), reduction_layer="logit") == (
-        "the network has no layer 'logit'; the nearest are 'logits', 'Conv/logits' and 'up1_crop'"
-    ) or "the nearest are 'logits'" in refusal(networks.unet(), reduction_layer="logit")
+    sentence = refusal(networks.unet(), reduction_layer="logit")
+    assert sentence.startswith("the network has no layer 'logit'; the nearest are 'logits'")
 
 
 def test_an_input_or_a_weight_is_no_layer() -> None:
@@ -250,9 +247,7 @@ def test_an_unknown_kind_of_score() -> None:
 
 
 def test_an_argmax_of_whole_numbers_is_no_score() -> None:
-    model = parsed(
-        "i = Cast<to = 7>(x) y = ArgMax<axis = 1, keepdims = 0>(i)", "int64[N, H, W] y"
-    )
+    model = parsed("i = Cast<to = 7>(x) y = ArgMax<axis = 1, keepdims = 0>(i)", "int64[N, H, W] y")
     assert refusal(model) == (
         "the output 'y' is the ArgMax of 'i', which is int64, so it holds no score; "
         "name the tensor that does as reduction layer"
@@ -278,9 +273,9 @@ def test_an_argmax_or_softmax_over_the_batch_is_no_score() -> None:
 def test_an_output_that_is_whole_numbers_or_a_vector_is_no_score() -> None:
     model = parsed("y = Shape(x)", "int64[4] y")
     assert refusal(model).startswith("the output 'y' is int64, so it holds no score")
-    model = parsed("y = ReduceMean<keepdims = 0>(x, a)", "float[N] y", constants=(
-        "int64[3] a = {1, 2, 3}"
-    ))
+    model = parsed(
+        "y = ReduceMean<keepdims = 0>(x, a)", "float[N] y", constants=("int64[3] a = {1, 2, 3}")
+    )
     assert "has 1 axes where a score has [N, C, ...]" in refusal(model)
 
 
@@ -338,10 +333,6 @@ def test_the_score_decides_what_is_before_it() -> None:
 
 
 def test_the_order_of_the_file_does_not_matter() -> None:
-    model = networks.unet_two_heads()
-    nodes = list(model.graph.node)
-    late = [n for n in nodes if n.output[0] in ("enc1_relu",)]
-    assert late
     g = Builder(0)
     a = g.block("input", 3, 4, "a")
     deep = g.block(g.block(a, 4, 4, "b"), 4, 4, "deep")

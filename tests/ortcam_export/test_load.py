@@ -195,3 +195,33 @@ def test_external_data_cut_short(tmp_path: Path) -> None:
     data = (tmp_path / "weights.bin").read_bytes()
     (tmp_path / "weights.bin").write_bytes(data[:-10])
     assert "which is cut short; copy it again" in message(path)
+
+
+def test_external_data_with_a_second_name(tmp_path: Path) -> None:
+    path = networks.with_external_data(tmp_path)
+    (tmp_path / "again.bin").hardlink_to(tmp_path / "weights.bin")
+    assert "'weights.bin', which has several hard links" in message(path)
+
+
+@pytest.mark.parametrize("where", ["node", "subgraph", "function", "function's subgraph"])
+def test_no_tensor_reads_outside_the_folder_wherever_it_stands(where: str, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(4))
+    outside = onnx.TensorProto(name="t", data_type=1, dims=[1], data_location=1)
+    outside.external_data.add(key="location", value="../secret")
+    constant = onnx.helper.make_node("Constant", [], ["secret"], value=outside)
+    body = onnx.helper.make_graph(
+        [onnx.helper.make_node("Identity", ["t"], ["out"])],
+        "body",
+        [],
+        [onnx.helper.make_empty_tensor_value_info("out")],
+        [outside],
+    )
+    yes = onnx.helper.make_node("If", ["yes"], ["z"], then_branch=body, else_branch=body)
+    model = networks.with_functions()
+    spot = model.functions[0].node if "function" in where else model.graph.node
+    spot.append(yes if "subgraph" in where else constant)
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "net.onnx").write_bytes(model.SerializeToString())
+    assert "'../secret', which is outside the network's own folder" in message(inside / "net.onnx")

@@ -131,6 +131,20 @@ def test_old_resizings_keep_their_grid_and_their_names(
     assert "u" in {value.name for node in ready.graph for value in node.outputs}
 
 
+def test_what_the_converter_takes_apart_keeps_its_name_at_the_end() -> None:
+    """Below opset 13 a Softmax ran over all axes from its own on: it becomes three nodes."""
+    model = parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 11]> g (float[N, 3, H, W] x) => (float[N, 3, H, W] y)'
+        "{ s = Softmax<axis = 1>(x)  y = Relu(s) }"
+    )
+    ready = ir.to_proto(prepared(model))
+    ready.graph.output.append(onnx.helper.make_empty_tensor_value_info("s"))
+    x = RANDOM.random((2, 3, 4, 5), np.float32)
+    y, s = run(ready, x=x)
+    np.testing.assert_array_equal(s, y)
+    np.testing.assert_allclose(run(model, x=x)[0], y, atol=1e-6)
+
+
 def test_an_opset_that_cannot_be_raised() -> None:
     model = parser.parse_model(
         '<ir_version: 3, opset_import: ["": 5]> g (float[2, 3] x) => (float[2, 3] y)'
@@ -186,8 +200,9 @@ def test_nodes_are_put_in_order() -> None:
     nodes = list(model.graph.node)
     del model.graph.node[:]
     model.graph.node.extend(reversed(nodes))
-    ready = ir.to_proto(prepared(model))
-    onnx.checker.check_model(ready, full_check=True)
+    onnx.checker.check_model(ir.to_proto(prepared(model)), full_check=True)
+    with pytest.raises(ModelError, match="not in an order in which they can run; sort them"):
+        load(ir.from_proto(model))
 
 
 def test_nodes_in_a_circle() -> None:
@@ -195,7 +210,7 @@ def test_nodes_in_a_circle() -> None:
         '<ir_version: 10, opset_import: ["": 18]> g (float[N, 2] x) => (float[N, 2] y)'
         "{ a = Add(x, y)  y = Relu(a) }"
     )
-    with pytest.raises(ModelError, match="circle"):
+    with pytest.raises(ModelError, match="the model is no network: its nodes form a circle"):
         prepared(model)
 
 

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from typing import Any
+
+import networks
+import onnx
+import pytest
+
+from ortcam.errors import LayerError
+from ortcam_export import Candidate, layers
+
+
+def by_name(model: Any, **options: Any) -> dict[str, Candidate]:
+    return {candidate.name: candidate for candidate in layers(model, **options)}
+
+
+def test_a_u_nets_layers() -> None:
+    found = by_name(networks.unet())
+    assert list(found) == [
+        "enc1_relu",
+        "pool1",
+        "enc2_relu",
+        "pool2",
+        "mid_relu",
+        "up2",
+        "cat2",
+        "dec2_relu",
+        "up1",
+        "cat1",
+        "dec1_relu",
+        "logits",
+        "probabilities",
+    ]
+    assert found["cat2"] == Candidate(
+        name="cat2",
+        operator="Concat",
+        shape=("?", 18, "?", "?"),
+        channels=18,
+        stride=2,
+        reached=True,
+        chosen=False,
+        kind="feature",
+    )
+    strides = {name: candidate.stride for name, candidate in found.items()}
+    assert (strides["enc1_relu"], strides["pool1"], strides["mid_relu"]) == (1, 2, 4)
+    assert [c.name for c in found.values() if c.chosen] == ["dec1_relu", "probabilities"]
+    assert [c.name for c in found.values() if c.kind == "reduction"] == ["probabilities"]
+
+
+def test_channels_and_strides_of_channels_last() -> None:
+    found = by_name(networks.channels_last())
+    assert {name: (c.channels, c.stride) for name, c in found.items()} == {
+        "stem_relu": (6, 1),
+        "deep_relu": (8, 2),
+        "wide_resized": (8, 1),
+        "cat": (14, 1),
+        "head_relu": (6, 1),
+        "probabilities": (4, 1),
+    }
+
+
+def test_strides_are_relative_to_a_fixed_input_too() -> None:
+    model = networks.unet()
+    for axis, extent in ((0, 1), (2, 48), (3, 32)):
+        for value in (*model.graph.input, *model.graph.output):
+            value.type.tensor_type.shape.dim[axis].dim_value = extent
+    found = by_name(model)
+    assert found["mid_relu"].shape == (1, 12, 12, 8)
+    assert found["mid_relu"].stride == 4
+
+
+def test_a_score_to_be_appended_goes_by_what_it_is_appended_to() -> None:
+    found = layers(networks.unet_logits())
+    assert [(c.name, c.operator, c.chosen) for c in found if c.kind == "reduction"] == [
+        ("logits", "Conv + Softmax", True)
+    ]
+    found = layers(networks.unet_logits(), score="logits")
+    assert [(c.name, c.operator, c.chosen) for c in found if c.kind == "reduction"] == [
+        ("logits", "Conv", True)
+    ]
+
+
+def test_other_scores_are_listed_and_what_reaches_which_differs() -> None:
+    found = by_name(networks.unet_two_heads())
+    assert [(n, c.chosen) for n, c in found.items() if c.kind == "reduction"] == [
+        ("out", True),
+        ("aux", False),
+    ]
+    assert found["dec1_relu"].reached
+    aux = by_name(networks.unet_two_heads(), reduction_layer="aux")
+    assert not aux["dec1_relu"].reached
+    assert aux["enc2_relu"].chosen
+
+
+def test_what_is_listed_can_be_given_back() -> None:
+    for candidate in layers(networks.unet_argmax()):
+        if candidate.kind == "reduction":
+            again = layers(networks.unet_argmax(), reduction_layer=candidate.name)
+            assert [c for c in again if c.kind == "reduction"] == [candidate]
+
+
+def test_a_network_without_convolutions_has_layers() -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["": 18]> g (float[N, 3, H, W] x) => (float[N, 3, H, W] y)'
+        "{ r = Relu(x)  y = Softmax<axis = 1>(r) }"
+    )
+    assert [(c.name, c.chosen) for c in layers(model)] == [("r", False), ("y", True)]
+
+
+def test_the_model_is_left_as_it_is() -> None:
+    model = networks.unet_logits()
+    before = model.SerializeToString(deterministic=True)
+    layers(model)
+    assert model.SerializeToString(deterministic=True) == before
+
+
+def test_no_such_reduction_layer() -> None:
+    with pytest.raises(LayerError, match="the network has no layer 'softmax'"):
+        layers(networks.unet(), reduction_layer="softmax")
+
+
+def test_several_pictures_leave_the_strides_open() -> None:
+    model = networks.unet()
+    picture = model.graph.input[0]
+    other = model.graph.input.add()
+    other.CopyFrom(picture)
+    other.name = "depth"
+    found = by_name(model)
+    assert (found["mid_relu"].channels, found["mid_relu"].stride) == (12, None)
+    assert found["dec1_relu"].chosen
