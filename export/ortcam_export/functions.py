@@ -8,9 +8,10 @@ import onnx
 import onnx_ir as ir
 from onnx import inliner
 
+from ortcam_export.gradient.operators import Kind, decision
 from ortcam_export.gradient.sweep import undecided
 from ortcam_export.names import tensor
-from ortcam_export.prepare import prepare
+from ortcam_export.prepare import opset, prepare
 
 __all__ = ["expand"]
 
@@ -41,13 +42,32 @@ def expand(model: ir.Model, scores: Iterable[str]) -> ir.Model:
         }
         if not wanted:
             break
+        for node in model.graph.all_nodes():
+            if (node.domain, node.op_type) in wanted:
+                _name_defaults(node, opset(model))
+        proto = ir.to_proto(model)
+        # the inliner asks for the type of every input, also of one that is left out
+        proto.graph.value_info.add(name="")
         proto = inliner.inline_selected_functions(
-            ir.to_proto(model), sorted(wanted), inline_schema_functions=True
+            proto, sorted(wanted), inline_schema_functions=True
         )
+        named = [info for info in proto.graph.value_info if info.name]
+        del proto.graph.value_info[:]
+        proto.graph.value_info.extend(named)
         model = prepare(ir.from_proto(proto))
     return model
 
 
+def _name_defaults(node: ir.Node, version: int) -> None:
+    """Writes out the attributes that are left to their defaults: the inliner knows no defaults."""
+    schema = onnx.defs.get_schema(node.op_type, version, node.domain)
+    for name, attribute in schema.attributes.items():
+        if attribute.default_value.type and name not in node.attributes:
+            node.attributes.add(ir.serde.deserialize_attribute(attribute.default_value))
+
+
 def _has_body(node: ir.Node) -> bool:
-    with_bodies = {(schema.domain, schema.name) for schema in onnx.defs.get_function_ops()}
-    return (node.domain, node.op_type) in with_bodies
+    try:
+        return decision(node.op_type, node.domain).kind == Kind.BODY
+    except KeyError:
+        return False
