@@ -3,7 +3,7 @@
 #   make test    the tests      (TORCH=1: with PyTorch, SLOW=1: the slow ones too)
 #   make test-training   both gradient engines against each other, in an environment of its own
 #   make lint    style, types, and whether the generated pages are current
-#   make docs    writes docs/cli.md and the figures in docs/ again
+#   make docs    writes the generated pages and the figures in docs/ again
 # Everything is installed into .venv (.venv-training), once; `make clean` removes these and out/.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -55,9 +55,11 @@ lint: $(LINT)
 	ruff format --check
 	mypy
 	python docs/cli.py --check
+	python docs/operators.py --check
 
 docs: $(ORTCAM)
 	python docs/cli.py
+	python docs/operators.py
 	python docs/figures.py
 
 clean:

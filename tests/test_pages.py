@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "models/README.md", "docs/cli.md"]
-PAGES += ["docs/engines.md", "docs/maps.md", "docs/networks.md"]
+PAGES += ["docs/engines.md", "docs/maps.md", "docs/networks.md", "docs/operators.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)

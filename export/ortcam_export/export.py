@@ -18,6 +18,7 @@ from ortcam.errors import InputError
 from ortcam.files import check_writable
 from ortcam.session import Session
 from ortcam_export import training
+from ortcam_export.biased import biased, lacks_biases
 from ortcam_export.choose import choose_features, choose_score
 from ortcam_export.differentiate import append_gradient
 from ortcam_export.expects import Options, expectations, find_picture
@@ -26,6 +27,7 @@ from ortcam_export.layout import channel_axes
 from ortcam_export.load import ModelLike, Network, read
 from ortcam_export.names import find, unused
 from ortcam_export.prepare import opset, prepare
+from ortcam_export.verify import GradientError
 from ortcam_export.verify import verify as verify_artifact
 from ortcam_export.widen import is_half, widened
 from ortcam_export.write import check, open_session, serialise, stamp, write
@@ -182,7 +184,12 @@ def _verified(
     if is_half(plain):
         plain, session = widened(plain), open_session(widened(explained))
         raised_from = None if raised_from is None else widened(raised_from)
-    measured = verify_artifact(plain, session, artifact, raised_from)
+    try:
+        measured = verify_artifact(plain, session, artifact, raised_from)
+    except GradientError:
+        if not lacks_biases(plain):
+            raise
+        measured = verify_artifact(biased(plain), open_session(biased(explained)), artifact)
     return dataclasses.replace(artifact, verification=measured)
 
 

@@ -16,6 +16,7 @@ import onnx_ir.passes.common as passes
 from onnx import shape_inference, version_converter
 
 from ortcam.errors import ModelError
+from ortcam_export.contrib import unfuse
 
 __all__ = ["IR_VERSION", "OPSET", "infer", "opset", "prepare", "put_back_weights", "skeleton"]
 
@@ -54,6 +55,7 @@ def prepare(model: ir.Model) -> ir.Model:
     passes.RemoveInitializersFromInputsPass()(model)
     if opset(model) < OPSET:
         model = _raise_opset(model)
+    unfuse(model)
     model.ir_version = max(model.ir_version or 0, IR_VERSION)
     _lift_constants(model)
     model.graph.sort()  # the bodies of functions may stand in any order

@@ -38,7 +38,7 @@ from ortcam_export.names import find
 from ortcam_export.trial import SEED, Feeds, trial_feeds
 from ortcam_export.write import open_session, portable_ir
 
-__all__ = ["TOLERANCE", "verify"]
+__all__ = ["TOLERANCE", "GradientError", "verify"]
 
 #: The largest relative error of a directional derivative that an artifact may have.
 TOLERANCE = 1e-2
@@ -65,6 +65,10 @@ CLASSES = 3  # classes asked for
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
+
+
+class GradientError(VerificationError):
+    """The gradient disagrees with central differences, or these cannot be had."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,8 @@ def verify(
         What was measured.
 
     Raises:
-        VerificationError: an error is past its tolerance, or cannot be measured.
+        GradientError: the gradient's error is past its tolerance, or cannot be measured.
+        VerificationError: the artifact's score is not the network's, or pictures of a batch mix.
         ModelError: the network does not run on the trial pictures.
     """
     feeds = trial_feeds(network, meta.picture, meta.expects.preprocess, batch=1)
@@ -128,7 +133,7 @@ def verify(
     for tail in tails:
         measured, judged = _measure(tail, meta, plain, questions, weights[tail.layer.name])
         if not measured <= TOLERANCE:  # also where it is no number
-            raise VerificationError(
+            raise GradientError(
                 f"the exported gradient at {tail.layer.name!r} is off by {measured:.1e} from "
                 f"central differences (tolerance {TOLERANCE:g}), so no artifact is made; "
                 + (
@@ -397,7 +402,7 @@ def judge(
             beyond = np.maximum(np.abs(value - wanted) - unseen, 0)
             errors.append(_relative(beyond, own))
     if flat or len(errors) < ENOUGH * len(measured):
-        raise VerificationError(
+        raise GradientError(
             f"central differences cannot measure the gradient at {name!r}: the score is too rough "
             "or too flat on the trial picture; export with verify=False to go without this check"
         )

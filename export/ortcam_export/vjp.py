@@ -38,7 +38,8 @@ def vjp(
     Returns:
         The network with one more input, ``<of>.cotangent`` of the shape of ``of``, and one more
         output, ``<t>.grad`` of the shape of ``t``, for each name in ``wrt``. A gradient has the
-        element type of its tensor. The opset is 18 or later.
+        element type of its tensor, that of a quantized tensor its dequantized one's. The opset is
+        18 or later.
 
     Raises:
         ModelError: the model is not a network that can be read.
@@ -73,7 +74,9 @@ def vjp(
     for value in found:
         assert value.name is not None
         assert value.dtype is not None
-        whole = sweep.whole(value).cast(value.dtype).revealed()
+        whole = sweep.whole(value).revealed()
+        if value.dtype.is_floating_point():  # that of a quantized tensor is floating too
+            whole = whole.cast(value.dtype)
         results[f"{value.name}.grad"] = whole if questions else whole.squeeze([0])
     finish(network, results)
     return ir.to_proto(network)

@@ -46,13 +46,13 @@ def _is_folder(output: Path, pictures: int) -> bool:
     if output.is_dir():
         return True
     suffix = output.suffix.lower()
-    if pictures > 1 and (suffix in SUFFIXES or output.exists()):
-        raise click.UsageError(f"{pictures} pictures need a folder, and {output} is a file.")
-    if pictures == 1 and suffix and suffix not in SUFFIXES:
-        raise click.UsageError(
-            f"{output} ends with {output.suffix}; a result is a .png or an .npz file."
-        )
-    return suffix not in SUFFIXES
+    if suffix in SUFFIXES:
+        if pictures > 1:
+            raise click.UsageError(f"{pictures} pictures need a folder, and {output} is a file.")
+        return False
+    if output.exists() or (suffix and pictures == 1):
+        raise click.UsageError(f"{output} is neither a folder nor a .png or .npz file.")
+    return True
 
 
 def _make(folder: Path) -> None:

@@ -15,11 +15,12 @@ from ortcam.artifact import Artifact, Layer, Preprocessing, Score, Verification
 from ortcam.errors import ModelError, VerificationError
 from ortcam.session import Session
 from ortcam_export import export
+from ortcam_export.biased import biased, lacks_biases
 from ortcam_export.choose import choose_score
 from ortcam_export.load import load
 from ortcam_export.prepare import prepare
 from ortcam_export.trial import scene, trial_feeds
-from ortcam_export.verify import Questions, Tail, ask, judge, verify
+from ortcam_export.verify import GradientError, Questions, Tail, ask, judge, verify
 from ortcam_export.widen import is_half, widened
 from ortcam_export.write import open_session
 
@@ -257,6 +258,62 @@ def test_a_score_that_does_not_move_cannot_be_judged() -> None:
     nothing = np.zeros((4, 3, 5, 1))
     with pytest.raises(VerificationError, match="too rough or too flat on the trial picture"):
         judge("a", nothing, nothing[:, 0])
+
+
+# ---- Networks without biases
+
+
+def unbiased(seed: int) -> onnx.ModelProto:
+    """Convolutions without biases: on windows of zero features they give exactly zero."""
+    g = Builder(seed)
+
+    def conv(x: str, c: int, out: int, name: str, **attributes: int) -> str:
+        w = g.weight(f"{name}.weight", out, c, 3, 3, fan_in=9 * c)
+        return g.node("Conv", [x, w], name, pads=[1, 1, 1, 1], **attributes)
+
+    a = g.relu(conv("input", 3, 6, "a"), "a_relu")
+    b = g.relu(conv(a, 6, 6, "b"), "b_relu")
+    up = g.node("ConvTranspose", [b, g.weight("up.weight", 6, 6, 1, 1, fan_in=6)], "up")
+    g.node("Softmax", [conv(g.relu(up, "up_relu"), 6, 3, "logits")], "probabilities", axis=1)
+    return g.model({"probabilities": (TensorProto.FLOAT, ["N", 3, "H", "W"])})
+
+
+#: On this network's kinks central differences are off by more than the tolerance.
+KINKED = 1
+
+
+def test_without_biases_central_differences_stand_on_kinks() -> None:
+    with pytest.raises(GradientError, match="is off by"):
+        checked(unbiased(KINKED), layer="a_relu")
+
+
+def test_a_network_without_biases_is_checked_with_small_ones() -> None:
+    told = export(unbiased(KINKED), feature_layers=["a_relu"], size=(96, 64)).artifact
+    assert told.verification is not None
+    assert told.verification.error < 5e-3
+
+
+def test_a_wrong_gradient_without_biases_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ortcam_export.gradient.tensor.Tensor.flip", lambda self, axis: self)
+    with pytest.raises(GradientError, match="is off by"):
+        export(unbiased(KINKED), feature_layers=["a_relu"], size=(96, 64))
+
+
+def test_biases_are_the_same_in_network_and_artifact() -> None:
+    model = plain(unbiased(0))
+    again = plain(unbiased(0))
+    x = np.random.default_rng(0).random((1, 3, 20, 20), np.float32)
+    one, other, without = (
+        open_session(m).run(["probabilities"], {"input": x})["probabilities"]
+        for m in (biased(model), biased(again), model)
+    )
+    assert lacks_biases(model)
+    assert not lacks_biases(biased(model))
+    np.testing.assert_array_equal(one, other)
+    assert 1e-4 < np.abs(one - without).max() < 0.3 * np.abs(without).max()
+
+
+# ---- Trial inputs
 
 
 def test_trial_inputs() -> None:

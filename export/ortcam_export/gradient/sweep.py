@@ -13,7 +13,7 @@ from functools import cached_property
 import onnx_ir as ir
 
 from ortcam.errors import LayerError, OperatorError
-from ortcam_export.gradient import rules as _rules  # noqa: F401 - fills the table
+from ortcam_export.gradient.operators import Kind, decision
 from ortcam_export.gradient.seed import Seed
 from ortcam_export.gradient.table import (
     Node,
@@ -75,6 +75,8 @@ class Sweep:
             return windows.contract(self._whole[value])
         if value is self._seed.value:
             return self._seed.contracted(windows)
+        if value not in self._on_path:  # an output of a Split that goes elsewhere
+            return self._tape.zeros(windows.dims(self._tape.wrap(value)), windows.dtype, lead=1)
         return _sum(
             self._contracted_through(node, index, windows) for node, index in self._uses(value)
         )
@@ -86,7 +88,7 @@ class Sweep:
             if closed is not None:
                 return closed
         second = lookup_contracted(node, index)
-        if second is not None and node.outputs[0] in self._on_path:
+        if second is not None:
             answer = second(n, windows, self.contracted)
             if answer is not None:
                 return answer
@@ -128,7 +130,9 @@ class Sweep:
                 output.name
                 for later in list(self._tape.graph)[self._order[node] :]
                 for output in later.outputs
-                if output in self._reachable and output is not self._seed.value
+                if output in self._reachable
+                and output is not self._seed.value
+                and _has_space(output)
             ),
             None,
         )
@@ -137,7 +141,8 @@ class Sweep:
             if after
             else "no layer between it and the score avoids it"
         )
-        return OperatorError(f"{Node(self._tape, node).described} has no gradient rule; {way_out}")
+        described = Node(self._tape, node).described
+        return OperatorError(f"{described} has no gradient rule{_because(node)}; {way_out}")
 
     @cached_property
     def _reachable(self) -> set[ir.Value]:
@@ -171,7 +176,10 @@ class Sweep:
 
 
 def dependencies(graph: ir.Graph, score: ir.Value) -> set[ir.Value]:
-    """The floating tensors a score depends on through operators that pass a gradient."""
+    """The tensors that a score depends on through operators that pass a gradient.
+
+    Floating ones, and between a QuantizeLinear and its DequantizeLinear the quantized ones.
+    """
     found, stack = {score}, [score]
     while stack:
         node = stack.pop().producer()
@@ -180,10 +188,19 @@ def dependencies(graph: ir.Graph, score: ir.Value) -> set[ir.Value]:
         for index, value in _operands(graph, node):
             if value in found or not _passes(node, index):
                 continue
-            if value.dtype is None or value.dtype.is_floating_point():
+            if _carries(node, value, found):
                 found.add(value)
                 stack.append(value)
     return found
+
+
+def _carries(node: ir.Node, value: ir.Value, found: set[ir.Value]) -> bool:
+    """Whether what a node reads carries a cotangent."""
+    if value.dtype is None or value.dtype.is_floating_point():
+        return True
+    if node.op_type == "DequantizeLinear":
+        return True
+    return any(output in found and output.dtype == value.dtype for output in node.outputs)
 
 
 def undecided(graph: ir.Graph, score: ir.Value) -> list[ir.Node]:
@@ -211,7 +228,7 @@ def _unblocked(graph: ir.Graph, score: ir.Value) -> set[ir.Value]:
     blocked: set[ir.Value] = set()
     for node in reversed(graph):
         downstream = [output for output in node.outputs if output in on_path]
-        if downstream and (not _decided(node) or any(v in blocked for v in downstream)):
+        if downstream and (not _differentiable(node) or any(v in blocked for v in downstream)):
             blocked.update(v for i, v in _operands(graph, node) if _passes(node, i))
     return on_path - blocked
 
@@ -259,6 +276,28 @@ def _passes(node: ir.Node, index: int) -> bool:
         return lookup(node, index) is not None
     except KeyError:
         return True
+
+
+def _has_space(value: ir.Value) -> bool:
+    """Whether a tensor has more axes than pictures and channels: a feature layer needs some."""
+    return value.shape is not None and len(value.shape) > 2
+
+
+def _because(node: ir.Node) -> str:
+    try:
+        reason = decision(node.op_type, node.domain).reason
+    except KeyError:
+        return ""
+    return f" ({reason})" if reason else ""
+
+
+def _differentiable(node: ir.Node) -> bool:
+    """Whether a node has a rule, or a function body to put in its place."""
+    try:
+        kind = decision(node.op_type, node.domain).kind
+    except KeyError:
+        return False
+    return kind in (Kind.RULE, Kind.BODY)
 
 
 def _sum(terms: Iterable[Tensor]) -> Tensor:

@@ -29,6 +29,8 @@ __all__ = [
     "lookup_contracted",
     "no_derivative",
     "rule",
+    "ruled",
+    "ruled_inputs",
 ]
 
 #: Contracts the cotangent of the node's output with windows.
@@ -96,7 +98,22 @@ class Node:
         if g is not None:
             return g
         y = self.output(output)
-        return self.tape.zeros(y.dims, y.dtype, lead=1)
+        return self.tape.zeros(y.dims, cotangent_dtype(y.dtype), lead=1)
+
+    def wanted(self, output: int) -> bool:
+        """Whether the score depends on an output."""
+        return output < len(self.cotangents) and self.cotangents[output] is not None
+
+    def made(self, output: int, dtype: ir.DataType, shape: ir.Shape | None) -> Tensor:
+        """An output that the node may leave out, of this element type and shape."""
+        node = self.node
+        if len(node.outputs) <= output:
+            node.resize_outputs(output + 1)
+        value = node.outputs[output]
+        if not value.name:
+            value.name = f"{node.outputs[0].name}.{output}"
+            value.dtype, value.shape = dtype, shape
+        return self.output(output)
 
     @property
     def described(self) -> str:
@@ -234,6 +251,17 @@ def lookup_contracted(node: ir.Node, index: int) -> ContractedRule | None:
     return entry.get(index) if isinstance(entry, dict) else entry
 
 
+def ruled(op_type: str) -> bool:
+    """Whether an operator has a rule."""
+    return op_type in _RULES
+
+
+def ruled_inputs(op_type: str) -> list[int] | None:
+    """The inputs of an operator for which it has a rule; None where these are all."""
+    entry = _RULES[op_type]
+    return sorted(entry) if isinstance(entry, dict) else None
+
+
 def cotangent_dtype(dtype: ir.DataType) -> ir.DataType:
     """The element type cotangents of a tensor are carried in: its own, or float32 if narrower."""
     return dtype if dtype in (ir.DataType.FLOAT, ir.DataType.DOUBLE) else ir.DataType.FLOAT
@@ -268,7 +296,7 @@ def _summed_when_run(g: Tensor, output: Sequence[Dim], shape: Tensor) -> Tensor:
     summed = tape.op(
         "ReduceSum", g, repeated + g.lead, lead=g.lead, keepdims=1, noop_with_empty_axes=1
     )
-    return summed.reshape(shape.dims)
+    return summed.ranked(g.rank).reshape(shape.dims)
 
 
 def _bound(partial: Callable[..., Tensor]) -> Rule:

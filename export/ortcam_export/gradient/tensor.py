@@ -241,6 +241,10 @@ class Tensor:
         """The mean over axes."""
         return self._reduce("ReduceMean", axes, keepdims)
 
+    def prod(self, axes: Sequence[int], *, keepdims: bool = False) -> Tensor:
+        """The product over axes."""
+        return self._reduce("ReduceProd", axes, keepdims)
+
     def max(self, axes: Sequence[int], *, keepdims: bool = False) -> Tensor:
         """The largest element over axes."""
         return self._reduce("ReduceMax", axes, keepdims)
@@ -261,7 +265,7 @@ class Tensor:
         allowzero = int(-1 not in target)
         shape = self.tape.shape(target)
         shaped = self.tape.op("Reshape", self, shape, lead=self.lead, allowzero=allowzero)
-        return shaped.stamped(physical)
+        return shaped.ranked(len(dims)).stamped(physical)
 
     def stamped(self, physical: Sequence[Dim | str | None]) -> Tensor:
         """This tensor, its extents (with the questions' axis) noted where inference lost them."""
@@ -315,9 +319,8 @@ class Tensor:
             return self
         leading: list[Dim] = [self.tape.questions] if self.lead else []
         physical = [*leading, *dims]
-        return self.tape.op("Expand", self, self.tape.shape(physical), lead=self.lead).stamped(
-            physical
-        )
+        repeated = self.tape.op("Expand", self, self.tape.shape(physical), lead=self.lead)
+        return repeated.ranked(len(dims)).stamped(physical)
 
     def asked(self) -> Tensor:
         """This tensor with the questions' axis in front, repeated along it."""
@@ -347,6 +350,9 @@ class Tensor:
         """Zeros put before and after along an axis; negative amounts crop."""
         if before == 0 and after == 0:
             return self
+        if isinstance(before, int) and isinstance(after, int) and min(before, after) < 0:
+            cropped = self.slice(axis, max(-before, 0), after if after < 0 else 2**62)
+            return cropped.pad(axis, max(before, 0), max(after, 0))
         along = self.tape.constant([axis % self.rank + self.lead])
         zero = self.tape.constant(np.zeros((), self.dtype.numpy()))
         amounts = self.tape.shape([before, after])
@@ -373,6 +379,8 @@ class Tensor:
 
     def along(self, axis: int, matrix: Tensor) -> Tensor:
         """A matrix [rows, extent] applied along an axis: its extent becomes ``rows``."""
+        if self.rank == 1:
+            return self.unsqueeze([0]).along(1, matrix).squeeze([0])
         if axis % self.rank == self.rank - 1:
             return self @ matrix.mT
         if axis % self.rank == self.rank - 2:
@@ -417,6 +425,7 @@ class Tape:
     Attributes:
         graph: the graph that grows.
         questions: K, the extent of the questions' axis.
+        opset: the version of ai.onnx that the nodes are written in.
     """
 
     def __init__(self, graph: ir.Graph, opset: int, *, prefix: str = "grad") -> None:
@@ -429,7 +438,7 @@ class Tape:
         """
         self.graph = graph
         self.questions: Dim = 1
-        self._opset = opset
+        self.opset = opset
         self._tape = ir.tape.Tape(graph)
         self._prefix = prefix
         self._recorded: dict[object, list[Tensor]] = {}
@@ -561,7 +570,9 @@ class Tape:
             shape = [_extent(d) for d in tensor_type.shape.dim]
             value.name = self._name(f"{op_type}_out")
             dtype = ir.DataType(tensor_type.elem_type)
-            value.dtype, value.shape = dtype, ir.Shape(shape)
+            value.dtype = dtype
+            # where inference gives up the rank is not 0: see Tensor.ranked
+            value.shape = ir.Shape(shape) if tensor_type.HasField("shape") else None
             results.append(Tensor(self, shape=shape, dtype=dtype, value=value, lead=lead))
         return results
 
@@ -577,7 +588,7 @@ class Tape:
             return None
         if proto.op_type in ("Expand", "ConstantOfShape", "Tile"):
             return None  # a large constant is made when the graph runs, not stored in it
-        arrays = ReferenceEvaluator(proto, opsets={"": self._opset}).run(None, known)
+        arrays = ReferenceEvaluator(proto, opsets={"": self.opset}).run(None, known)
         limit = max(_FOLD_LIMIT, *(np.size(a) for a in known.values()))
         if sum(np.size(a) for a in arrays) > limit:
             return None
@@ -598,14 +609,14 @@ class Tape:
             types[name] = onnx.helper.make_tensor_type_proto(int(t.dtype), list(t.shape))
             if t.const is not None and t.dtype == ir.DataType.INT64 and t.const.size <= 64:
                 data[name] = onnx.numpy_helper.from_array(t.const)
-        schema = onnx.defs.get_schema(proto.op_type, self._opset, "")
+        schema = onnx.defs.get_schema(proto.op_type, self.opset, "")
         return dict(
             onnx.shape_inference.infer_node_outputs(
                 schema,
                 proto,
                 types,
                 data,
-                opset_imports=[onnx.helper.make_opsetid("", self._opset)],
+                opset_imports=[onnx.helper.make_opsetid("", self.opset)],
                 ir_version=10,
             )
         )

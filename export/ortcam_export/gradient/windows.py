@@ -63,6 +63,10 @@ class Windows:
         """How many windows there are."""
         return math.prod(self.count(axis) for axis in self.axes)
 
+    def dims(self, x: Tensor) -> list[Dim]:
+        """The extents of the contracted cotangent of a tensor."""
+        return [self.count(a) if a in self.axes else x.dim(a) for a in range(x.rank)]
+
     def over(self, axes: Mapping[int, Tensor | Ones]) -> Windows:
         """Windows over these axes instead."""
         return Windows(self.tape, self.dtype, axes)

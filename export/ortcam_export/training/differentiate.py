@@ -45,7 +45,7 @@ def append_gradient(
         try:
             return _appended(model.clone(), score, layers, class_weights, region)
         except NoGradientError as error:
-            if not has_body("", error.operator):
+            if not has_body(error.operator):
                 raise OperatorError(
                     f"{error.operator} (node {error.node!r}) has no gradient in ONNX Runtime's "
                     f"gradient builder; {WAY_OUT}"

@@ -49,16 +49,21 @@ def test_no_picture_is_replaced(tmp_path: Path) -> None:
         planned(tmp_path / "sub" / ".." / "street.png", picture)
 
 
-def test_a_result_has_a_suffix_that_is_known(tmp_path: Path) -> None:
-    with pytest.raises(click.UsageError, match=r"a result is a \.png or an \.npz file"):
-        planned(tmp_path / "out.jpg", "street.png")
+@pytest.mark.parametrize("name", ["out.jpg", "there", "there.txt"])
+def test_a_result_has_a_suffix_that_is_known(tmp_path: Path, name: str) -> None:
+    for file in ("there", "there.txt"):
+        (tmp_path / file).touch()
+    with pytest.raises(click.UsageError, match=r"is neither a folder nor a \.png or \.npz file"):
+        planned(tmp_path / name, "street.png")
 
 
-@pytest.mark.parametrize("name", ["out.png", "there"])
-def test_several_pictures_need_a_folder(tmp_path: Path, name: str) -> None:
-    (tmp_path / "there").touch()
+def test_several_pictures_need_a_folder(tmp_path: Path) -> None:
     with pytest.raises(click.UsageError, match="2 pictures need a folder"):
-        planned(tmp_path / name, "a.png", "b.png")
+        planned(tmp_path / "out.png", "a.png", "b.png")
+    assert planned(tmp_path / "v1.2", "a.png", "b.png")[0].parent == tmp_path / "v1.2"
+    (tmp_path / "there").touch()
+    with pytest.raises(click.UsageError, match="is neither a folder nor"):
+        planned(tmp_path / "there", "a.png", "b.png")
 
 
 @pytest.mark.parametrize("name", ["missing/out.png", "file/out.png", "file/folder"])

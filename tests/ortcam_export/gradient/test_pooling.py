@@ -116,8 +116,8 @@ def max_pool(attributes, feeds):
     y = np.full((*x.shape[:2], *map(len, starts)), -np.inf)
     for cell in itertools.product(*(range(len(s)) for s in starts)):
         for tap in itertools.product(*map(range, kernel)):
-            place = [starts[i][c] + gaps[i] * t for i, (c, t) in enumerate(zip(cell, tap))]
-            if all(0 <= p < extent for p, extent in zip(place, x.shape[2:])):
+            place = [starts[i][cell[i]] + gaps[i] * tap[i] for i in range(rank)]
+            if all(0 <= p < extent for p, extent in zip(place, x.shape[2:], strict=True)):
                 at = (..., *cell)
                 y[at] = np.maximum(y[at], x[(..., *place)])
     return y

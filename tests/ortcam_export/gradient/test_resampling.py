@@ -24,8 +24,8 @@ COORDINATES = [
 ROUNDING = ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
 
 #: Scales and sizes, up and down, by odd factors and fractions, to one element and from one.
-SCALES = [(2, 3), (1.5, 2.6), (0.6, 0.5), (0.3, 1.7)]
-SIZES = [(10, 14), (3, 4), (7, 3), (1, 11)]
+SCALES = [(2, 3), (1.5, 2.6), (0.3, 1.7)]
+SIZES = [(10, 4), (3, 15), (1, 11)]
 
 
 def check_resize(x, *, scales=None, sizes=None, roi=None, fixed=("roi", "scales", "sizes"), **more):
@@ -90,7 +90,11 @@ def test_cubic_without_what_lies_outside(normal, coordinates, a):
 
 @pytest.mark.parametrize(
     ("mode", "exclude", "coordinates"),
-    [*itertools.product(["linear", "cubic"], [0, 1], ["half_pixel", "align_corners", "asymmetric"])],
+    [
+        *itertools.product(
+            ["linear", "cubic"], [0, 1], ["half_pixel", "align_corners", "asymmetric"]
+        )
+    ],
 )
 @pytest.mark.parametrize("scales", [(0.6, 0.4), (0.5, 2), (1.5, 0.3)], ids=str)
 def test_antialias(normal, mode, exclude, coordinates, scales):
@@ -136,19 +140,21 @@ def test_sequences_and_volumes(normal, mode):
 @pytest.mark.parametrize("mode", MODES)
 def test_sizes_known_only_when_run(normal, mode):
     check_resize(normal(2, 2, 5, 7), sizes=[2, 2, 9, 4], mode=mode, fixed=["roi"], dynamic=["x"])
-    check_resize(normal(2, 2, 5, 7), scales=[1, 1, 1.3, 0.6], mode=mode, fixed=["roi"], dynamic=["x"])
+    check_resize(
+        normal(2, 2, 5, 7), scales=[1, 1, 1.3, 0.6], mode=mode, fixed=["roi"], dynamic=["x"]
+    )
 
 
 @pytest.mark.parametrize("mode", ["nearest", "linear"])
 @pytest.mark.parametrize("scales", [(2, 3), (1.5, 2.5)], ids=str)
 def test_upsample_of_opset_9(normal, mode, scales):
     x, factors = normal(2, 2, 4, 5), np.array([1, 1, *scales], np.float32)
-    case = operator(
-        "Upsample", {"x": x, "scales": factors}, fixed=["scales"], opset=9, mode=mode
-    )
+    case = operator("Upsample", {"x": x, "scales": factors}, fixed=["scales"], opset=9, mode=mode)
     check(case, wrt=["x"], linear=True)
 
 
 def test_upsample_of_opset_7(normal):
-    case = operator("Upsample", {"x": normal(1, 2, 3, 5)}, opset=7, mode="nearest", scales=[1.0, 1.0, 2.0, 3.0])
+    case = operator(
+        "Upsample", {"x": normal(1, 2, 3, 5)}, opset=7, mode="nearest", scales=[1.0, 1.0, 2.0, 3.0]
+    )
     check(case, wrt=["x"], linear=True)

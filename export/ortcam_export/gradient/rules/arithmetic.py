@@ -26,11 +26,14 @@ elementwise("Div", lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b)
 elementwise(
     "Pow",
     # b a^(b-1) where b is 0 is 0, also at a = 0
-    lambda g, y, a, b: (
-        g * _real(b, a) * b.equals(0).where(0, b.equals(0).where(1, _power(a, b)))
-    ),
+    lambda g, y, a, b: g * _real(b, a) * b.equals(0).where(0, b.equals(0).where(1, _power(a, b))),
     # y log a, which tends to 0 with y at a = 0
     lambda g, y, a, b: g * (a > 0).where(y * (a > 0).where(a, 1).log(), 0),
+)
+elementwise(
+    "Mod",  # y = a - q b, q a whole number
+    lambda g, y, a, b: g,
+    lambda g, y, a, b: -g * ((a - y) / b).apply("Round"),
 )
 elementwise(
     "Where",

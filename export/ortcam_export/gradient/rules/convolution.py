@@ -65,9 +65,7 @@ def conv_transpose_w(n: Node, g: Tensor) -> Tensor:
     geometry, group = _conv_transpose(n), n.attribute("group", 1)
     o, questions = n.y.dim(1), n.tape.questions
     y = _grouped(g, group).revealed().moved(1, 3)  # [K, group, o, N, ...]
-    y = y.moved(1, 2).reshape(
-        [questions * _part(o, group), n.x.dim(0) * group, *n.y.dims[2:]]
-    )
+    y = y.moved(1, 2).reshape([questions * _part(o, group), n.x.dim(0) * group, *n.y.dims[2:]])
     kernel = n.x.moved(0, 1)  # [C, N, ...]
     taps = _correlated(y, kernel, geometry, group)
     taps = taps.reshape([questions, _part(o, group), n.x.dim(1), *geometry.kernel])
@@ -311,9 +309,7 @@ def _rows(places: Tensor) -> int:
 
 def _combined(n: Node, p: Tensor, w: Tensor, geometry: _Geometry) -> Tensor:
     """The contractions of all taps put together: sum over taps of W[i] P[i]."""
-    out = n.tape.op(
-        "Conv", p.folded(), w, group=n.attribute("group", 1), strides=geometry.kernel
-    )
+    out = n.tape.op("Conv", p.folded(), w, group=n.attribute("group", 1), strides=geometry.kernel)
     return out.unfolded(n.x.dim(0))
 
 
@@ -323,4 +319,3 @@ def _up(dim: Dim, step: int) -> Dim:
 
 def _part(dim: Dim, group: int) -> Dim:
     return dim if group == 1 else dim // group
-

@@ -68,12 +68,20 @@ def concat_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
 
 
 @contracted("Split")
-def split_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
-    """<A, g_x>: the <A, g_y> joined."""
-    axis = n.axis(0)
-    if axis in windows.axes:
-        return None
-    return n.tape.concat([ask(output, windows) for output in n.node.outputs], axis)
+def split_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
+    """<A, g_x>: the <A, g_y> joined; along a window's axis the sum of the <part of A, g_y>."""
+    axis, outputs = n.axis(0), n.node.outputs
+    if axis not in windows.axes:
+        return n.tape.concat([ask(output, windows) for output in outputs], axis)
+    matrix, extents = windows.matrix(axis), [n.output(i).dim(axis) for i in range(len(outputs))]
+    total: Tensor | None = None
+    for i, output in enumerate(outputs):
+        start = _total(extents[:i])
+        part = matrix.slice(1, start, start + extents[i])
+        answer = ask(output, windows.over({**windows.axes, axis: part}))
+        total = answer if total is None else total + answer
+    assert total is not None
+    return total
 
 
 @contracted("Slice")

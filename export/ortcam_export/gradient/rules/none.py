@@ -8,8 +8,6 @@ no_derivative(
     "ConstantOfShape",
     "EyeLike",
     "NonZero",
-    "OneHot",
-    "Range",
     "Shape",
     "Size",
 )
@@ -37,6 +35,34 @@ no_derivative(
     # steps: the derivative is 0 wherever there is one
     "Ceil",
     "Floor",
+    "Hardmax",
     "Round",
     "Sign",
+)
+no_derivative(
+    # bits, strings, files
+    "BitCast",
+    "BitShift",
+    "BitwiseAnd",
+    "BitwiseNot",
+    "BitwiseOr",
+    "BitwiseXor",
+    "ImageDecoder",
+    "RegexFullMatch",
+    "StringConcat",
+    "StringNormalizer",
+    "StringSplit",
+    "TfIdfVectorizer",
+)
+no_derivative(
+    # windows of a given length
+    "BlackmanWindow",
+    "HammingWindow",
+    "HannWindow",
+    "MelWeightMatrix",
+)
+no_derivative(
+    # questions asked of sequences and optionals
+    "OptionalHasElement",
+    "SequenceLength",
 )

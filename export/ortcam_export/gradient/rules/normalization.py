@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ortcam_export.gradient.rules.standardization import standard, standardized_back
 from ortcam_export.gradient.table import Ask, Node, contracted, rule
 from ortcam_export.gradient.tensor import Tensor
 from ortcam_export.gradient.windows import Windows
@@ -45,14 +46,15 @@ def batch_normalization_contracted(n: Node, windows: Windows, ask: Ask) -> Tenso
 
 @rule("InstanceNormalization", inputs=[0])
 def instance_normalization(n: Node, g: Tensor) -> Tensor:
-    space = range(2, n.x.rank)
-    return _standardized(n, g * _per_channel(n, n.input(1)), list(space))
+    """y = z scale + bias with z of mean 0 and variance 1 over space."""
+    z, deviation = _standard(n)
+    return standardized_back(g * _per_channel(n, n.input(1)), z, deviation, _space(n))
 
 
 @rule("InstanceNormalization", inputs=[1])
 def instance_normalization_scale(n: Node, g: Tensor) -> Tensor:
-    standard, _ = _standard(n, list(range(2, n.x.rank)))
-    return _over_channels(g * standard)
+    z, _ = _standard(n)
+    return _over_channels(g * z)
 
 
 @rule("InstanceNormalization", inputs=[2])
@@ -60,21 +62,12 @@ def instance_normalization_bias(n: Node, g: Tensor) -> Tensor:
     return _over_channels(g)
 
 
-def _standard(n: Node, axes: list[int]) -> tuple[Tensor, Tensor]:
-    """x with mean 0 and variance 1 over axes, and its deviation there."""
-    centred = n.x - _mean(n.x, axes)
-    deviation = (_mean(centred * centred, axes) + n.attribute("epsilon", 1e-5)).sqrt()
-    return centred / deviation, deviation
+def _space(n: Node) -> list[int]:
+    return list(range(2, n.x.rank))
 
 
-def _standardized(n: Node, g: Tensor, axes: list[int]) -> Tensor:
-    """For z = (x - mean x) / deviation x: g_x = (g - mean g - z mean(g z)) / deviation."""
-    z, deviation = _standard(n, axes)
-    return (g - _mean(g, axes) - z * _mean(g * z, axes)) / deviation
-
-
-def _mean(t: Tensor, axes: list[int]) -> Tensor:
-    return t.mean(axes, keepdims=True)
+def _standard(n: Node) -> tuple[Tensor, Tensor]:
+    return standard(n.x, _space(n), n.attribute("epsilon", 1e-5))
 
 
 def _deviation(n: Node) -> Tensor:

@@ -20,6 +20,14 @@ def pad(n: Node, g: Tensor) -> Tensor:
     return g
 
 
+@rule("Pad", inputs=[2])
+def pad_value(n: Node, g: Tensor) -> Tensor:
+    """The sum of what is not x's."""
+    own = pad(n, g)
+    everywhere = g.sum(range(g.rank)) - own.sum(range(own.rank))
+    return everywhere.reshape(n.here.dims)
+
+
 @contracted("Pad")
 def pad_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
     """<A, g_x> = <A padded as x was, g_y>; with zeros, where constants were put."""

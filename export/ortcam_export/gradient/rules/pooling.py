@@ -65,6 +65,21 @@ def global_average_pool_contracted(n: Node, windows: Windows, ask: Ask) -> Tenso
     return g
 
 
+@rule("LpPool", inputs=[0])
+def lp_pool(n: Node, g: Tensor) -> Tensor:
+    """For y = (sum |x|^p)^(1/p), dy/dx = sign x (|x| / y)^(p-1), and 0 where y is 0."""
+    power = n.attribute("p", 2) - 1
+    share = (g / n.y.equals(0).where(1, n.y) ** power).masked(n.y > 0)
+    return adjoint(share, _sums(n)) * _powered(n.x, power)
+
+
+@rule("GlobalLpPool", inputs=[0])
+def global_lp_pool(n: Node, g: Tensor) -> Tensor:
+    """As LpPool, with one window for all of space."""
+    power = n.attribute("p", 2) - 1
+    return (g * _powered(n.x / n.y.equals(0).where(1, n.y), power)).masked(n.y > 0)
+
+
 @rule("GlobalMaxPool", inputs=[0])
 def global_max_pool(n: Node, g: Tensor) -> Tensor:
     """The elements that are the largest share the cotangent evenly."""
@@ -73,45 +88,57 @@ def global_max_pool(n: Node, g: Tensor) -> Tensor:
     return (g / ties).masked(chosen)
 
 
+def _powered(x: Tensor, power: int) -> Tensor:
+    """sign x |x|^power."""
+    return x.sign() * x.apply("Abs") ** power if power else x.sign()
+
+
 def indices(n: Node) -> Tensor:
     """Where a MaxPool found each output, flat over the whole input; the node gets that output."""
-    node = n.node
     if n.attribute("storage_order", 0):
         raise n.refuse("counts its indices by columns (storage_order), which no rule covers")
-    if len(node.outputs) == 1:
-        node.resize_outputs(2)
-    found = node.outputs[1]
-    if not found.name:
-        found.name = f"{node.outputs[0].name}.indices"
-        found.dtype = ir.DataType.INT64
-        found.shape = node.outputs[0].shape
-    return n.output(1)
+    return n.made(1, ir.DataType.INT64, n.node.outputs[0].shape)
 
 
 def averages(n: Node) -> dict[int, Tensor]:
     """For each space axis of an AveragePool the matrix [out, in] of the averages along it."""
-    kernel = n.attribute("kernel_shape")
-    space = len(kernel)
-    strides = n.attribute("strides", [1] * space)
-    dilations = n.attribute("dilations", [1] * space)
-    pads = _pads(n, kernel, strides, dilations)
     matrices = {}
-    for i in range(space):
-        axis, dilation = 2 + i, dilations[i]
-        extent, (before, after) = n.x.dim(axis), pads[i]
-        start = n.tape.arange(n.y.dim(axis)).unsqueeze([1]) * strides[i] - before
-        offset = n.tape.arange(extent) - start
-        inside = (offset >= 0) & (offset <= dilation * (kernel[i] - 1))
-        if dilation > 1:
-            inside = inside & offset.modulo(dilation).equals(0)
-        taken = inside.cast(n.x.dtype)
+    for i, (axis, (taken, taps)) in enumerate(_windows(n).items()):
         if n.attribute("count_include_pad", 0):  # padding counts, what lies beyond it does not
-            taps = start + n.tape.arange(kernel[i]) * dilation
-            counted = (taps < extent + after).cast(n.x.dtype).sum([1], keepdims=True)
+            reach = n.x.dim(axis) + _geometry(n)[3][i][1]
+            counted = (taps < reach).cast(n.x.dtype).sum([1], keepdims=True)
         else:
             counted = taken.sum([1], keepdims=True)
         matrices[axis] = taken / maximum(counted, 1)
     return matrices
+
+
+def _sums(n: Node) -> dict[int, Tensor]:
+    """For each space axis the matrix [out, in] of the sums along it."""
+    return {axis: taken for axis, (taken, _) in _windows(n).items()}
+
+
+def _windows(n: Node) -> dict[int, tuple[Tensor, Tensor]]:
+    """For each space axis which places each window takes, [out, in], and its taps [out, taps]."""
+    kernel, strides, dilations, pads = _geometry(n)
+    windows = {}
+    for i, taps in enumerate(kernel):
+        axis, dilation = 2 + i, dilations[i]
+        start = n.tape.arange(n.y.dim(axis)).unsqueeze([1]) * strides[i] - pads[i][0]
+        offset = n.tape.arange(n.x.dim(axis)) - start
+        inside = (offset >= 0) & (offset <= dilation * (taps - 1))
+        if dilation > 1:
+            inside = inside & offset.modulo(dilation).equals(0)
+        windows[axis] = inside.cast(n.x.dtype), start + n.tape.arange(taps) * dilation
+    return windows
+
+
+def _geometry(n: Node) -> tuple[list[int], list[int], list[int], list[tuple[Dim, Dim]]]:
+    """Kernel, strides, dilations and padding along each space axis."""
+    kernel = n.attribute("kernel_shape")
+    strides = n.attribute("strides", [1] * len(kernel))
+    dilations = n.attribute("dilations", [1] * len(kernel))
+    return kernel, strides, dilations, _pads(n, kernel, strides, dilations)
 
 
 def _pads(
@@ -137,4 +164,3 @@ def _pads(
 def _cells(n: Node) -> Tensor | int:
     cells = product(n.x.dims[2:])
     return cells.cast(n.x.dtype) if isinstance(cells, Tensor) else cells
-

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from ortcam_export.gradient.table import Node, rule
+from ortcam_export.gradient.rules.products import others
+from ortcam_export.gradient.table import Ask, Node, contracted, rule
 from ortcam_export.gradient.tensor import Tensor, product
+from ortcam_export.gradient.windows import Ones, Windows
 
 
 def _axes(n: Node) -> list[int]:
@@ -30,6 +32,25 @@ def reduce_sum(n: Node, g: Tensor) -> Tensor:
 @rule("ReduceMean", inputs=[0])
 def reduce_mean(n: Node, g: Tensor) -> Tensor:
     return (_kept(n, g) / _cells(n)).expand(n.x.dims)
+
+
+@contracted("ReduceSum", "ReduceMean")
+def reduce_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
+    """<A, g_x> = <A', g_y> times the sums of A along the reduced axes, A' what is left of A."""
+    reduced, kept = _axes(n), n.attribute("keepdims", 1)
+    axes: dict[int, Tensor | Ones] = {}
+    for axis, window in windows.axes.items():
+        if axis not in reduced:
+            axes[axis if kept else axis - sum(r < axis for r in reduced)] = window
+        elif kept:
+            axes[axis] = Ones(1)
+    g = _kept(n, ask(n.node.outputs[0], windows.over(axes)))
+    if n.node.op_type == "ReduceMean":
+        g = g / _cells(n)
+    for axis in set(reduced).intersection(windows.axes):
+        sums = windows.matrix(axis).sum([1])
+        g = g * sums.unsqueeze(range(1, n.x.rank - axis))
+    return g.expand(windows.dims(n.x))
 
 
 @rule("ReduceMax", "ReduceMin", inputs=[0])
@@ -65,3 +86,12 @@ def reduce_log_sum_exp(n: Node, g: Tensor) -> Tensor:
 @rule("ReduceLogSum", inputs=[0])
 def reduce_log_sum(n: Node, g: Tensor) -> Tensor:
     return (_kept(n, g) / _kept(n, n.y).exp()).expand(n.x.dims)
+
+
+@rule("ReduceProd", inputs=[0])
+def reduce_prod(n: Node, g: Tensor) -> Tensor:
+    """The product of the other elements."""
+    axes, zero = _axes(n), n.x.equals(0)
+    product = zero.where(1, n.x).prod(axes, keepdims=True)
+    zeros = zero.cast(g.dtype).sum(axes, keepdims=True)
+    return _kept(n, g) * others(n.x, product, zeros)

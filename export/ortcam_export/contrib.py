@@ -1,0 +1,211 @@
+"""Operators of onnxruntime's own (com.microsoft), put into standard ones.
+
+onnxruntime's optimiser fuses nodes into operators that no other runtime knows. Those that are
+plainly a few standard ones are put back into these; a tensor that such a node computed keeps its
+name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx_ir as ir
+
+__all__ = ["CONTRIB", "unfuse"]
+
+#: The domain of onnxruntime's own operators.
+CONTRIB = "com.microsoft"
+
+_ACTIVATIONS = {
+    "Clip": ("min", "max"),
+    "HardSigmoid": ("alpha", "beta"),
+    "LeakyRelu": ("alpha",),
+    "Relu": (),
+    "Sigmoid": (),
+    "Tanh": (),
+}
+
+
+def unfuse(model: ir.Model) -> None:
+    """Replaces the operators of onnxruntime's own that are a few standard ones; others stay.
+
+    Args:
+        model: a network of opset 18 or later; its graph is changed in place.
+    """
+    graph = model.graph
+    for node in list(graph):
+        rule = _RULES.get(node.op_type) if node.domain == CONTRIB else None
+        if rule is None:
+            continue
+        parts = _Parts(node)
+        results = rule(parts)
+        if results is None:
+            continue
+        pairs = [(o, n) for o, n in zip(node.outputs, results, strict=False) if n is not None]
+        for value in parts.constants:
+            graph.register_initializer(value)
+        ir.convenience.replace_nodes_and_values(
+            graph, node, [node], parts.nodes, [old for old, _ in pairs], [new for _, new in pairs]
+        )
+    if not any(node.domain == CONTRIB for node in graph.all_nodes()):
+        model.opset_imports.pop(CONTRIB, None)
+
+
+class _Parts:
+    """The standard nodes that are to stand in the place of a node."""
+
+    def __init__(self, node: ir.Node) -> None:
+        self.node = node
+        self.nodes: list[ir.Node] = []
+        self.constants: list[ir.Value] = []
+
+    def input(self, index: int) -> ir.Value | None:
+        """An input of the node, or None where it is left out."""
+        return self.node.inputs[index] if index < len(self.node.inputs) else None
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """An attribute's plain value."""
+        given = self.node.attributes.get(name)
+        return default if given is None else given.value
+
+    def op(self, op_type: str, *inputs: ir.Value | None, **attributes: Any) -> ir.Value:
+        """A standard operator's first output."""
+        name = f"{self.node.name or self.node.outputs[0].name}.{len(self.nodes)}"
+        given = [ir.convenience.convert_attribute(k, v) for k, v in attributes.items()]
+        node = ir.Node("", op_type, inputs, given, name=name)
+        node.outputs[0].name = name
+        self.nodes.append(node)
+        return node.outputs[0]
+
+    def integers(self, *values: int) -> ir.Value:
+        """A constant of whole numbers."""
+        return self._constant(np.array(values, np.int64))
+
+    def number(self, value: float, like: ir.Value | None) -> ir.Value:
+        """A constant in the element type of a tensor."""
+        return self.op("CastLike", self._constant(np.array(value, np.float32)), like)
+
+    def _constant(self, array: np.ndarray[Any, Any]) -> ir.Value:
+        name = f"{self.node.outputs[0].name}.constant.{len(self.constants)}"
+        value = ir.Value(
+            name=name,
+            shape=ir.Shape(array.shape),
+            type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
+            const_value=ir.tensor(array, name=name),
+        )
+        self.constants.append(value)
+        return value
+
+    def sum(self, *terms: ir.Value | None) -> ir.Value:
+        """The sum of those that are there."""
+        first, *rest = (term for term in terms if term is not None)
+        for term in rest:
+            first = self.op("Add", first, term)
+        return first
+
+    def scaled(self, x: ir.Value | None, factor: float) -> ir.Value:
+        """A tensor times a number."""
+        return self.op("Mul", x, self.number(factor, x))
+
+
+#: What stands for each of the node's outputs, None for one that nobody uses; None where the node
+#: is to stay.
+_Results: TypeAlias = "Sequence[ir.Value | None] | None"
+
+
+def _gelu(p: _Parts) -> _Results:
+    x = p.sum(p.input(0), p.input(1))
+    normal = p.sum(p.op("Erf", p.scaled(x, math.sqrt(0.5))), p.number(1, x))
+    return [p.op("Mul", x, p.scaled(normal, 0.5))]
+
+
+def _fast_gelu(p: _Parts) -> _Results:
+    x = p.sum(p.input(0), p.input(1))
+    cube = p.op("Mul", x, p.op("Mul", x, x))
+    u = p.scaled(p.sum(x, p.scaled(cube, 0.044715)), math.sqrt(8 / math.pi))
+    return [p.op("Mul", x, p.op("Sigmoid", u))]
+
+
+def _quick_gelu(p: _Parts) -> _Results:
+    x = p.input(0)
+    return [p.op("Mul", x, p.op("Sigmoid", p.scaled(x, p.attribute("alpha", 1.702))))]
+
+
+def _fused_mat_mul(p: _Parts) -> _Results:
+    if p.attribute("transBatchA", 0) or p.attribute("transBatchB", 0):
+        return None
+    a, b = p.input(0), p.input(1)
+    if p.attribute("transA", 0):
+        a = p.op("Einsum", a, equation="...ij->...ji")
+    if p.attribute("transB", 0):
+        b = p.op("Einsum", b, equation="...ij->...ji")
+    return [p.scaled(p.op("MatMul", a, b), p.attribute("alpha", 1.0))]
+
+
+def _fused_gemm(p: _Parts) -> _Results:
+    attributes = {
+        "alpha": p.attribute("alpha", 1.0),
+        "beta": p.attribute("beta", 1.0),
+        "transA": p.attribute("transA", 0),
+        "transB": p.attribute("transB", 0),
+    }
+    y = p.op("Gemm", p.input(0), p.input(1), p.input(2), **attributes)
+    parameters = {
+        name: p.attribute(f"activation_{name}")
+        for name in ("alpha", "beta", "gamma")
+        if p.attribute(f"activation_{name}") is not None
+    }
+    return [p.op(p.attribute("activation"), y, **parameters)]
+
+
+def _fused_conv(p: _Parts) -> _Results:
+    activation = p.attribute("activation")
+    if activation not in (None, "", *_ACTIVATIONS):
+        return None
+    names = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
+    given = {name: p.attribute(name) for name in names if p.attribute(name) is not None}
+    y = p.sum(p.op("Conv", p.input(0), p.input(1), p.input(2), **given), p.input(3))
+    if not activation:
+        return [y]
+    parameters = list(p.attribute("activation_params", []))
+    if activation == "Clip":
+        return [p.op("Clip", y, *(p.number(value, y) for value in parameters))]
+    named = dict(zip(_ACTIVATIONS[activation], parameters, strict=False))
+    return [p.op(activation, y, **named)]
+
+
+def _skip_layer_normalization(p: _Parts) -> _Results:
+    total = p.sum(p.input(0), p.input(1), p.input(4))
+    epsilon = p.attribute("epsilon", 1e-5)
+    y = p.op("LayerNormalization", total, p.input(2), p.input(3), axis=-1, epsilon=epsilon)
+    return _with_sum(p, y, total)
+
+
+def _skip_simplified_layer_normalization(p: _Parts) -> _Results:
+    total = p.sum(p.input(0), p.input(1), p.input(3))
+    square = p.op("ReduceMean", p.op("Mul", total, total), p.integers(-1))
+    root = p.op("Sqrt", p.sum(square, p.number(p.attribute("epsilon", 1e-5), total)))
+    return _with_sum(p, p.op("Mul", p.op("Div", total, root), p.input(2)), total)
+
+
+def _with_sum(p: _Parts, y: ir.Value, total: ir.Value) -> _Results:
+    """The first output and the fourth, the sum; the statistics between are for training."""
+    if any(output.uses() or output.is_graph_output() for output in p.node.outputs[1:3]):
+        return None
+    return [y, None, None, total]
+
+
+_RULES: dict[str, Callable[[_Parts], _Results]] = {
+    "BiasGelu": _gelu,
+    "FastGelu": _fast_gelu,
+    "FusedConv": _fused_conv,
+    "FusedGemm": _fused_gemm,
+    "FusedMatMul": _fused_mat_mul,
+    "Gelu": _gelu,
+    "QuickGelu": _quick_gelu,
+    "SkipLayerNormalization": _skip_layer_normalization,
+    "SkipSimplifiedLayerNormalization": _skip_simplified_layer_normalization,
+}

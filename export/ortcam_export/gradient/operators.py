@@ -1,0 +1,126 @@
+"""What is decided about each operator: one place to read, for people, tests and error messages.
+
+The rules themselves register where they stand, in :mod:`ortcam_export.gradient.rules`; what has
+neither a derivative nor a rule is listed here with its reason.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from functools import cache
+
+import onnx
+
+from ortcam_export.contrib import CONTRIB
+from ortcam_export.gradient import rules as _rules  # noqa: F401 - fills the table
+from ortcam_export.gradient.table import NO_DERIVATIVE, ruled
+
+__all__ = ["CONVERTED", "OPEN", "REFUSED", "Decision", "Kind", "decision"]
+
+_RECURRENT = "a recurrence over time, whose steps its node does not give away"
+_SEQUENCE = "it works on sequences of tensors, which carry no cotangent"
+_OPTIONAL = "it works on optional values, which carry no cotangent"
+_RANDOM = "it draws at random, so its derivative is that of another run"
+_BODY = "a subgraph that runs as often as the data says"
+_INTEGER = (
+    "its arithmetic is of integers, which carry no cotangent between each other; quantize the "
+    "network in the QDQ form instead (onnxruntime.quantization: quant_format=QuantFormat.QDQ)"
+)
+_FUSED = (
+    "onnxruntime's optimiser made it of several operators; take the network as it was before, or "
+    "optimise it no further than ORT_ENABLE_BASIC"
+)
+
+#: Operators with a derivative that is not to be had here, and why.
+REFUSED: dict[str, str] = {
+    "Bernoulli": _RANDOM,
+    "ConcatFromSequence": _SEQUENCE,
+    "ConvInteger": _INTEGER,
+    "Det": "its derivative needs the inverse of a matrix, for which ONNX has no operator",
+    "GRU": _RECURRENT,
+    "If": "which of its two subgraphs counts is known only when the network runs",
+    "LSTM": _RECURRENT,
+    "LinearAttention": _RECURRENT,
+    "Loop": _BODY,
+    "MatMulInteger": _INTEGER,
+    "Multinomial": _RANDOM,
+    "Optional": _OPTIONAL,
+    "OptionalGetElement": _OPTIONAL,
+    "QLinearConv": _INTEGER,
+    "QLinearMatMul": _INTEGER,
+    "RNN": _RECURRENT,
+    "RandomNormal": _RANDOM,
+    "RandomNormalLike": _RANDOM,
+    "RandomUniform": _RANDOM,
+    "RandomUniformLike": _RANDOM,
+    "STFT": "its frames overlap in a signal that ONNX has no operator to add up again",
+    "Scan": _BODY,
+    "SequenceAt": _SEQUENCE,
+    "SequenceConstruct": _SEQUENCE,
+    "SequenceEmpty": _SEQUENCE,
+    "SequenceErase": _SEQUENCE,
+    "SequenceInsert": _SEQUENCE,
+    "SequenceMap": _SEQUENCE,
+    "SplitToSequence": _SEQUENCE,
+}
+
+#: Operators of old files, and what raising the opset makes of them before they are differentiated.
+CONVERTED = {"Scatter": "ScatterElements", "Upsample": "Resize"}
+
+#: Operators that have a derivative, and no rule yet.
+OPEN: frozenset[str] = frozenset({"MaxRoiPool"})
+
+
+class Kind(enum.Enum):
+    """How a gradient meets an operator."""
+
+    RULE = "a rule of its own"
+    BODY = "through its ONNX function body"
+    NONE = "no derivative"
+    REFUSED = "refused"
+    OPEN = "no rule yet"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is decided about an operator, and why where that is not plain."""
+
+    kind: Kind
+    reason: str = ""
+
+
+def decision(op_type: str, domain: str = "") -> Decision:
+    """What is decided about an operator.
+
+    Raises:
+        KeyError: nothing is.
+    """
+    if domain == CONTRIB:
+        return Decision(Kind.REFUSED, _contrib_reason(op_type))
+    if domain not in ("", "ai.onnx"):
+        raise KeyError(op_type)
+    if op_type in REFUSED:
+        return Decision(Kind.REFUSED, REFUSED[op_type])
+    if op_type in NO_DERIVATIVE:
+        return Decision(Kind.NONE)
+    if ruled(op_type):
+        return Decision(Kind.RULE)
+    if op_type in CONVERTED:
+        return Decision(Kind.RULE, f"that of {CONVERTED[op_type]}, into which it is converted")
+    if op_type in OPEN:
+        return Decision(Kind.OPEN)
+    if op_type in _with_bodies():
+        return Decision(Kind.BODY)
+    raise KeyError(op_type)
+
+
+def _contrib_reason(op_type: str) -> str:
+    if op_type in ("QuantizeLinear", "DequantizeLinear"):
+        return "ONNX has it from opset 21 on; quantize the network at that opset"
+    return _INTEGER if "Q" in op_type or "Integer" in op_type else _FUSED
+
+
+@cache
+def _with_bodies() -> frozenset[str]:
+    return frozenset(s.name for s in onnx.defs.get_function_ops() if not s.domain)

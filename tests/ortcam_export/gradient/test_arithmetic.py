@@ -1,0 +1,193 @@
+"""Arithmetic of each element, with every pattern of broadcasting, and what passes values on."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from finite_differences import Case, check, check_operator, forward, operator
+from onnx import TensorProto
+
+from ortcam.errors import OperatorError
+from ortcam_export.vjp import vjp
+
+PATTERNS = {
+    "equal": ((2, 3, 4), (2, 3, 4)),
+    "a scalar": ((2, 3, 4), ()),
+    "of the scalar": ((), (2, 3)),
+    "one element": ((2, 3), (1,)),
+    "a vector": ((2, 3, 4), (4,)),
+    "channels": ((2, 3, 4), (3, 1)),
+    "outer": ((3, 1), (1, 4)),
+    "more axes": ((3, 1), (2, 1, 4)),
+    "ones": ((1, 1), (1, 1, 1)),
+}
+
+
+@pytest.mark.parametrize("shapes", PATTERNS.values(), ids=PATTERNS)
+@pytest.mark.parametrize("op_type", ["Add", "Sub", "Mul", "Div", "Pow"])
+def test_broadcasting(positive, op_type, shapes):
+    a, b = (np.asarray(positive(*shape)) for shape in shapes)
+    check_operator(op_type, {"a": a, "b": b})
+
+
+@pytest.mark.parametrize("op_type", ["Add", "Sub", "Mul", "Div", "Pow"])
+def test_an_operand_twice(positive, op_type):
+    case = operator(op_type, {"a": positive(2, 3), "b": positive(2, 3)})
+    case.model.graph.node[0].input[1] = "a"
+    del case.model.graph.input[1]
+    check(Case(case.model, {"a": case.feeds["a"]}), wrt=["a"])
+
+
+@pytest.mark.parametrize("op_type", ["Add", "Mul"])
+def test_equal_symbols_are_equal_extents(normal, op_type):
+    case = operator(op_type, {"a": normal(2, 3, 4), "b": normal(3, 1)})
+    for value, names in zip(case.model.graph.input, ["NCH", "C"], strict=True):
+        for dim, name in zip(value.type.tensor_type.shape.dim, names, strict=False):
+            dim.dim_param = name
+    check(case, wrt=["a", "b"], dynamic=[])
+
+
+VARIADIC = {
+    "Sum": lambda feeds: feeds["a"] + feeds["b"] + feeds["c"],
+    "Mean": lambda feeds: (feeds["a"] + feeds["b"] + feeds["c"]) / 3,
+    "Max": lambda feeds: np.maximum(np.maximum(feeds["a"], feeds["b"]), feeds["c"]),
+    "Min": lambda feeds: np.minimum(np.minimum(feeds["a"], feeds["b"]), feeds["c"]),
+}
+
+
+@pytest.mark.parametrize("shapes", PATTERNS.values(), ids=PATTERNS)
+@pytest.mark.parametrize("op_type", VARIADIC)
+def test_variadic(normal, op_type, shapes):
+    inputs = {n: np.asarray(normal(*shapes[i])) for n, i in zip("abc", (0, 1, 0), strict=True)}
+    # the reference evaluator adds the later operands into the first
+    check_operator(
+        op_type, inputs, function=VARIADIC[op_type], double=op_type not in ("Mean", "Sum")
+    )
+
+
+@pytest.mark.parametrize("op_type", VARIADIC)
+def test_one_operand(normal, op_type):
+    check_operator(op_type, {"a": normal(2, 3)})
+
+
+def test_max_shares_a_tie():
+    a, b = np.float32([1, 2, 3]), np.float32([1, 3, 2])
+    case = operator("Max", {"a": a, "b": b})
+    g = gradients(case, np.ones(3, np.float32), ["a", "b"])
+    np.testing.assert_array_equal(g, [[0.5, 0, 1], [0.5, 1, 0]])
+
+
+@pytest.mark.parametrize("exponent", [2.0, 1.0, 0.0, -1.0, 0.5, 3.0])
+def test_pow_by_a_constant(positive, exponent):
+    inputs = {"a": positive(2, 3), "b": np.array(exponent, np.float32)}
+    check_operator("Pow", inputs, fixed=["b"], wrt=["a"])
+
+
+@pytest.mark.parametrize("exponent", [0, 1, 2, 3])
+def test_pow_of_numbers_that_are_not_positive(exponent):
+    a = np.float32([-2, -0.5, 0, 1])
+    case = operator("Pow", {"a": a, "b": np.array(exponent, np.float32)}, fixed=["b"])
+    (g,) = gradients(case, np.ones(4, np.float32), ["a"])
+    expected = exponent * a ** max(exponent - 1, 0)
+    np.testing.assert_allclose(g, expected)
+
+
+def test_pow_by_integers(positive):
+    check_operator("Pow", {"a": positive(2, 3), "b": np.array([1, 2, 3])}, wrt=["a"])
+
+
+FUNCTIONS = ["Sqrt", "Exp", "Log", "Neg", "Abs", "Reciprocal", "Sin", "Cos", "Identity"]
+
+
+@pytest.mark.parametrize("op_type", FUNCTIONS)
+@pytest.mark.parametrize("shape", [(2, 3, 4), ()], ids=["", "a scalar"])
+def test_functions(positive, op_type, shape):
+    check_operator(op_type, {"x": np.asarray(positive(*shape))})
+
+
+def test_erf(normal):
+    # the reference evaluator computes it in float32
+    check_operator(
+        "Erf", {"x": normal(3, 4)}, function=lambda feeds: np.vectorize(math.erf)(feeds["x"])
+    )
+
+
+SELECTIONS = [
+    ((2, 3), (2, 3), (2, 3)),
+    ((3,), (2, 3), ()),
+    ((2, 1), (3,), (2, 3)),
+    ((), (3,), (2, 1)),
+]
+
+
+@pytest.mark.parametrize(("condition", "a", "b"), SELECTIONS)
+def test_where(normal, condition, a, b):
+    inputs = {"c": np.asarray(normal(*condition) > 0), "a": normal(*a), "b": normal(*b)}
+    check_operator("Where", {name: np.asarray(array) for name, array in inputs.items()})
+
+
+@pytest.mark.parametrize("bounds", [(-0.5, 0.7), (None, 0.7), (-0.5, None), (None, None)], ids=str)
+@pytest.mark.parametrize("fixed", [("low", "high"), ()], ids=["constant", "fed"])
+def test_clip(normal, bounds, fixed):
+    low, high = (None if b is None else np.array(b, np.float32) for b in bounds)
+    check_operator("Clip", {"x": normal(3, 4), "low": low, "high": high}, wrt=["x"], fixed=fixed)
+
+
+def test_clip_gives_a_bound_to_the_inside():
+    bounds = {"low": np.array(0, np.float32), "high": np.array(6, np.float32)}
+    case = operator("Clip", {"x": np.float32([-1, 0, 3, 6, 7]), **bounds}, fixed=list(bounds))
+    (g,) = gradients(case, np.ones(5, np.float32), ["x"])
+    np.testing.assert_array_equal(g, [0, 1, 1, 1, 0])
+
+
+def test_clip_of_opset_6(normal):
+    inputs = {"x": normal(3, 4)}
+    check_operator("Clip", inputs, opset=6, double=False, min=-0.5, max=0.8)
+
+
+@pytest.mark.parametrize("ratio", [None, 0.3])
+@pytest.mark.parametrize("mode", [None, False])
+def test_dropout_passes_on(normal, ratio, mode):
+    inputs = {
+        "x": normal(3, 4),
+        "ratio": None if ratio is None else np.array(ratio, np.float32),
+        "mode": None if mode is None else np.array(mode),
+    }
+    check_operator("Dropout", inputs, wrt=["x"], fixed=["ratio", "mode"])
+
+
+def test_dropout_in_training_is_refused(normal):
+    inputs = {"x": normal(3), "ratio": np.array(0.5, np.float32), "mode": np.array(True)}
+    case = operator("Dropout", inputs, fixed=["ratio", "mode"])
+    with pytest.raises(OperatorError, match="training"):
+        vjp(case.model, "y", ["x"])
+
+
+def test_cast_to_double_and_back(normal):
+    case = operator("Cast", {"x": normal(3, 4)}, to=TensorProto.DOUBLE, outputs=["d"])
+    graph = case.model.graph
+    graph.node.add(op_type="Exp", input=["d"], output=["e"])
+    graph.node.add(op_type="Cast", input=["e"], output=["y"])
+    graph.node[2].attribute.add(name="to", type=2, i=TensorProto.FLOAT)
+    graph.output[0].name = "y"
+    check(case, wrt=["x"])
+
+
+def test_a_cast_to_integers_stops_a_gradient(normal):
+    case = operator("Cast", {"x": normal(3)}, to=TensorProto.INT64, outputs=["i"])
+    graph = case.model.graph
+    graph.node.add(op_type="Cast", input=["i"], output=["f"])
+    graph.node[1].attribute.add(name="to", type=2, i=TensorProto.FLOAT)
+    graph.node.add(op_type="Mul", input=["f", "x"], output=["y"])
+    graph.output[0].name = "y"
+    x = np.float32([1.5, -2.5, 3.5])
+    (g,) = gradients(Case(case.model, {"x": x}), np.ones(3, np.float32), ["x"])
+    np.testing.assert_array_equal(g, np.trunc(x))
+
+
+def gradients(case, u, wrt):
+    """The gradients themselves, in onnxruntime."""
+    model = vjp(case.model, "y", wrt)
+    return [forward(model, {**case.feeds, "y.cotangent": u}, f"{name}.grad") for name in wrt]

@@ -1,0 +1,86 @@
+"""Every operator of the newest opset is decided, and what is decided holds."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from ortcam.errors import OperatorError
+from ortcam_export.gradient import reachable
+from ortcam_export.gradient.operators import CONVERTED, OPEN, REFUSED, Kind, decision
+from ortcam_export.gradient.table import NO_DERIVATIVE, ruled
+from ortcam_export.load import load
+from ortcam_export.prepare import prepare
+from ortcam_export.vjp import vjp
+
+NAMES = sorted({schema.name for schema in onnx.defs.get_all_schemas() if not schema.domain})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_operator_is_decided_once(name):
+    decided = decision(name)
+    lists = [name in REFUSED, name in NO_DERIVATIVE, ruled(name), name in CONVERTED, name in OPEN]
+    assert sum(lists) == (decided.kind != Kind.BODY)
+
+
+def test_what_is_decided_is_an_operator():
+    assert {*REFUSED, *NO_DERIVATIVE, *CONVERTED, *OPEN} <= set(NAMES)
+
+
+def test_what_is_open():
+    assert set(OPEN) == {"MaxRoiPool"}
+
+
+def test_an_operator_that_nobody_knows():
+    with pytest.raises(KeyError):
+        decision("Frobnicate")
+    with pytest.raises(KeyError):
+        decision("Conv", "com.example")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if decision(name).kind == Kind.BODY])
+def test_a_body_is_made_of_decided_operators(name):
+    schema = onnx.defs.get_schema(name)
+    if schema.has_function:
+        for node in schema.function_body.node:
+            assert decision(node.op_type).kind in (Kind.RULE, Kind.BODY, Kind.NONE), node.op_type
+
+
+def test_a_refusal_gives_the_reason():
+    node = helper.make_node("Det", ["a"], ["y"], name="d")
+    shape = [helper.make_tensor_value_info("a", onnx.TensorProto.FLOAT, [2, 2])]
+    scalar = [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [])]
+    model = helper.make_model(helper.make_graph([node], "g", shape, scalar))
+    with pytest.raises(OperatorError, match=r"^Det \(node 'd'\) has no gradient rule \(its deriv"):
+        vjp(model, "y", ["a"])
+
+
+def test_no_gradient_passes_a_step():
+    nodes = [
+        helper.make_node("Hardmax", ["x"], ["h"]),
+        helper.make_node("Mul", ["h", "x"], ["y"]),
+    ]
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes, "g", [info("x", onnx.TensorProto.FLOAT, [2, 3])], [info("y", 1, [2, 3])]
+    )
+    model = vjp(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)]), "y", ["x"])
+    evaluator = onnx.reference.ReferenceEvaluator(model)
+    x = np.array([[1, 3, 2], [5, 4, 0]], np.float32)
+    found = evaluator.run(["x.grad"], {"x": x, "y.cotangent": np.ones_like(x)})[0]
+    np.testing.assert_array_equal(found, [[0, 1, 0], [1, 0, 0]])
+
+
+def test_what_a_gradient_reaches():
+    """Through function bodies, and not through what is refused."""
+    nodes = [
+        helper.make_node("RandomNormalLike", ["x"], ["noise"]),
+        helper.make_node("Shrink", ["noise"], ["shrunk"]),
+        helper.make_node("Relu", ["shrunk"], ["y"]),
+    ]
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(nodes, "g", [info("x", 1, [2, 3])], [info("y", 1, [2, 3])])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
+    assert reachable(prepare(load(model)), "y") == {"y", "shrunk", "noise"}

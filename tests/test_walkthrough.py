@@ -1,0 +1,67 @@
+"""The demo: the Makefile's commands on the shipped network, and where their maps lie."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import ortcam
+from camvid.scenes import render
+from ortcam.cli import main
+
+
+@pytest.fixture(scope="module")
+def commands(root: Path) -> list[list[str]]:
+    """The arguments of ``make demo``'s commands."""
+    makefile = (root / "Makefile").read_text(encoding="utf-8")
+    for name, value in re.findall(r"^(NETWORK|PICTURE) = (\S+)$", makefile, re.MULTILINE):
+        makefile = makefile.replace(f"$({name})", value)
+    recipe = makefile.split("\ndemo:")[1].split("\n\n")[0]
+    return [shlex.split(line)[1:] for line in recipe.splitlines() if line.startswith("\tortcam ")]
+
+
+@pytest.fixture(scope="module")
+def out(root: Path, commands: list[list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the demo leaves in ``out/``."""
+    folder = tmp_path_factory.mktemp("demo")
+    for command in commands:
+        arguments = [
+            str(folder / a.removeprefix("out/")) if a.startswith("out/") else
+            str(root / a) if a.startswith("models/") else a
+            for a in command
+        ]  # fmt: skip
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 0, f"{command}: {result.output}"
+    return folder
+
+
+def test_it_leaves_three_figures(out: Path) -> None:
+    shapes = {}
+    for path in out.glob("*.png"):
+        with Image.open(path) as figure:
+            shapes[path.name] = figure.width / figure.height
+    assert sorted(shapes) == ["explain.png", "layers.png", "segmentation.png"]
+    assert shapes["explain.png"] > 1.2  # two panels by two, and a colour bar
+    assert shapes["layers.png"] < 1  # two panels by three
+
+
+def test_the_maps_lie_on_what_they_are_of(root: Path, out: Path, street: Path) -> None:
+    """Against the scene's own labels, which the network has no part in."""
+    card = (root / "models" / "README.md").read_text(encoding="utf-8")
+    seed = re.search(r"`render\((\d+), \(960, 720\)\)`", card)
+    assert seed is not None
+    pixels, labels = render(int(seed[1]), (960, 720))
+    with Image.open(street) as picture:
+        np.testing.assert_array_equal(pixels, np.asarray(picture.convert("RGB")))
+    cam = ortcam.load(out / "street.cam.onnx")
+    maps = cam.explain(street, ["Road", "Car"], ["dec_relu4"]).maps[0]
+    for name, plane, least in zip(("Road", "Car"), maps, (0.9, 0.6), strict=True):
+        there = labels == cam.classes.index(name)
+        assert plane[there].sum() > least * plane.sum(), name
+        assert there[np.unravel_index(plane.argmax(), plane.shape)], name
