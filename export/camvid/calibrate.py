@@ -1,4 +1,4 @@
-"""Shift the scorer's biases towards the mean IoU, on training frames alone.
+"""Shift the scorer's biases towards the mean IoU, on training pictures alone.
 
 The arg max of well-calibrated scores maximises the accuracy, not the IoU, and a loss with class
 weights leaves the scores of rare classes too high. One bias a class, found by coordinate ascent
@@ -13,20 +13,20 @@ import torch
 from numpy.typing import NDArray
 
 from camvid.classes import CLASSES, IGNORE
-from camvid.data import Sample, augment, load_camvid, normalise
+from camvid.data import Sample, augment, load_camvid, load_scenes, normalise
 from camvid.network import DeepLabV3Plus, resize
 
 STRIDE = 5  # every pixel's neighbours say the same
 
 
 def collect(
-    network: DeepLabV3Plus, frames: list[Sample], crops: int, size: tuple[int, int], seed: int
+    network: DeepLabV3Plus, samples: list[Sample], crops: int, size: tuple[int, int], seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Logits ``[P, C]`` and labels ``[P]`` at a grid of pixels of augmented crops."""
     rng = np.random.default_rng(seed)
     logits, truth = [], []
     for _ in range(crops):
-        sample, donor = (frames[rng.integers(len(frames))] for _ in range(2))
+        sample, donor = (samples[rng.integers(len(samples))] for _ in range(2))
         rgb, labels = augment(sample, donor, size, rng)
         x = torch.from_numpy(normalise(rgb))[None]
         with torch.no_grad():
@@ -67,6 +67,7 @@ def ascend(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> NDArray[np.
 @click.argument("camvid", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("weights", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("output", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--scenes", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--split", "splits", multiple=True, default=("train", "val"))
 @click.option("--crops", default=200)
 @click.option("--size", default=(480, 360), type=(int, int), help="Width and height of a crop.")
@@ -75,17 +76,19 @@ def main(
     camvid: Path,
     weights: Path,
     output: Path,
+    scenes: Path | None,
     splits: tuple[str, ...],
     crops: int,
     size: tuple[int, int],
     seed: int,
 ) -> None:
-    """Read WEIGHTS (.npz), shift the scorer's biases on frames of CAMVID, write OUTPUT (.npz)."""
+    """Read WEIGHTS (.npz), shift the biases on CAMVID's frames and on scenes, write OUTPUT."""
     with np.load(weights) as file:
         arrays = dict(file)
     network = DeepLabV3Plus()
     network.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
-    logits, truth = collect(network.eval(), load_camvid(camvid, splits), crops, size, seed)
+    samples = load_camvid(camvid, splits) + (load_scenes(scenes) if scenes else [])
+    logits, truth = collect(network.eval(), samples, crops, size, seed)
     bias = ascend(logits, truth)
     before, after = (mean_iou((logits + b).argmax(1), truth) for b in (0 * bias, bias))
     click.echo(f"mean IoU of the crops: {before:.4f}, calibrated {after:.4f}")

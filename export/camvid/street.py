@@ -97,7 +97,6 @@ def paint_ground(
         return lit(srgb(98, 108, 66) * tone[:, None], points)
 
     def kerb(points: Floats) -> Floats:
-        """Where the carriageway ends."""
         return lit(paving * 0.72 * np.ones((len(points), 1), np.float32), points)
 
     road_label, walk_label = CLASSES.index("Road"), CLASSES.index("Pavement")
