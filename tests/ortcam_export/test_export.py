@@ -137,6 +137,7 @@ def test_the_options_are_the_contracts() -> None:
         "std",
         "size",
         "divisor",
+        "engine",
         "verify",
     ]
     assert ortcam_export.__all__ == sorted(ortcam_export.__all__)
