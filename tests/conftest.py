@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, and however long one takes: machines are busy at times.
+settings.register_profile("ortcam", deadline=None, derandomize=True)
+settings.load_profile("ortcam")
 
 ROOT = Path(__file__).resolve().parents[1]
 
