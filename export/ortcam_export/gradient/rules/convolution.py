@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ortcam_export.gradient.rules.autopad import padding
 from ortcam_export.gradient.table import Ask, Node, contracted, rule
-from ortcam_export.gradient.tensor import Dim, Tensor, at_least
+from ortcam_export.gradient.tensor import Dim, Tensor
 from ortcam_export.gradient.windows import Ones, Windows
 
 #: More windows than this cost more than the convolution whose gradient they spare.
@@ -139,21 +140,8 @@ class _Geometry:
 def conv_geometry(n: Node) -> _Geometry:
     """What a Conv does along each space axis, its padding made explicit."""
     kernel, strides, dilations = _kernel(n)
-    space = len(kernel)
-    mode = n.attribute("auto_pad", "NOTSET")
-    if mode in ("NOTSET", "VALID"):
-        pads = n.attribute("pads", [0] * 2 * space) if mode == "NOTSET" else [0] * 2 * space
-        return _Geometry(kernel, strides, dilations, list(pads[:space]), list(pads[space:]))
-    before, after = [], []
-    for i in range(space):  # as much as makes the output as long as the input over the stride
-        span = dilations[i] * (kernel[i] - 1) + 1
-        extent = n.x.dim(2 + i)
-        total = at_least((_up(extent, strides[i]) - 1) * strides[i] + span - extent, 0)
-        small = total // 2
-        large = total - small
-        before.append(large if mode == "SAME_LOWER" else small)
-        after.append(small if mode == "SAME_LOWER" else large)
-    return _Geometry(kernel, strides, dilations, before, after)
+    before, after = zip(*padding(n, kernel, strides, dilations), strict=True)
+    return _Geometry(kernel, strides, dilations, list(before), list(after))
 
 
 def _conv_transpose(n: Node) -> _Geometry:
@@ -311,10 +299,6 @@ def _combined(n: Node, p: Tensor, w: Tensor, geometry: _Geometry) -> Tensor:
     """The contractions of all taps put together: sum over taps of W[i] P[i]."""
     out = n.tape.op("Conv", p.folded(), w, group=n.attribute("group", 1), strides=geometry.kernel)
     return out.unfolded(n.x.dim(0))
-
-
-def _up(dim: Dim, step: int) -> Dim:
-    return (dim + (step - 1)) // step
 
 
 def _part(dim: Dim, group: int) -> Dim:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from ortcam_export.gradient.rules.autopad import padding
 from ortcam_export.gradient.rules.separable import adjoint, adjoint_contracted
 from ortcam_export.gradient.table import Ask, Node, contracted, rule
-from ortcam_export.gradient.tensor import Dim, Tensor, at_least, maximum, product
+from ortcam_export.gradient.tensor import Dim, Tensor, maximum, product
 from ortcam_export.gradient.windows import Ones, Windows
 
 
@@ -138,27 +139,7 @@ def _geometry(n: Node) -> tuple[list[int], list[int], list[int], list[tuple[Dim,
     kernel = n.attribute("kernel_shape")
     strides = n.attribute("strides", [1] * len(kernel))
     dilations = n.attribute("dilations", [1] * len(kernel))
-    return kernel, strides, dilations, _pads(n, kernel, strides, dilations)
-
-
-def _pads(
-    n: Node, kernel: list[int], strides: list[int], dilations: list[int]
-) -> list[tuple[Dim, Dim]]:
-    """What is put before and after each space axis."""
-    space = len(kernel)
-    mode = n.attribute("auto_pad", "NOTSET")
-    if mode in ("NOTSET", "VALID"):
-        pads = n.attribute("pads", [0] * 2 * space) if mode == "NOTSET" else [0] * 2 * space
-        return [(pads[i], pads[space + i]) for i in range(space)]
-    amounts: list[tuple[Dim, Dim]] = []
-    for i in range(space):
-        span = dilations[i] * (kernel[i] - 1) + 1
-        extent, out = n.x.dim(2 + i), n.y.dim(2 + i)
-        total = at_least((out - 1) * strides[i] + span - extent, 0)
-        small = total // 2
-        large = total - small
-        amounts.append((large, small) if mode == "SAME_LOWER" else (small, large))
-    return amounts
+    return kernel, strides, dilations, padding(n, kernel, strides, dilations)
 
 
 def _cells(n: Node) -> Tensor | int:

@@ -1,0 +1,31 @@
+"""The padding of convolutions and pools: as told, or as much as auto_pad asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ortcam_export.gradient.table import Node
+from ortcam_export.gradient.tensor import Dim, at_least
+
+__all__ = ["padding"]
+
+
+def padding(
+    n: Node, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> list[tuple[Dim, Dim]]:
+    """What is put before and after each space axis of the input."""
+    space = len(kernel)
+    mode = n.attribute("auto_pad", "NOTSET")
+    if mode in ("NOTSET", "VALID"):
+        pads = n.attribute("pads", [0] * 2 * space) if mode == "NOTSET" else [0] * 2 * space
+        return list(zip(pads[:space], pads[space:], strict=True))
+    amounts: list[tuple[Dim, Dim]] = []
+    for i in range(space):  # as much as makes the output as long as the input over the stride
+        span = dilations[i] * (kernel[i] - 1) + 1
+        extent = n.x.dim(2 + i)
+        steps = (extent + (strides[i] - 1)) // strides[i] - 1
+        total = at_least(steps * strides[i] + span - extent, 0)
+        small = total // 2
+        large = total - small
+        amounts.append((large, small) if mode == "SAME_LOWER" else (small, large))
+    return amounts
