@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-import numpy as np
 import onnx_ir as ir
+
+from ortcam_export.parts import Parts
 
 __all__ = ["CONTRIB", "unfuse"]
 
@@ -40,75 +41,12 @@ def unfuse(model: ir.Model) -> None:
         rule = _RULES.get(node.op_type) if node.domain == CONTRIB else None
         if rule is None:
             continue
-        parts = _Parts(node)
+        parts = Parts(node)
         results = rule(parts)
-        if results is None:
-            continue
-        pairs = [(o, n) for o, n in zip(node.outputs, results, strict=False) if n is not None]
-        for value in parts.constants:
-            graph.register_initializer(value)
-        ir.convenience.replace_nodes_and_values(
-            graph, node, [node], parts.nodes, [old for old, _ in pairs], [new for _, new in pairs]
-        )
+        if results is not None:
+            parts.replace(results)
     if not any(node.domain == CONTRIB for node in graph.all_nodes()):
         model.opset_imports.pop(CONTRIB, None)
-
-
-class _Parts:
-    """The standard nodes that are to stand in the place of a node."""
-
-    def __init__(self, node: ir.Node) -> None:
-        self.node = node
-        self.nodes: list[ir.Node] = []
-        self.constants: list[ir.Value] = []
-
-    def input(self, index: int) -> ir.Value | None:
-        """An input of the node, or None where it is left out."""
-        return self.node.inputs[index] if index < len(self.node.inputs) else None
-
-    def attribute(self, name: str, default: Any = None) -> Any:
-        """An attribute's plain value."""
-        given = self.node.attributes.get(name)
-        return default if given is None else given.value
-
-    def op(self, op_type: str, *inputs: ir.Value | None, **attributes: Any) -> ir.Value:
-        """A standard operator's first output."""
-        name = f"{self.node.name or self.node.outputs[0].name}.{len(self.nodes)}"
-        given = [ir.convenience.convert_attribute(k, v) for k, v in attributes.items()]
-        node = ir.Node("", op_type, inputs, given, name=name)
-        node.outputs[0].name = name
-        self.nodes.append(node)
-        return node.outputs[0]
-
-    def integers(self, *values: int) -> ir.Value:
-        """A constant of whole numbers."""
-        return self._constant(np.array(values, np.int64))
-
-    def number(self, value: float, like: ir.Value | None) -> ir.Value:
-        """A constant in the element type of a tensor."""
-        return self.op("CastLike", self._constant(np.array(value, np.float32)), like)
-
-    def _constant(self, array: np.ndarray[Any, Any]) -> ir.Value:
-        name = f"{self.node.outputs[0].name}.constant.{len(self.constants)}"
-        value = ir.Value(
-            name=name,
-            shape=ir.Shape(array.shape),
-            type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
-            const_value=ir.tensor(array, name=name),
-        )
-        self.constants.append(value)
-        return value
-
-    def sum(self, *terms: ir.Value | None) -> ir.Value:
-        """The sum of those that are there."""
-        first, *rest = (term for term in terms if term is not None)
-        for term in rest:
-            first = self.op("Add", first, term)
-        return first
-
-    def scaled(self, x: ir.Value | None, factor: float) -> ir.Value:
-        """A tensor times a number."""
-        return self.op("Mul", x, self.number(factor, x))
 
 
 #: What stands for each of the node's outputs, None for one that nobody uses; None where the node
@@ -116,25 +54,25 @@ class _Parts:
 _Results: TypeAlias = "Sequence[ir.Value | None] | None"
 
 
-def _gelu(p: _Parts) -> _Results:
+def _gelu(p: Parts) -> _Results:
     x = p.sum(p.input(0), p.input(1))
     normal = p.sum(p.op("Erf", p.scaled(x, math.sqrt(0.5))), p.number(1, x))
     return [p.op("Mul", x, p.scaled(normal, 0.5))]
 
 
-def _fast_gelu(p: _Parts) -> _Results:
+def _fast_gelu(p: Parts) -> _Results:
     x = p.sum(p.input(0), p.input(1))
     cube = p.op("Mul", x, p.op("Mul", x, x))
     u = p.scaled(p.sum(x, p.scaled(cube, 0.044715)), math.sqrt(8 / math.pi))
     return [p.op("Mul", x, p.op("Sigmoid", u))]
 
 
-def _quick_gelu(p: _Parts) -> _Results:
+def _quick_gelu(p: Parts) -> _Results:
     x = p.input(0)
     return [p.op("Mul", x, p.op("Sigmoid", p.scaled(x, p.attribute("alpha", 1.702))))]
 
 
-def _fused_mat_mul(p: _Parts) -> _Results:
+def _fused_mat_mul(p: Parts) -> _Results:
     if p.attribute("transBatchA", 0) or p.attribute("transBatchB", 0):
         return None
     a, b = p.input(0), p.input(1)
@@ -145,7 +83,7 @@ def _fused_mat_mul(p: _Parts) -> _Results:
     return [p.scaled(p.op("MatMul", a, b), p.attribute("alpha", 1.0))]
 
 
-def _fused_gemm(p: _Parts) -> _Results:
+def _fused_gemm(p: Parts) -> _Results:
     attributes = {
         "alpha": p.attribute("alpha", 1.0),
         "beta": p.attribute("beta", 1.0),
@@ -161,7 +99,7 @@ def _fused_gemm(p: _Parts) -> _Results:
     return [p.op(p.attribute("activation"), y, **parameters)]
 
 
-def _fused_conv(p: _Parts) -> _Results:
+def _fused_conv(p: Parts) -> _Results:
     activation = p.attribute("activation")
     if activation not in (None, "", *_ACTIVATIONS):
         return None
@@ -177,28 +115,28 @@ def _fused_conv(p: _Parts) -> _Results:
     return [p.op(activation, y, **named)]
 
 
-def _skip_layer_normalization(p: _Parts) -> _Results:
+def _skip_layer_normalization(p: Parts) -> _Results:
     total = p.sum(p.input(0), p.input(1), p.input(4))
     epsilon = p.attribute("epsilon", 1e-5)
     y = p.op("LayerNormalization", total, p.input(2), p.input(3), axis=-1, epsilon=epsilon)
     return _with_sum(p, y, total)
 
 
-def _skip_simplified_layer_normalization(p: _Parts) -> _Results:
+def _skip_simplified_layer_normalization(p: Parts) -> _Results:
     total = p.sum(p.input(0), p.input(1), p.input(3))
     square = p.op("ReduceMean", p.op("Mul", total, total), p.integers(-1))
     root = p.op("Sqrt", p.sum(square, p.number(p.attribute("epsilon", 1e-5), total)))
     return _with_sum(p, p.op("Mul", p.op("Div", total, root), p.input(2)), total)
 
 
-def _with_sum(p: _Parts, y: ir.Value, total: ir.Value) -> _Results:
+def _with_sum(p: Parts, y: ir.Value, total: ir.Value) -> _Results:
     """The first output and the fourth, the sum; the statistics between are for training."""
     if any(output.uses() or output.is_graph_output() for output in p.node.outputs[1:3]):
         return None
     return [y, None, None, total]
 
 
-_RULES: dict[str, Callable[[_Parts], _Results]] = {
+_RULES: dict[str, Callable[[Parts], _Results]] = {
     "BiasGelu": _gelu,
     "FastGelu": _fast_gelu,
     "FusedConv": _fused_conv,

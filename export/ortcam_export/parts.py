@@ -1,0 +1,91 @@
+"""A node's parts: the standard nodes that are put in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+__all__ = ["Parts"]
+
+
+class Parts:
+    """The standard nodes that are to stand in the place of a node."""
+
+    def __init__(self, node: ir.Node) -> None:
+        self.node = node
+        self.nodes: list[ir.Node] = []
+        self.constants: list[ir.Value] = []
+
+    def input(self, index: int) -> ir.Value | None:
+        """An input of the node, or None where it is left out."""
+        return self.node.inputs[index] if index < len(self.node.inputs) else None
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """An attribute's plain value."""
+        given = self.node.attributes.get(name)
+        return default if given is None else given.value
+
+    def op(self, op_type: str, *inputs: ir.Value | None, **attributes: Any) -> ir.Value:
+        """A standard operator's first output."""
+        name = f"{self.node.outputs[0].name or self.node.name}.part.{len(self.nodes)}"
+        given = [ir.convenience.convert_attribute(k, v) for k, v in attributes.items()]
+        node = ir.Node("", op_type, inputs, given, name=name)
+        node.outputs[0].name = name
+        self.nodes.append(node)
+        return node.outputs[0]
+
+    def integers(self, *values: int) -> ir.Value:
+        """A constant of whole numbers."""
+        return self.constant(np.array(values, np.int64))
+
+    def number(self, value: float, like: ir.Value | None) -> ir.Value:
+        """A constant in the element type of a tensor."""
+        return self.op("CastLike", self.constant(np.array(value, np.float32)), like)
+
+    def constant(self, array: NDArray[Any]) -> ir.Value:
+        """A constant."""
+        name = f"{self.node.outputs[0].name}.constant.{len(self.constants)}"
+        value = ir.Value(
+            name=name,
+            shape=ir.Shape(array.shape),
+            type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
+            const_value=ir.tensor(array, name=name),
+        )
+        self.constants.append(value)
+        return value
+
+    def sum(self, *terms: ir.Value | None) -> ir.Value:
+        """The sum of those that are there."""
+        first, *rest = (term for term in terms if term is not None)
+        for term in rest:
+            first = self.op("Add", first, term)
+        return first
+
+    def scaled(self, x: ir.Value | None, factor: float) -> ir.Value:
+        """A tensor times a number."""
+        return self.op("Mul", x, self.number(factor, x))
+
+    def replace(self, results: Sequence[ir.Value | None]) -> None:
+        """Puts the parts in the node's place.
+
+        Args:
+            results: what stands for each of the node's outputs, which keep their names; None for
+                one that nobody uses.
+        """
+        graph = self.node.graph
+        assert isinstance(graph, ir.Graph)
+        pairs = [(o, n) for o, n in zip(self.node.outputs, results, strict=False) if n is not None]
+        for value in self.constants:
+            graph.register_initializer(value)
+        ir.convenience.replace_nodes_and_values(
+            graph,
+            self.node,
+            [self.node],
+            self.nodes,
+            [old for old, _ in pairs],
+            [new for _, new in pairs],
+        )
