@@ -30,6 +30,25 @@ BY_ROW = [
     NODE("QuantizeLinear", ["x", "scales", "zeros"], ["q"], axis=2),
     NODE("DequantizeLinear", ["q", "scales", "zeros"], ["h"], axis=2),
 ]
+#: What is quantized a second time, to the same range and to half of it.
+AGAIN = [
+    *PAIR[:1],
+    NODE("DequantizeLinear", ["q", "scale", "zero"], ["d"]),
+    NODE("AveragePool", ["d"], ["p"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+    NODE("Concat", ["d", "p"], ["c"], axis=1),
+    NODE("Slice", ["c", "four", "twelve", "one"], ["s"]),
+    NODE("QuantizeLinear", ["s", "scale", "zero"], ["r"]),
+    NODE("DequantizeLinear", ["r", "scale", "zero"], ["h"]),
+]
+NARROWER = [
+    *AGAIN[:-2],
+    NODE("QuantizeLinear", ["s", "half", "zero"], ["r"]),
+    NODE("DequantizeLinear", ["r", "half", "zero"], ["h"]),
+]
+DYNAMIC = [
+    NODE("DynamicQuantizeLinear", ["x"], ["q", "dynamic", "place"]),
+    NODE("DequantizeLinear", ["q", "dynamic", "place"], ["h"]),
+]
 
 #: The nodes from x to h, the tensor that is pooled, the kernel of the convolution behind them, and
 #: whether the mean comes without the whole.
@@ -44,6 +63,9 @@ CASES = {
     "DequantizeLinear, by channel": (BY_CHANNEL, "q", 3, True),
     "DequantizeLinear, by row": (BY_ROW, "q", 3, False),
     "QuantizeLinear": (PAIR, "x", 3, False),
+    "QuantizeLinear, again": (AGAIN, "d", 3, True),
+    "QuantizeLinear, to a narrower range": (NARROWER, "d", 3, False),
+    "DynamicQuantizeLinear": (DYNAMIC, "x", 3, True),
 }  # fmt: skip
 
 
@@ -54,6 +76,10 @@ def network(nodes, kernel):
         "w": random.standard_normal((3, channels, kernel, kernel)).astype(np.float32),
         "scale": np.array(0.02, np.float32),
         "zero": np.array(3, np.int8),
+        "half": np.array(0.01, np.float32),
+        "four": np.array([4], np.int64),
+        "twelve": np.array([12], np.int64),
+        "one": np.array([1], np.int64),
         "scales": random.uniform(0.01, 0.03, 8).astype(np.float32),
         "zeros": random.integers(-9, 9, 8).astype(np.int8),
     }

@@ -7,11 +7,17 @@ cotangent.
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from ortcam_export.gradient.table import Ask, Node, contracted, rule
 from ortcam_export.gradient.tensor import Tensor
 from ortcam_export.gradient.windows import Windows
+
+__all__ = ["representable"]
 
 #: The greatest finite number of each floating type that tensors are quantized to.
 _GREATEST = {
@@ -22,15 +28,42 @@ _GREATEST = {
     ir.DataType.FLOAT4E2M1: 6.0,
 }
 
+#: Operators that make no number beyond those they read, but perhaps 0; Resize is another.
+_WITHIN = frozenset(
+    {
+        "AveragePool",
+        "Concat",
+        "DepthToSpace",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "Identity",
+        "MaxPool",
+        "Relu",
+        "Reshape",
+        "Slice",
+        "SpaceToDepth",
+        "Split",
+        "Squeeze",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+    }
+)
+
 
 @rule("QuantizeLinear", inputs=[0])
 def quantize_linear(n: Node, g: Tensor) -> Tensor:
     """q = x / scale + zero point: g_x = g_q / scale where q is not cut off."""
     scale = _over(n, n.input(1))
+    if _never_cut_off(n):
+        return g / scale
     steps = (n.x / scale).apply("Round")
     if n.has(2):
         steps = steps + _over(n, n.input(2).cast(steps.dtype))
-    low, high = _range(n.node.outputs[0].dtype)
+    low, high = representable(n.node.outputs[0].dtype)
     return (g.cast(steps.dtype) / scale).masked((steps >= low) & (steps <= high))
 
 
@@ -46,14 +79,107 @@ def dynamic_quantize_linear(n: Node, g: Tensor) -> Tensor:
     return g / n.output(1)
 
 
+@contracted("QuantizeLinear")
+def quantize_linear_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
+    """<A, g_x> = <A, g_q> / scale where nothing is cut off."""
+    scale = _along(n, windows)
+    if scale is None or not _never_cut_off(n):
+        return None
+    return ask(n.node.outputs[0], windows) / scale
+
+
 @contracted("DequantizeLinear")
 def dequantize_linear_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
-    """<A, g_q> = <A, g_y> scale where all along the windows the scale is one."""
+    """<A, g_q> = <A, g_y> scale."""
+    scale = _along(n, windows)
+    return None if scale is None else ask(n.node.outputs[0], windows) * scale
+
+
+@contracted("DynamicQuantizeLinear")
+def dynamic_quantize_linear_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
+    """<A, g_x> = <A, g_q> / scale."""
+    return ask(n.node.outputs[0], windows) / n.output(1)
+
+
+def representable(dtype: ir.DataType | None) -> tuple[float, float]:
+    """The least and the greatest number of an element type."""
+    assert dtype is not None
+    if dtype in _GREATEST:
+        return -_GREATEST[dtype], _GREATEST[dtype]
+    bits = int(dtype.bitwidth)
+    return (
+        (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if dtype.is_signed() else (0, 2.0**bits - 1)
+    )
+
+
+def _along(n: Node, windows: Windows) -> Tensor | None:
+    """The scale over x; None where it changes along a window."""
     scale = _over(n, n.input(1))
     missing = n.x.rank - scale.rank
     if any(axis >= missing and scale.extent(axis - missing) != 1 for axis in windows.axes):
         return None
-    return ask(n.node.outputs[0], windows) * scale
+    return scale
+
+
+def _never_cut_off(n: Node) -> bool:
+    """Whether a QuantizeLinear reads only what was quantized before, to no wider a range.
+
+    So it is around pooling, joining and moving about, which a quantized network does between two
+    pairs of the same scale; no mask is needed then, and a mean passes.
+    """
+    own = _line(n.node)
+    ends = None if n.node.inputs[0] is None else _ends(n.node.inputs[0])
+    if own is None or ends is None:
+        return False
+    scale, zero, low, high = own
+    places = np.round(np.array(ends) / scale) + zero
+    return bool((places >= low).all() and (places <= high).all())
+
+
+def _ends(value: ir.Value) -> tuple[float, float] | None:
+    """The least and the greatest number a tensor can hold, by its dequantizers; None if open."""
+    low = high = 0.0
+    found, stack = {value}, [value]
+    while stack:
+        node = stack.pop().producer()
+        line = _line(node) if node is not None and node.op_type == "DequantizeLinear" else None
+        if node is not None and _keeps_within(node):
+            read = node.inputs if node.op_type == "Concat" else node.inputs[:1]
+            more = [v for v in read if v is not None and v not in found]
+            found.update(more)
+            stack.extend(more)
+        elif line is not None:
+            scale, zero, least, greatest = line
+            low = min(low, scale * (least - zero))
+            high = max(high, scale * (greatest - zero))
+        else:
+            return None
+    return low, high
+
+
+def _keeps_within(node: ir.Node) -> bool:
+    """Whether a node's output lies between the least and the greatest number it reads, or is 0."""
+    if node.op_type != "Resize":
+        return node.op_type in _WITHIN
+    crops = node.attributes.get_string("coordinate_transformation_mode", "") == "tf_crop_and_resize"
+    return node.attributes.get_string("mode", "nearest") != "cubic" and not crops
+
+
+def _line(node: ir.Node) -> tuple[float, float, float, float] | None:
+    """Scale, zero point and range of whole numbers of a node with one constant scale, or None."""
+    scale, zero = _constant(node, 1), _constant(node, 2)
+    quantized = node.outputs[0] if node.op_type == "QuantizeLinear" else node.inputs[0]
+    if scale is None or scale.size != 1 or quantized is None or quantized.dtype is None:
+        return None
+    if len(node.inputs) > 2 and node.inputs[2] is not None and zero is None:
+        return None
+    moved = 0.0 if zero is None else float(zero.reshape(-1)[0])
+    return float(scale.reshape(-1)[0]), moved, *representable(quantized.dtype)
+
+
+def _constant(node: ir.Node, index: int) -> NDArray[Any] | None:
+    value = node.inputs[index] if index < len(node.inputs) else None
+    return None if value is None or value.const_value is None else value.const_value.numpy()
 
 
 def _over(n: Node, values: Tensor) -> Tensor:
@@ -68,14 +194,3 @@ def _over(n: Node, values: Tensor) -> Tensor:
     repeated = values.unsqueeze([axis + 1]).expand([*dims[: axis + 1], block, *dims[axis + 1 :]])
     whole = repeated.reshape([*dims[:axis], dims[axis] * block, *dims[axis + 1 :]])
     return whole.slice(axis, 0, n.x.dim(axis))
-
-
-def _range(dtype: ir.DataType | None) -> tuple[float, float]:
-    """The least and the greatest number of an element type."""
-    assert dtype is not None
-    if dtype in _GREATEST:
-        return -_GREATEST[dtype], _GREATEST[dtype]
-    bits = int(dtype.bitwidth)
-    return (
-        (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if dtype.is_signed() else (0, 2.0**bits - 1)
-    )
