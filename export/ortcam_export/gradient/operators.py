@@ -16,7 +16,7 @@ from ortcam_export.contrib import CONTRIB
 from ortcam_export.gradient import rules as _rules  # noqa: F401 - fills the table
 from ortcam_export.gradient.table import NO_DERIVATIVE, ruled
 
-__all__ = ["CONVERTED", "OPEN", "REFUSED", "Decision", "Kind", "decision"]
+__all__ = ["CONVERTED", "REFUSED", "Decision", "Kind", "decision"]
 
 _RECURRENT = "a recurrence over time, whose steps its node does not give away"
 _SEQUENCE = "it works on sequences of tensors, which carry no cotangent"
@@ -68,9 +68,6 @@ REFUSED: dict[str, str] = {
 #: Operators of old files, and what raising the opset makes of them before they are differentiated.
 CONVERTED = {"Scatter": "ScatterElements", "Upsample": "Resize"}
 
-#: Operators that have a derivative, and no rule yet.
-OPEN: frozenset[str] = frozenset({"MaxRoiPool"})
-
 
 class Kind(enum.Enum):
     """How a gradient meets an operator."""
@@ -79,7 +76,6 @@ class Kind(enum.Enum):
     BODY = "through its ONNX function body"
     NONE = "no derivative"
     REFUSED = "refused"
-    OPEN = "no rule yet"
 
 
 @dataclass(frozen=True)
@@ -108,8 +104,6 @@ def decision(op_type: str, domain: str = "") -> Decision:
         return Decision(Kind.RULE)
     if op_type in CONVERTED:
         return Decision(Kind.RULE, f"that of {CONVERTED[op_type]}, into which it is converted")
-    if op_type in OPEN:
-        return Decision(Kind.OPEN)
     if op_type in _with_bodies():
         return Decision(Kind.BODY)
     raise KeyError(op_type)

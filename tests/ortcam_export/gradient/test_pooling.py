@@ -11,10 +11,9 @@ import itertools
 
 import numpy as np
 import pytest
-from finite_differences import check, check_operator, forward, operator
+from finite_differences import Case, check, check_operator, forward, operator
 from onnx import helper
 
-from ortcam.errors import OperatorError
 from ortcam_export.vjp import vjp
 
 WINDOWS = {
@@ -136,10 +135,33 @@ def test_max_pool_counts_overlapping_windows(normal):
     assert g.sum() == 9
 
 
-def test_max_pool_by_columns_is_refused(normal):
-    case = operator("MaxPool", {"x": normal(1, 1, 4, 4)}, kernel_shape=[2, 2], storage_order=1)
-    with pytest.raises(OperatorError, match="storage_order"):
-        vjp(case.model, "y", ["x"])
+@pytest.mark.parametrize("outputs", [["y"], ["y", "places"]])
+@pytest.mark.parametrize(("space", "kernel", "attributes"), SPACES.values(), ids=SPACES)
+def test_max_pool_whose_places_count_by_columns(normal, space, kernel, attributes, outputs):
+    attributes = {"kernel_shape": kernel, "storage_order": 1, **attributes}
+    check_max_pool(normal(2, 3, *space), attributes, outputs=outputs)
+
+
+def test_max_pool_whose_places_by_columns_are_in_use(normal):
+    x = normal(2, 3, 4, 6)
+    nodes = [
+        helper.make_node("MaxPool", ["x"], ["p", "i"], kernel_shape=[2, 2], storage_order=1),
+        helper.make_node("Cast", ["i"], ["f"], to=1),
+        helper.make_node("Mul", ["p", "f"], ["y"]),
+    ]
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(nodes, "g", [info("x", 1, x.shape)], [info("y", 1, [2, 3, 3, 5])])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+    def product(feeds):
+        x = feeds["x"]
+        taps = np.stack([x[..., i : i + 3, j : j + 5] for i in (0, 1) for j in (0, 1)])
+        rows, columns = np.indices((3, 5))
+        best = taps.argmax(0)
+        places = (rows + best // 2) + 4 * (columns + best % 2)
+        return taps.max(0) * (places + np.arange(6).reshape(2, 3, 1, 1) * 24)
+
+    check(Case(model, {"x": x}), wrt=["x"], function=product, double=False)
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 5), (2, 3, 4, 5), (1, 2, 3, 2, 3)])

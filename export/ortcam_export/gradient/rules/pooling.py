@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from ortcam_export.gradient.rules.autopad import padding
+from ortcam_export.gradient.rules.places import put
 from ortcam_export.gradient.rules.separable import adjoint, adjoint_contracted
 from ortcam_export.gradient.table import Ask, Node, contracted, rule
 from ortcam_export.gradient.tensor import Dim, Tensor, maximum, product
@@ -15,18 +16,7 @@ from ortcam_export.gradient.windows import Ones, Windows
 def max_pool(n: Node, g: Tensor) -> Tensor:
     """Each output's cotangent goes to the element that was the largest."""
     places = indices(n).reshape([-1])
-    cells = product(n.x.dims)
-    taken = product(n.y.dims)
-    scattered = n.tape.op(
-        "ScatterElements",
-        n.tape.zeros([cells], g.dtype, lead=1),
-        places.asked(),
-        g.reshape([taken]),
-        lead=1,
-        axis=1,
-        reduction="add",
-    )
-    return scattered.reshape(n.x.dims)
+    return put(g.reshape([product(n.y.dims)]), places, [product(n.x.dims)], 0).reshape(n.x.dims)
 
 
 @rule("MaxUnpool", inputs=[0])
@@ -96,9 +86,16 @@ def _powered(x: Tensor, power: int) -> Tensor:
 
 def indices(n: Node) -> Tensor:
     """Where a MaxPool found each output, flat over the whole input; the node gets that output."""
-    if n.attribute("storage_order", 0):
-        raise n.refuse("counts its indices by columns (storage_order), which no rule covers")
-    return n.made(1, ir.DataType.INT64, n.node.outputs[0].shape)
+    places = n.made(1, ir.DataType.INT64, n.node.outputs[0].shape)
+    if not n.attribute("storage_order", 0):
+        return places
+    rest = places.modulo(product(n.x.dims[2:]))  # counted by columns: the first axis fastest
+    found = places - rest
+    place: Tensor | int = 0
+    for extent in n.x.dims[2:]:
+        place = rest.modulo(extent) + place * extent
+        rest = rest // extent
+    return found + place
 
 
 def averages(n: Node) -> dict[int, Tensor]:
