@@ -242,6 +242,77 @@ def classifier(seed: int = 0, classes: int = 5, *, softmax: bool = True) -> onnx
     return g.model({x: (TensorProto.FLOAT, ["N", classes])})
 
 
+def transformer(
+    seed: int = 0, classes: int = 4, *, leading: int = 1, head: str = "class token"
+) -> onnx.ModelProto:
+    """Two blocks of a transformer of 8 channels on patches of 4 by 4 pixels, as a ViT's.
+
+    ``leading`` class and register tokens stand before the picture's. The head reads the class
+    token, the ``"mean"`` of the tokens, or each of the picture's (``"map"``, a segmentation).
+    Its layers of tokens are ``tokens``, and for block b ``norm_b``, ``sum_b``, ``mlp_norm_b``,
+    ``hidden_b``, ``out_b``; then ``norm``.
+    """
+    g = Builder(seed)
+    width = 8
+
+    def dense(x: str, c: int, out: int, name: str) -> str:
+        y = g.node("MatMul", [x, g.weight(f"{name}.w", c, out, fan_in=c)], f"{name}_matmul")
+        return g.node("Add", [y, g.weight(f"{name}.b", out, fan_in=20)], name)
+
+    def norm(x: str, name: str) -> str:
+        scale = g.constant(f"{name}.scale", g.random.uniform(0.5, 1.5, width), np.float32)
+        return g.node(
+            "LayerNormalization", [x, scale, g.weight(f"{name}.b", width, fan_in=9)], name
+        )
+
+    def heads(x: str, name: str, perm: list[int]) -> str:
+        split = g.node(
+            "Reshape", [x, g.constant(f"{name}.split", [0, 0, 2, width // 2])], f"{name}_4d"
+        )
+        return g.node("Transpose", [split], name, perm=perm)
+
+    patches = g.conv("input", 3, width, "patches", k=4, strides=[4, 4], pads=[0] * 4)
+    flat = g.node("Reshape", [patches, g.constant("flat.shape", [0, width, -1])], "flat")
+    x = g.node("Transpose", [flat], "picture_tokens", perm=[0, 2, 1])
+    if leading:
+        batch = g.node("Shape", [patches], "batch", end=1)
+        rest = g.constant("class.rest", [leading, width])
+        shape = g.node("Concat", [batch, rest], "class.shape", axis=0)
+        first = g.weight("class.token", 1, leading, width, fan_in=2)
+        x = g.node("Concat", [g.node("Expand", [first, shape], "first"), x], "tokens", axis=1)
+    for b in range(2):
+        y = norm(x, f"norm_{b}")
+        q = heads(dense(y, width, width, f"q_{b}"), f"q_{b}_heads", [0, 2, 1, 3])
+        k = heads(dense(y, width, width, f"k_{b}"), f"k_{b}_heads", [0, 2, 3, 1])
+        v = heads(dense(y, width, width, f"v_{b}"), f"v_{b}_heads", [0, 2, 1, 3])
+        a = g.node("Softmax", [g.node("MatMul", [q, k], f"qk_{b}")], f"attention_{b}", axis=-1)
+        o = g.node("Transpose", [g.node("MatMul", [a, v], f"av_{b}")], f"o_{b}", perm=[0, 2, 1, 3])
+        o = g.node("Reshape", [o, g.constant(f"merge_{b}", [0, 0, width])], f"merged_{b}")
+        x = g.node("Add", [x, dense(o, width, width, f"proj_{b}")], f"sum_{b}")
+        h = g.relu(dense(norm(x, f"mlp_norm_{b}"), width, 16, f"fc1_{b}"), f"hidden_{b}")
+        x = g.node("Add", [x, dense(h, 16, width, f"fc2_{b}")], f"out_{b}")
+    x = norm(x, "norm")
+    if head == "map":
+        ends, axis = g.constant("ends", [2**63 - 1]), g.constant("axis", [1])
+        x = g.node("Slice", [x, g.constant("starts", [leading]), ends, axis], "picture_only")
+        scores = g.node(
+            "Transpose", [dense(x, width, classes, "head")], "first_scores", perm=[0, 2, 1]
+        )
+        space = g.node("Shape", [patches], "space", start=2)
+        outer = g.node("Shape", [scores], "outer", end=2)
+        shape = g.node("Concat", [outer, space], "map.shape", axis=0)
+        logits = g.node("Reshape", [scores, shape], "logits")
+        g.node("Softmax", [logits], "probabilities", axis=1)
+        return g.model({"probabilities": (TensorProto.FLOAT, ["N", classes, "h", "w"])})
+    if head == "mean":
+        x = g.node("ReduceMean", [x, g.constant("over", [1])], "read", keepdims=0)
+    else:
+        x = g.node("Gather", [x, g.constant("zero", 0)], "read", axis=1)
+    last = [x, g.weight("last.weight", width, classes, fan_in=width)]
+    g.node("Softmax", [g.node("Gemm", last, "logits")], "probabilities", axis=-1)
+    return g.model({"probabilities": (TensorProto.FLOAT, ["N", classes])})
+
+
 def opset_11(seed: int = 0, classes: int = 4) -> onnx.ModelProto:
     """Opset 11, IR 3: weights among the inputs, a coerced Softmax between two Transposes."""
     g = Builder(seed)

@@ -128,13 +128,32 @@ def _shape(x: Any, start: int = 0, end: int | None = None) -> Any:
     return _torch().tensor(list(x.shape[start:end]))
 
 
+def _layer_norm(x: Any, scale: Any, bias: Any, **a: Any) -> Any:
+    return _functional().layer_norm(x, scale.shape, scale, bias, a.get("epsilon", 1e-5))
+
+
+def _reshape(x: Any, shape: Any) -> Any:
+    return x.reshape([x.shape[i] if e == 0 else e for i, e in enumerate(shape.tolist())])
+
+
+def _reduce_mean(x: Any, axes: Any, keepdims: int = 1) -> Any:
+    return x.mean(axes.tolist(), keepdim=bool(keepdims))
+
+
 _OPERATORS: dict[str, Any] = {
     "Add": lambda a, b: a + b,
     "BatchNormalization": _batch_norm,
     "Concat": lambda *xs, axis: _torch().cat(xs, axis),
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
+    "Expand": lambda x, shape: x.expand(shape.tolist()),
+    "Gather": lambda x, i, axis=0: x.select(axis, int(i)),
+    "Gemm": lambda x, w: x @ w,
+    "LayerNormalization": _layer_norm,
+    "MatMul": lambda a, b: a @ b,
     "MaxPool": _max_pool,
+    "ReduceMean": _reduce_mean,
+    "Reshape": _reshape,
     "Relu": lambda x: x.relu(),
     "Resize": _resize,
     "Shape": _shape,

@@ -7,6 +7,11 @@ in logits gets a softmax appended, or a sigmoid where it has one channel.
 The feature layer is the last ReLU-like output of a convolution with a spatial extent above 1
 before the scorer, the last convolution or dense layer on the way to the score. "Last" is by
 the longest path from the inputs, so that it does not hang on the order of the file's nodes.
+
+Where that would be the hidden activation of a perceptron inside a block (a transformer's, or
+ConvNeXt's), it is the last normalisation or sum of a block instead: what the blocks hand on.
+Behind the last attention of a transformer that reads its class token the picture's tokens have no
+gradient, so there it is the normalisation before that attention.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from ortcam.artifact import Layer, Score, weights_name
 from ortcam.errors import InputError, LayerError
 from ortcam_export.layout import Axes, channel_axes, constant_ints, rank
 from ortcam_export.names import find, unused
+from ortcam_export.tokens import Grids, reach_picture, token_grids
 
 __all__ = [
     "CONVOLUTIONS",
@@ -30,6 +36,7 @@ __all__ = [
     "choose_features",
     "choose_score",
     "find_score",
+    "is_handed_on",
     "is_relu_like",
     "is_spatial",
     "score_candidates",
@@ -98,6 +105,8 @@ _RELU_LIKE = frozenset(
         "ThresholdedRelu",
     }
 )
+
+_NORMALIZATIONS = frozenset({"LayerNormalization", "RMSNormalization"})
 
 #: What makes a gate of a tensor, in an activation written out: x * sigmoid(x) and its like.
 GATES = frozenset({"Clip", "Erf", "HardSigmoid", "Relu", "Sigmoid", "Softplus", "Tanh"})
@@ -214,8 +223,8 @@ def take_score(
 def score_candidates(model: ir.Model, axes: Axes) -> list[ScoreCandidate]:
     """One candidate for each output that has a score, the best first.
 
-    Scores with space come before those without, those after a softmax or sigmoid before logits,
-    earlier outputs before later ones.
+    Scores with space come before those without, and tokens, which are features as a rule, behind
+    both; those after a softmax or sigmoid before logits, earlier outputs before later ones.
 
     Raises:
         LayerError: no output has a score; the message tells why.
@@ -233,7 +242,13 @@ def score_candidates(model: ir.Model, axes: Axes) -> list[ScoreCandidate]:
             found[candidate.logits] = candidate
     if not found:
         raise reasons[0]
-    return sorted(found.values(), key=lambda c: (not is_spatial(c.logits, c.axis), c.kind is None))
+    grids = token_grids(model, axes)
+
+    def order(candidate: ScoreCandidate) -> tuple[bool, bool, bool]:
+        logits = candidate.logits
+        return logits in grids, not is_spatial(logits, candidate.axis), candidate.kind is None
+
+    return sorted(found.values(), key=order)
 
 
 def _note_choice(
@@ -378,6 +393,7 @@ def choose_features(
     *,
     feature_layers: Sequence[str] | None = None,
     axes: Axes | None = None,
+    grids: Grids | None = None,
     notes: list[str] | None = None,
 ) -> tuple[Layer, ...]:
     """Finds the feature layers, from early to late.
@@ -389,18 +405,20 @@ def choose_features(
             among these (a named layer that has none is refused when the gradient is built).
         feature_layers: names of tensors or nodes, instead of the choice.
         axes: what :func:`ortcam_export.layout.channel_axes` found.
+        grids: what :func:`ortcam_export.tokens.token_grids` found.
         notes: takes a sentence on what was chosen.
 
     Raises:
         LayerError: there is no such layer, or it cannot be one.
     """
     axes = channel_axes(model) if axes is None else axes
+    grids = token_grids(model, axes) if grids is None else grids
     if feature_layers:
         values = dict.fromkeys(find(model, name) for name in feature_layers)
         for value in values:
             _refuse_no_feature(value)
     else:
-        chosen = _last_feature(model, score, set(reached), axes)
+        chosen = _last_feature(model, score, set(reached), axes, grids)
         values = {chosen: None}
         if notes is not None:
             notes.append(f"feature layer {chosen.name!r}, {_describe(chosen)}")
@@ -486,10 +504,14 @@ def _feature_axis(value: ir.Value, axes: Axes) -> int:
     return axis
 
 
-def _last_feature(model: ir.Model, score: Score, reached: set[str], axes: Axes) -> ir.Value:
+def _last_feature(
+    model: ir.Model, score: Score, reached: set[str], axes: Axes, grids: Grids
+) -> ir.Value:
     depth = _depths(model)
     behind = _behind_convolution(model)
     before = _before_scorer(model, score)
+    pictured = reach_picture(model, grids, reached)
+    flat = any(rank(value) > 3 for value in model.graph.inputs)
     possible = [
         value
         for value in depth
@@ -497,19 +519,50 @@ def _last_feature(model: ir.Model, score: Score, reached: set[str], axes: Axes) 
         and value in behind
         and value.name != score.name
         and is_spatial(value, axes.get(value.name or ""))
+        and (value in pictured if value in grids else not flat or rank(value) > 3)
     ]
+    active = [value for value in possible if value in before and is_relu_like(value)]
+    handed_on = [value for value in possible if value in before and is_handed_on(value)]
     wishes = (
-        [value for value in possible if value in before and is_relu_like(value)],
+        [value for value in active if not is_hidden(value)],
         [value for value in possible if value in before and _is_linear_feature(value)],
         [value for value in possible if _is_linear_feature(value)],
     )
+
+    def last(values: Sequence[ir.Value]) -> ir.Value:
+        return max(reversed(values), key=lambda value: depth[value])
+
+    if handed_on and (not active or is_hidden(last(active))):
+        return last([*handed_on, *wishes[0]])
     for wish in wishes:
         if wish:
-            return max(reversed(wish), key=lambda value: depth[value])
+            return last(wish)
     raise LayerError(
         "no convolution with a spatial extent above 1 leads to the score "
         f"{score.name!r}; name a feature layer"
     )
+
+
+def is_hidden(value: ir.Value) -> bool:
+    """Whether a dense layer reads a tensor of channels and space: it is inside a perceptron."""
+    return any(
+        use.node.op_type == "MatMul" and use.idx == 0 and _is_constant(use.node.inputs[1])
+        for use in value.uses()
+    )
+
+
+def is_handed_on(value: ir.Value) -> bool:
+    """Whether a tensor is what a transformer's block gives: a sum of two, or its normalisation."""
+    node = value.producer()
+    if node is None:
+        return False
+    if node.op_type in _NORMALIZATIONS:
+        return True
+    return node.op_type == "Add" and not any(_is_constant(v) for v in node.inputs)
+
+
+def _is_constant(value: ir.Value | None) -> bool:
+    return value is not None and value.const_value is not None
 
 
 def _is_linear_feature(value: ir.Value) -> bool:
@@ -522,6 +575,8 @@ def _describe(value: ir.Value) -> str:
     operator = "" if node is None else node.op_type
     if is_relu_like(value):
         return f"the last activation ({operator}) of a convolution before the scorer"
+    if is_handed_on(value):
+        return f"the last sum or normalisation of a block ({operator}) before the scorer"
     return f"the last convolution's output ({operator}), as no ReLU stands before the scorer"
 
 

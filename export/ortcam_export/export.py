@@ -9,6 +9,7 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import onnx_ir as ir
@@ -23,10 +24,12 @@ from ortcam_export.choose import choose_features, choose_score
 from ortcam_export.differentiate import append_gradient
 from ortcam_export.expects import Options, expectations, find_picture
 from ortcam_export.gradient import reachable
-from ortcam_export.layout import channel_axes
+from ortcam_export.layout import channel_axes, rank
 from ortcam_export.load import ModelLike, Network, read
 from ortcam_export.names import find, unused
 from ortcam_export.prepare import opset, prepare
+from ortcam_export.tokens import fold as fold_tokens
+from ortcam_export.tokens import token_grids
 from ortcam_export.verify import GradientError
 from ortcam_export.verify import verify as verify_artifact
 from ortcam_export.widen import is_half, widened
@@ -69,6 +72,8 @@ def export(
     std: Sequence[float] | float | None = None,
     size: tuple[int, int] | None = None,
     divisor: int | None = None,
+    token_grid: tuple[int, int] | None = None,
+    leading_tokens: int | None = None,
     engine: str = "ortcam",
     verify: bool = True,
 ) -> Exported:
@@ -77,8 +82,9 @@ def export(
     Args:
         model: the network: a path, its bytes, or a model of onnx or onnx-ir; it is not changed.
         path: where to write the artifact; None keeps it in memory.
-        feature_layers: names of tensors or nodes [N, C, *space]. By default the last ReLU-like
-            output of a convolution with an extent of space above 1 before the scorer.
+        feature_layers: names of tensors or nodes [N, C, *space], or of tokens [N, tokens, C]. By
+            default the last ReLU-like output of a convolution with an extent of space above 1
+            before the scorer, or of a transformer what its blocks hand on there.
         reduction_layer: the tensor or node whose channels are the classes' scores. By default the
             softmax or sigmoid that feeds an output.
         score: ``"softmax"``, ``"sigmoid"`` or ``"logits"``: what the score shall be. By default
@@ -95,6 +101,10 @@ def export(
         std: divided by after that, one number or one a channel.
         size: the working size (width, height).
         divisor: what the width and height of the input are multiples of.
+        token_grid: the (width, height) that layers of tokens are folded to, instead of that of
+            the convolution whose cells the tokens are.
+        leading_tokens: how many class and register tokens stand before the picture's; by default
+            all that are more than the grid has cells.
         engine: what builds the gradient graph: ``"ortcam"``, in standard operators, or
             ``"ort-training"``, ONNX Runtime's own gradient builder, as a second opinion: it takes
             an installed training build of onnxruntime, and so does its artifact.
@@ -143,6 +153,8 @@ def export(
         reduction_layer=reduction_layer,
         score=score,
         feature_layers=feature_layers,
+        token_grid=token_grid,
+        leading_tokens=leading_tokens,
         engine=engine,
     )
     plain = prepared.clone()
@@ -203,22 +215,37 @@ def _choose(
     reduction_layer: str | None,
     score: str | None,
     feature_layers: Sequence[str] | None,
+    token_grid: tuple[int, int] | None,
+    leading_tokens: int | None,
     engine: str,
 ) -> Artifact:
-    """Everything that an artifact says but its verification; a score may be appended."""
+    """Everything that an artifact says but its verification.
+
+    A score may be appended, and layers of tokens are folded.
+    """
     taken = find_picture(prepared, picture)
     axes = channel_axes(prepared)
     chosen = choose_score(
         prepared, reduction_layer=reduction_layer, score=score, axes=axes, notes=notes
     )
+    grids = token_grids(prepared, axes)
     layers = choose_features(
         prepared,
         chosen,
         reachable(prepared, chosen.name),
         feature_layers=feature_layers,
         axes=axes,
+        grids=grids,
         notes=notes,
     )
+    if rank(taken) > 3:
+        fold = partial(fold_tokens, prepared, grids=grids, notes=notes)
+        layers = tuple(
+            fold(layer, token_grid=token_grid, leading_tokens=leading_tokens)
+            if rank(find(prepared, layer.name)) == 3
+            else layer
+            for layer in layers
+        )
     shape = find(prepared, chosen.name).shape
     classes = None if shape is None else shape[chosen.class_axis]
     return Artifact(

@@ -13,6 +13,7 @@ from ortcam_export.choose import (
     GATES,
     choose_features,
     find_score,
+    is_handed_on,
     is_relu_like,
     is_spatial,
     score_candidates,
@@ -20,10 +21,11 @@ from ortcam_export.choose import (
 )
 from ortcam_export.expects import find_picture, picture_layout
 from ortcam_export.gradient import reachable
-from ortcam_export.layout import Axes, channel_axes
+from ortcam_export.layout import Axes, channel_axes, rank
 from ortcam_export.load import ModelLike, load
 from ortcam_export.names import find
 from ortcam_export.prepare import infer, prepare
+from ortcam_export.tokens import Grid, Grids, token_grids
 
 __all__ = ["Candidate", "layers"]
 
@@ -35,9 +37,11 @@ _OFFERED = CONVOLUTIONS | {
     "Concat",
     "GroupNormalization",
     "InstanceNormalization",
+    "LayerNormalization",
     "LpPool",
     "MaxPool",
     "MaxUnpool",
+    "RMSNormalization",
     "Resize",
     "Sum",
     "Upsample",
@@ -74,6 +78,7 @@ class Candidate:
         reached: whether the gradient of the chosen score reaches it.
         chosen: whether the export would take it.
         kind: ``"feature"`` or ``"reduction"``.
+        grid: of a layer of tokens the (height, width) that it is folded to, else None.
     """
 
     name: str
@@ -84,6 +89,7 @@ class Candidate:
     reached: bool
     chosen: bool
     kind: str
+    grid: tuple[int | str, int | str] | None = None
 
 
 def layers(
@@ -112,8 +118,9 @@ def layers(
     candidate = find_score(prepared, axes, reduction_layer=reduction_layer, score=score)
     taken = take_score(prepared, candidate, score=score)
     reached = reachable(prepared, taken.name)
+    grids = token_grids(prepared, axes)
     try:
-        chosen = choose_features(prepared, taken, reached, axes=axes)[0].name
+        chosen = choose_features(prepared, taken, reached, axes=axes, grids=grids)[0].name
     except LayerError:  # a network without convolutions has layers all the same
         chosen = ""
     sizes, height = _trial_shapes(prepared)
@@ -123,15 +130,17 @@ def layers(
         sized = sizes.get(name, _shape(value))
         channels = sized[axis] if axis is not None and axis < len(sized) else None
         node = value.producer()
+        grid = _grid(grids.get(value), sizes)
         return Candidate(
             name=name,
             operator=("" if node is None else node.op_type) + appended,
             shape=_shape(value),
             channels=channels if isinstance(channels, int) else None,
-            stride=_stride(height, sized, axis),
+            stride=_stride(height, sized if grid is None else (0, *grid), axis),
             reached=name in reached,
             chosen=name == (chosen if kind == "feature" else explained),
             kind=kind,
+            grid=grid,
         )
 
     appended = taken.name not in own
@@ -140,7 +149,7 @@ def layers(
     scores[explained or ""] = find(prepared, explained or "")
     features = [
         value
-        for value in _offered(prepared, axes)
+        for value in _offered(prepared, axes, grids)
         if value.name in own and (value.name not in scores or value.name == chosen)
     ]
     suffix = f" + {taken.kind.capitalize()}" if appended else ""
@@ -150,7 +159,8 @@ def layers(
     ]
 
 
-def _offered(model: ir.Model, axes: Axes) -> list[ir.Value]:
+def _offered(model: ir.Model, axes: Axes, grids: Grids) -> list[ir.Value]:
+    flat = any(rank(value) > 3 for value in model.graph.inputs)
     return [
         value
         for node in model.graph
@@ -158,8 +168,24 @@ def _offered(model: ir.Model, axes: Axes) -> list[ir.Value]:
         if (node.op_type in _OFFERED or is_relu_like(value))
         and value.dtype in FLOATS
         and is_spatial(value, axes.get(value.name or ""))
+        and (value in grids or rank(value) > 3 or not flat)
         and not _is_continued(value)
+        and not _is_shifted(value)
     ]
+
+
+def _is_shifted(value: ir.Value) -> bool:
+    """Whether a tensor is another one and a constant, such as a dense layer's with its bias."""
+    node = value.producer()
+    return node is not None and node.op_type == "Add" and not is_handed_on(value)
+
+
+def _grid(grid: Grid | None, sizes: dict[str, Shape]) -> tuple[int | str, int | str] | None:
+    """The rows and columns of tokens, at the trial size where they hang on the picture's."""
+    if grid is None:
+        return None
+    sized = sizes.get(grid.space.name or "", _shape(grid.space))
+    return sized[grid.rows], sized[grid.columns]
 
 
 def _is_continued(value: ir.Value) -> bool:

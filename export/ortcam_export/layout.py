@@ -99,11 +99,12 @@ def _keep(node: ir.Node, value: ir.Value, axes: Axes) -> int | None:
 
     Shapes broadcast from the right, so an axis of a shorter input counts from there.
     """
-    known = [v for v in node.inputs if v is not None and v.name in axes]
+    known = [v for v in node.inputs if v is not None and axes.get(v.name or "") is not None]
+    if not known:
+        return None
     source = max(known, key=rank)
     axis = axes[source.name or ""]
-    if axis is None:
-        return None
+    assert axis is not None
     axis += rank(value) - rank(source)
     return axis if 0 <= axis < rank(value) else None
 
@@ -183,6 +184,10 @@ def _flatten(node: ir.Node, value: ir.Value, axes: Axes) -> int | None:
     return 1
 
 
+def _none(node: ir.Node, value: ir.Value, axes: Axes) -> int | None:
+    return None
+
+
 _REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
 
 _RULES: dict[str, Callable[[ir.Node, ir.Value, Axes], int | None]] = {
@@ -192,6 +197,7 @@ _RULES: dict[str, Callable[[ir.Node, ir.Value, Axes], int | None]] = {
     "Gather": _gather,
     "MatMul": _matmul,
     "Reshape": _reshape,
+    "Shape": _none,
     "Squeeze": _squeeze,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ortcam.artifact import ENGINES
-from ortcam.cli import wording
+from ortcam.cli import parameters, wording
 from ortcam.cli.exporter import require_exporter
 from ortcam.cli.options import expectation_options, network_argument, score_options
 
@@ -33,6 +33,20 @@ if TYPE_CHECKING:
     metavar="LAYER",
     multiple=True,
     help="A feature layer; may be given several times.  [default: the last one before the scorer]",
+)
+@click.option(
+    "--token-grid",
+    metavar="WxH",
+    type=parameters.size,
+    help="The width and height that layers of tokens are folded to.  [default: those of the "
+    "convolution that the tokens come from]",
+)
+@click.option(
+    "--leading-tokens",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="How many class and register tokens stand before the picture's.  [default: all that are "
+    "more than the grid has cells]",
 )
 @score_options
 @expectation_options

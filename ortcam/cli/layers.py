@@ -44,12 +44,20 @@ def _row(candidate: Candidate) -> tuple[str, ...]:
         "*" if candidate.chosen else "",
         candidate.name,
         candidate.operator,
-        " x ".join(map(str, candidate.shape)),
+        _shape(candidate),
         _number(candidate.channels),
         _number(candidate.stride),
         "yes" if candidate.reached else "no",
         candidate.kind,
     )
+
+
+def _shape(candidate: Candidate) -> str:
+    shape = " x ".join(map(str, candidate.shape))
+    if candidate.grid is None:
+        return shape
+    height, width = candidate.grid
+    return f"{shape} (tokens of {height} x {width})"
 
 
 def _number(value: float | None) -> str:

@@ -137,6 +137,8 @@ def test_the_options_are_the_contracts() -> None:
         "std",
         "size",
         "divisor",
+        "token_grid",
+        "leading_tokens",
         "engine",
         "verify",
     ]
