@@ -10,6 +10,12 @@ and the pooled gradients ``L.weights`` float32 [K, N, C_L]: the spatial mean of 
 
     y[k, n] = sum over c, space of class_weights[k, n, c] * region[k, n, ...] * score[n, c, ...].
 
+An artifact of several feature layers takes one input more,
+
+    layers         bool [layers], in the metadata's order: those that are asked for,
+
+and what only the others need costs nothing: their weights may then come with no row, K = 0.
+
 What else a runtime must know stands as JSON in the model's ``metadata_props`` under
 :data:`METADATA_KEY`. A plain network may carry the same key with the part that describes what the
 network expects and means (classes, colours, preprocessing); an artifact is known by its layers.
@@ -29,6 +35,7 @@ __all__ = [
     "CLASS_WEIGHTS",
     "ENGINES",
     "FORMAT",
+    "LAYERS",
     "METADATA_KEY",
     "REGION",
     "Artifact",
@@ -44,6 +51,7 @@ METADATA_KEY = "ortcam"
 FORMAT = 1
 CLASS_WEIGHTS = "class_weights"
 REGION = "region"
+LAYERS = "layers"
 
 ENGINES = {"ortcam": "onnxruntime", "ort-training": "onnxruntime-training"}
 """The engines that build gradient graphs, and for each the runtime that its artifacts need."""
@@ -178,6 +186,7 @@ class Artifact:
         picture: the name of the input that takes the picture.
         expects: classes, colours and preprocessing.
         class_weights, region: the names of the question's inputs.
+        mask: the name of the input that says which layers are asked for, or None where it has none.
         engine: which engine built the gradient graph, one of :data:`ENGINES`.
         source_sha256: of the network's file, in hexadecimal.
         verification: what the exporter measured, or None where it was told not to.
@@ -189,6 +198,7 @@ class Artifact:
     expects: Expectations = field(default_factory=Expectations)
     class_weights: str = CLASS_WEIGHTS
     region: str = REGION
+    mask: str | None = None
     engine: str = "ortcam"
     source_sha256: str = ""
     verification: Verification | None = None
@@ -231,6 +241,7 @@ class Artifact:
                 expects=_expectations(data),
                 class_weights=str(data["class_weights"]),
                 region=str(data["region"]),
+                mask=None if data.get("mask") is None else str(data["mask"]),
                 engine=str(data["engine"]),
                 source_sha256=str(data["source_sha256"]),
                 verification=Verification(**verification) if verification else None,

@@ -55,7 +55,7 @@ def feeds(
     """
     if picture is None and tensor is None:
         raise PictureError("there is nothing to look at: give a picture, or tensor=")
-    own = {artifact.class_weights, artifact.region}
+    own = {artifact.class_weights, artifact.region, artifact.mask}
     others = {n: s for n, s in slots.items() if n not in own and n != artifact.picture}
     arrays = _further(further or {}, others)
     rgb = None if picture is None else pictures.read(picture)

@@ -101,7 +101,7 @@ class Graph:
             wanted = [layer.weights for layer in layers]
             if answer is None:
                 wanted += [self.artifact.score.name, *parts]
-            outputs = self._run(feeds, wanted, rows[part], own)
+            outputs = self._run(feeds, wanted, rows[part], own, layers)
             if answer is None:
                 answer = self._first(feeds, outputs, layers)
             for layer in layers:
@@ -133,11 +133,14 @@ class Graph:
         outputs: Sequence[str],
         rows: NDArray[np.float32],
         cells: NDArray[np.float32] | None,
+        layers: Sequence[Layer],
     ) -> dict[str, NDArray[Any]]:
-        question = {self.artifact.class_weights: rows[:, None]}
+        question: dict[str, NDArray[Any]] = {self.artifact.class_weights: rows[:, None]}
         if self.artifact.region in self.session.inputs:
             everywhere = np.ones((min(len(rows), 1), *[1] * self.space_rank), np.float32)
             question[self.artifact.region] = (everywhere if cells is None else cells)[:, None]
+        if self.artifact.mask is not None:
+            question[self.artifact.mask] = np.array([x in layers for x in self.artifact.layers])
         for name, value in question.items():
             question[name] = value.astype(self.session.inputs[name].dtype or np.float32)
         try:
@@ -187,6 +190,7 @@ def _check_names(session: Session, artifact: Artifact) -> None:
     if not artifact.layers:
         raise ArtifactError(f"{session.source} has no feature layer; export the network again")
     inputs = [artifact.picture, artifact.class_weights]
+    inputs += [] if artifact.mask is None else [artifact.mask]
     outputs = [artifact.score.name]
     outputs += [name for layer in artifact.layers for name in (layer.name, layer.weights)]
     for kind, names, there in (

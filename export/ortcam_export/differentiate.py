@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
@@ -25,6 +25,7 @@ def append_gradient(
     *,
     class_weights: str = CLASS_WEIGHTS,
     region: str = REGION,
+    mask: str | None = None,
 ) -> ir.Model:
     """Appends the gradient graph of Grad-CAM to a network.
 
@@ -38,6 +39,8 @@ def append_gradient(
         layers: the feature layers.
         class_weights: the name of the input [K, N or 1, C].
         region: the name of the input [K or 1, N or 1, *space], each extent full or 1.
+        mask: the name of the input, bool [layers], that says which layers are asked for, so that
+            what only the others need costs nothing; None where all of them are.
 
     Returns:
         The network with the question's inputs, and with the score, the features and their pooled
@@ -52,19 +55,59 @@ def append_gradient(
     target = tensor(model, score.name)
     tape = Tape(graph, opset(model))
     asked = question(tape, target, score.class_axis, class_weights, region)
-    sweep = Sweep(tape, asked)
     features = {layer: tensor(model, layer.name) for layer in layers}
     for value in (target, *features.values()):
         if value not in graph.outputs:
             graph.outputs.append(value)
-    # Early layers first: what their gradients make whole on the way, the later ones average.
-    early_first = sorted(layers, key=lambda layer: sweep.position(features[layer]))
-    pooled = {
-        layer.weights: sweep.mean(features[layer], layer.channel_axis).revealed()
-        for layer in early_first
-    }
-    finish(model, {layer.weights: pooled[layer.weights] for layer in layers})
+    pooled = _means(tape, asked, features, None if mask is None else _masked(tape, mask, layers))
+    finish(model, {layer.weights: mean.revealed() for layer, mean in pooled.items()})
     return model
+
+
+def _means(
+    tape: Tape, asked: Question, features: Mapping[Layer, ir.Value], mask: Tensor | None
+) -> dict[Layer, Tensor]:
+    """The pooled gradient of each layer, each by the way that is the cheapest for it alone.
+
+    What several need on their ways is the same, and recorded once. With a mask, the whole
+    cotangent of a tensor is carried only where a layer is asked for whose way leads there.
+    """
+    alone = {layer: Sweep(tape, asked) for layer in features}
+    pooled = {
+        layer: sweep.mean(features[layer], layer.channel_axis) for layer, sweep in alone.items()
+    }
+    if mask is None:
+        return pooled
+    needed: dict[ir.Value, frozenset[int]] = {}
+    for i, sweep in enumerate(alone.values()):
+        for value in sweep.carried:
+            needed[value] = needed.get(value, frozenset()) | {i}
+    everyone = frozenset(range(len(alone)))
+
+    def gate(layers: frozenset[int]) -> Tensor | None:
+        return None if layers == everyone else _any_of(mask, sorted(layers))
+
+    gates = {value: gate(layers) for value, layers in needed.items()}
+    for layer, sweep in alone.items():
+        # A layer on whose way nothing is whole is free; another is gated as narrowly as all that
+        # is whole there, and no narrower: each further gate is one more copy.
+        own = everyone.intersection(*(needed[value] for value in sweep.carried))
+        with tape.gated(gate(own)):
+            gated = Sweep(tape, asked, gates)
+            pooled[layer] = gated.mean(features[layer], layer.channel_axis)
+    return pooled
+
+
+def _masked(tape: Tape, name: str, layers: Sequence[Layer]) -> Tensor:
+    value = ir.val(name, dtype=ir.DataType.BOOL, shape=[len(layers)])
+    tape.graph.inputs.append(value)
+    return tape.wrap(value).cast(ir.DataType.INT64)
+
+
+def _any_of(mask: Tensor, layers: Sequence[int]) -> Tensor:
+    """1 where one of these layers is asked for, else 0; int64 [1]."""
+    tape = mask.tape
+    return tape.op("Gather", mask, tape.constant(layers), axis=0).max([0], keepdims=True)
 
 
 def question(

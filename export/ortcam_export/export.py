@@ -14,7 +14,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from ortcam.artifact import CLASS_WEIGHTS, REGION, Artifact
+from ortcam.artifact import CLASS_WEIGHTS, LAYERS, REGION, Artifact
 from ortcam.errors import InputError
 from ortcam.files import check_writable
 from ortcam.session import Session
@@ -158,13 +158,10 @@ def export(
         engine=engine,
     )
     plain = prepared.clone()
-    explained = _APPEND[engine](
-        prepared,
-        artifact.score,
-        artifact.layers,
-        class_weights=artifact.class_weights,
-        region=artifact.region,
-    )
+    asked = {"class_weights": artifact.class_weights, "region": artifact.region}
+    if artifact.mask is not None:
+        asked["mask"] = artifact.mask
+    explained = _APPEND[engine](prepared, artifact.score, artifact.layers, **asked)
     stamp(explained, artifact)
     check(explained)
     # A training build has kernels on CUDA that it lacks on the CPU.
@@ -261,6 +258,7 @@ def _choose(
         ),
         class_weights=unused(prepared, CLASS_WEIGHTS),
         region=unused(prepared, REGION),
+        mask=unused(prepared, LAYERS) if engine == "ortcam" and len(layers) > 1 else None,
         engine=engine,
         source_sha256=network.sha256,
     )

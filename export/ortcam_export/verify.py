@@ -125,8 +125,9 @@ def verify(
     plain = _run_plain(network, meta, tails, feeds)
     score = np.moveaxis(plain[meta.score.name], meta.score.class_axis, 1)
     questions = ask(score)
-    weights, own_score = _ask_artifact(artifact, meta, feeds, questions)
+    weights, own_score = _ask_artifact(artifact, meta, feeds, questions, meta.layers)
     _same_score(plain[meta.score.name], own_score, meta)
+    _same_alone(artifact, meta, feeds, questions, weights)
     if raised_from is not None:
         _same_outputs(raised_from, artifact, meta, feeds, questions)
     error, directions = 0.0, 0
@@ -177,24 +178,56 @@ def ask(score: Array) -> Questions:
 
 
 def _ask_artifact(
-    artifact: Session, meta: Artifact, feeds: Feeds, questions: Questions
+    artifact: Session,
+    meta: Artifact,
+    feeds: Feeds,
+    questions: Questions,
+    layers: Sequence[Layer],
 ) -> tuple[dict[str, Doubles], Array]:
-    """Each layer's weights [K, N, C], and the artifact's score."""
+    """These layers' weights [K, N, C], and the artifact's score."""
     whole = questions.whole
     space = questions.regions.ndim - 2
     asked = [(questions.class_weights[:whole], np.ones((1, 1, *[1] * space), np.float32))]
     if len(questions.regions):
         asked.append((questions.class_weights[whole:], questions.regions))
-    outputs = [meta.score.name, *(layer.weights for layer in meta.layers)]
+    outputs = [meta.score.name, *(layer.weights for layer in layers)]
+    feeds = {**feeds, **_mask(meta, layers)}
     runs = [
         _run(artifact, outputs, {**feeds, meta.class_weights: rows, meta.region: region})
         for rows, region in asked
     ]
     weights = {
         layer.name: np.concatenate([run[layer.weights] for run in runs]).astype(np.float64)
-        for layer in meta.layers
+        for layer in layers
     }
     return weights, runs[0][meta.score.name]
+
+
+def _mask(meta: Artifact, asked: Sequence[Layer]) -> Feeds:
+    """What the input gets that says which layers are asked for."""
+    if meta.mask is None:
+        return {}
+    return {meta.mask: np.array([layer in asked for layer in meta.layers])}
+
+
+def _same_alone(
+    artifact: Session,
+    meta: Artifact,
+    feeds: Feeds,
+    questions: Questions,
+    weights: Mapping[str, Doubles],
+) -> None:
+    """Compares the weights of each layer, asked for alone, with those of all together."""
+    for layer in meta.layers if meta.mask is not None else ():
+        alone, _ = _ask_artifact(artifact, meta, feeds, questions, [layer])
+        own, together = alone[layer.name], weights[layer.name]
+        difference = np.abs(own - together).max() if own.shape == together.shape else np.inf
+        if not difference <= SAME * np.abs(together).max():
+            raise VerificationError(
+                f"the weights at {layer.name!r} are others where that layer alone is asked for, "
+                "so no artifact is made; export it with one feature layer, and please report the "
+                "network"
+            )
 
 
 def _same_score(plain: Array, own: Array, meta: Artifact) -> None:
@@ -216,6 +249,7 @@ def _same_outputs(
     nothing = {
         meta.class_weights: questions.class_weights[:0],
         meta.region: np.ones((0, 1, *[1] * (questions.regions.ndim - 2)), np.float32),
+        **_mask(meta, ()),
     }
     before = _run(session, floats, feeds)
     after = _run(artifact, floats, {**feeds, **nothing})
@@ -436,7 +470,7 @@ def _isolation(
     largest = 0.0
     for place in (0, 1):
         beside = {name: _placed(feeds[name], value, place) for name, value in pair.items()}
-        weights_beside, _ = _ask_artifact(artifact, meta, beside, questions)
+        weights_beside, _ = _ask_artifact(artifact, meta, beside, questions, meta.layers)
         for layer in meta.layers:
             alone, now = weights[layer.name][:, 0], weights_beside[layer.name][:, place]
             change = np.abs(now - alone).max() / (np.abs(alone).max() or 1.0)

@@ -83,12 +83,20 @@ class Question:
         self._dims = score.dims
         self._classes = class_axis
         self._space = [axis for axis in range(1, score.rank) if axis != class_axis]
-        self._weights = class_weights.leading()
+        self._class_weights = class_weights.leading()
         # [K or 1, N or 1, *space], full in space: a sum over an extent of 1 would miss the rest
         repeated = region.tape.constant(1, region.dtype).expand(
             [1, 1, *(self._dims[axis] for axis in self._space)]
         )
-        self._region = region * repeated if self._space else region
+        self._full_region = region * repeated if self._space else region
+
+    @property
+    def _weights(self) -> Tensor:
+        return self._tape.let_through(self._class_weights)
+
+    @property
+    def _region(self) -> Tensor:
+        return self._tape.let_through(self._full_region)
 
     def whole(self) -> Tensor:
         """The outer product, [K, *shape of the score]."""
@@ -116,16 +124,19 @@ class Question:
 
     def _before_sigmoid(self, n: Node, windows: Windows | None) -> Tensor:
         """dy/dx = w r s (1 - s)."""
-        slope = sigmoid_slope(n.x) * self._region_laid_out()
-        weights = self._laid_out(self._weights)
-        return weights * (slope if windows is None else windows.contract(slope))
+        region = self._asked(self._region, 1).unsqueeze([1 + self._classes]).leading()
+        slope = sigmoid_slope(self._asked(n.x, 0)) * region
+        weights = self._laid_out(self._asked(self._weights, 0))
+        g = weights * (slope if windows is None else windows.contract(slope))
+        dims = self._dims if windows is None else self._contracted_dims(windows)
+        return g if self._tape.gate is None else g.reshape(dims)
 
     def _before_softmax(self, n: Node) -> Tensor:
         """dy/dx_c = r s_c (w_c - sum_j w_j s_j), without cancellation (see complemented)."""
-        s = self._flat(self._softmax(n))
+        s, weights = self._flat(self._softmax(n)), self._asked(self._weights, 0)
         dominant, others = complemented(s, -2)
-        row = self._weights.unsqueeze([-2])
-        column = self._weights.unsqueeze([-1])
+        row = weights.unsqueeze([-2])
+        column = weights.unsqueeze([-1])
         gradient = (s * self._flat_region()).leading() * ((column - row @ dominant) - row @ others)
         return self._unflat(gradient, [self._dims[axis] for axis in self._space])
 
@@ -134,8 +145,8 @@ class Question:
 
         No term cancels, and M serves every question. With several windows there is an M for each.
         """
-        s = self._flat(self._softmax(n))
-        pairs = self._weights.unsqueeze([-1]) - self._weights.unsqueeze([-2])
+        s, weights = self._flat(self._softmax(n)), self._asked(self._weights, 0)
+        pairs = weights.unsqueeze([-1]) - weights.unsqueeze([-2])
         if all(isinstance(window, Ones) for window in windows.axes.values()):
             m = ((s * self._flat_region()) @ s.mT).leading()
             return self._unflat((m * pairs).sum([-1]).unsqueeze([-1]), [1] * len(self._space))
@@ -150,6 +161,11 @@ class Question:
         if self.value.dtype == n.y.dtype:
             return n.y
         return n.x.apply("Softmax", axis=n.axis(-1))
+
+    def _asked(self, x: Tensor, axis: int) -> Tensor:
+        """No picture of a tensor where the gate is shut: what is made of the score costs too."""
+        gate = self._tape.gate
+        return x if gate is None else x.slice(axis, 0, gate * self._dims[0])
 
     def _class_count(self) -> int:
         count = self._dims[self._classes]
@@ -167,7 +183,8 @@ class Question:
     def _flat(self, score: Tensor) -> Tensor:
         """A tensor of the score's shape as [N, C, cells]."""
         first = score.transpose([0, self._classes, *self._space])
-        return first.reshape([self._dims[0], self._dims[self._classes], self._cells()])
+        flat = first.reshape([self._dims[0], self._dims[self._classes], self._cells()])
+        return self._asked(flat, 0)
 
     def _unflat(self, g: Tensor, space: list[Dim]) -> Tensor:
         """A cotangent [N, C, cells] with the score's axes, its space of these extents."""
@@ -176,7 +193,7 @@ class Question:
 
     def _flat_region(self) -> Tensor:
         """The region as [K or 1, N or 1, 1, cells]."""
-        region = self._region
+        region = self._asked(self._region, 1)
         return region.reshape([region.dim(0), region.dim(1), 1, self._cells()])
 
     def _flat_windows(self, windows: Windows) -> Tensor:

@@ -7,7 +7,7 @@ over broadcast axes, and whether a cotangent is wanted whole or contracted with 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 import onnx_ir as ir
@@ -33,9 +33,20 @@ __all__ = ["Sweep", "dependencies", "reachable", "undecided"]
 class Sweep:
     """One reverse sweep through a graph; the cotangents it makes are shared by all targets."""
 
-    def __init__(self, tape: Tape, seed: Seed) -> None:
+    def __init__(
+        self, tape: Tape, seed: Seed, gates: Mapping[ir.Value, Tensor | None] | None = None
+    ) -> None:
+        """Starts a sweep.
+
+        Args:
+            tape: where it is recorded.
+            seed: where it starts.
+            gates: for tensors whose whole cotangent is not always wanted, the gate that says
+                whether it is (see :attr:`Tape.gate`). A gate is open where one further up is.
+        """
         self._tape = tape
         self._seed = seed
+        self._gates = gates or {}
         self._on_path = dependencies(tape.graph, seed.value)
         self._order = {node: i for i, node in enumerate(tape.graph)}
         self._whole: dict[ir.Value, Tensor] = {}
@@ -50,12 +61,18 @@ class Sweep:
         self._require(value)
         for v in self._downstream(value):
             if v not in self._whole:
-                self._whole[v] = (
-                    self._seed.whole()
-                    if v is self._seed.value
-                    else _sum(self._through(node, index) for node, index in self._uses(v))
-                )
+                with self._tape.gated(self._gates.get(v)):
+                    self._whole[v] = (
+                        self._seed.whole()
+                        if v is self._seed.value
+                        else _sum(self._through(node, index) for node, index in self._uses(v))
+                    )
         return self._whole[value]
+
+    @property
+    def carried(self) -> set[ir.Value]:
+        """The tensors whose whole cotangents were made."""
+        return set(self._whole)
 
     def mean(self, value: ir.Value, channel_axis: int) -> Tensor:
         """The mean of a tensor's cotangent over space, [K, N, C]."""
@@ -72,16 +89,22 @@ class Sweep:
     def contracted(self, value: ir.Value, windows: Windows) -> Tensor:
         """A tensor's cotangent contracted with windows."""
         if value in self._whole:
-            return windows.contract(self._whole[value])
+            return self._let_through(value, windows.contract(self._whole[value]))
         if value is self._seed.value:
             return self._seed.contracted(windows)
         if value not in self._on_path:  # an output of a Split that goes elsewhere
             return self._tape.zeros(windows.dims(self._tape.wrap(value)), windows.dtype, lead=1)
+        uses = list(self._uses(value))
+        terms = [self._contracted_through(node, index, windows) for node, index in uses]
+        if terms == [None]:  # whole, it serves others too
+            return self._let_through(value, windows.contract(self.whole(value)))
         return _sum(
-            self._contracted_through(node, index, windows) for node, index in self._uses(value)
+            windows.contract(self._through(node, index)) if term is None else term
+            for term, (node, index) in zip(terms, uses, strict=True)
         )
 
-    def _contracted_through(self, node: ir.Node, index: int, windows: Windows) -> Tensor:
+    def _contracted_through(self, node: ir.Node, index: int, windows: Windows) -> Tensor | None:
+        """A consumer's contribution without its own whole; None where it needs its outputs'."""
         n = Node(self._tape, node, index)
         if node.outputs[0] is self._seed.value:
             closed = self._seed.before(n, windows)
@@ -95,7 +118,7 @@ class Sweep:
         for output in node.outputs:
             if output in self._on_path:
                 self.whole(output)
-        return windows.contract(self._through(node, index))
+        return None
 
     def _through(self, node: ir.Node, index: int) -> Tensor:
         """What one consumer contributes to the cotangent of its input, given its outputs' own."""
@@ -106,11 +129,19 @@ class Sweep:
                 return closed
         rule = lookup(node, index)
         assert rule is not None
-        n.cotangents = [self._whole.get(output) for output in node.outputs]
+        n.cotangents = [
+            self._let_through(output, self._whole[output]) if output in self._whole else None
+            for output in node.outputs
+        ]
         g = rule(n, n.cotangent(0))
-        if broadcasts(node.op_type):
+        if broadcasts(node.op_type) and len(node.inputs) > 1:
             g = summed_to(g, n.y.dims, n.here)
         return g
+
+    def _let_through(self, value: ir.Value, g: Tensor) -> Tensor:
+        """What was made of a tensor's cotangent, with the questions that are asked here."""
+        same = self._gates.get(value) is self._tape.gate
+        return g if same else self._tape.let_through(g)
 
     def _uses(self, value: ir.Value) -> Iterator[tuple[ir.Node, int]]:
         """The consumers through which the score depends on a tensor.

@@ -15,7 +15,8 @@ taken care of here, so that no rule has to:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -424,7 +425,8 @@ class Tape:
 
     Attributes:
         graph: the graph that grows.
-        questions: K, the extent of the questions' axis.
+        gate: int64 [1], 0 where nobody asks for what is being recorded and else 1; None where it
+            is always asked for.
         opset: the version of ai.onnx that the nodes are written in.
     """
 
@@ -437,14 +439,40 @@ class Tape:
             prefix: begins every name that is given.
         """
         self.graph = graph
-        self.questions: Dim = 1
+        self.gate: Tensor | None = None
         self.opset = opset
+        self._questions: Dim = 1
         self._tape = ir.tape.Tape(graph)
         self._prefix = prefix
         self._recorded: dict[object, list[Tensor]] = {}
         self._constants: dict[object, ir.Value] = {}
         self._taken = _names(graph)
         self._count = 0
+
+    @property
+    def questions(self) -> Dim:
+        """K, the extent of the questions' axis: 0 where the gate is shut."""
+        return self._questions if self.gate is None else self.gate * self._questions
+
+    @questions.setter
+    def questions(self, extent: Dim) -> None:
+        self._questions = extent
+
+    @contextmanager
+    def gated(self, gate: Tensor | None) -> Iterator[None]:
+        """Records what is asked for only where a gate is open."""
+        before, self.gate = self.gate, gate
+        try:
+            yield
+        finally:
+            self.gate = before
+
+    def let_through(self, x: Tensor) -> Tensor:
+        """A tensor with the questions, on its first axis, that the gate lets through."""
+        if self.gate is None:
+            return x
+        cut = x.revealed().slice(0, 0, self.questions)
+        return cut.leading() if x.lead else cut
 
     def wrap(self, value: ir.Value, *, lead: int = 0) -> Tensor:
         """A value of the graph as a tensor of an expression.
