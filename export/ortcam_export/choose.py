@@ -7,6 +7,8 @@ in logits gets a softmax appended, or a sigmoid where it has one channel.
 The feature layer is the last ReLU-like output of a convolution with a spatial extent above 1
 before the scorer, the last convolution or dense layer on the way to the score. "Last" is by
 the longest path from the inputs, so that it does not hang on the order of the file's nodes.
+Where such an output is one branch of several (of a residual sum, of a concatenation), it does not
+hold what the scorer sees: then the last tensor is taken that every path to the score runs through.
 
 Where that would be the hidden activation of a perceptron inside a block (a transformer's, or
 ConvNeXt's), it is the last normalisation or sum of a block instead: what the blocks hand on.
@@ -111,6 +113,18 @@ _NORMALIZATIONS = frozenset({"LayerNormalization", "RMSNormalization"})
 #: What makes a gate of a tensor, in an activation written out: x * sigmoid(x) and its like.
 GATES = frozenset({"Clip", "Erf", "HardSigmoid", "Relu", "Sigmoid", "Softplus", "Tanh"})
 _BY_CONSTANT = frozenset({"Add", "Div", "Mul", "Sub"})
+
+#: What can hold the features of several branches, or goes on from these.
+_JOINING = CONVOLUTIONS | {
+    "Add",
+    "BatchNormalization",
+    "Concat",
+    "GroupNormalization",
+    "InstanceNormalization",
+    "LayerNormalization",
+    "Mul",
+    "Sum",
+}
 
 
 # ---- The reduction layer --------------------------------------------------------------------
@@ -418,10 +432,10 @@ def choose_features(
         for value in values:
             _refuse_no_feature(value)
     else:
-        chosen = _last_feature(model, score, set(reached), axes, grids)
+        chosen, described = _last_feature(model, score, set(reached), axes, grids)
         values = {chosen: None}
         if notes is not None:
-            notes.append(f"feature layer {chosen.name!r}, {_describe(chosen)}")
+            notes.append(f"feature layer {chosen.name!r}, {described}")
     depth = _depths(model)
     return tuple(
         Layer(
@@ -506,9 +520,10 @@ def _feature_axis(value: ir.Value, axes: Axes) -> int:
 
 def _last_feature(
     model: ir.Model, score: Score, reached: set[str], axes: Axes, grids: Grids
-) -> ir.Value:
+) -> tuple[ir.Value, str]:
+    """The feature layer to take where none is named, and what it is, for a note."""
     depth = _depths(model)
-    behind = _behind_convolution(model)
+    convolved = _behind_convolution(model)
     before = _before_scorer(model, score)
     pictured = reach_picture(model, grids, reached)
     flat = any(rank(value) > 3 for value in model.graph.inputs)
@@ -516,7 +531,7 @@ def _last_feature(
         value
         for value in depth
         if value.name in reached
-        and value in behind
+        and value in convolved
         and value.name != score.name
         and is_spatial(value, axes.get(value.name or ""))
         and (value in pictured if value in grids else not flat or rank(value) > 3)
@@ -533,10 +548,17 @@ def _last_feature(
         return max(reversed(values), key=lambda value: depth[value])
 
     if handed_on and (not active or is_hidden(last(active))):
-        return last([*handed_on, *wishes[0]])
+        chosen = last([*handed_on, *wishes[0]])
+        return chosen, _describe(chosen)
     for wish in wishes:
         if wish:
-            return last(wish)
+            chosen = last(wish)
+            joined = _joined(model, score, reached, axes)
+            behind = [v for v in possible if v in joined & before and depth[v] > depth[chosen]]
+            if chosen in joined or not behind:
+                return chosen, _describe(chosen)
+            met = last(behind)
+            return met, f"where the last branches before the scorer meet ({_operator(met)})"
     raise LayerError(
         "no convolution with a spatial extent above 1 leads to the score "
         f"{score.name!r}; name a feature layer"
@@ -563,6 +585,34 @@ def is_handed_on(value: ir.Value) -> bool:
 
 def _is_constant(value: ir.Value | None) -> bool:
     return value is not None and value.const_value is not None
+def _joined(model: ir.Model, score: Score, reached: set[str], axes: Axes) -> set[ir.Value]:
+    """The activations, sums and their like that every path from the inputs to the score crosses.
+
+    In the order of the graph a tensor is one of these where, once it is computed, nothing else
+    that was computed before is still to be read. Tensors of as many channels as there are classes
+    may hold scores already, and do not count.
+    """
+    scored = find(model, score.name)
+    classes = None if scored.shape is None else scored.shape[score.class_axis]
+    last_read: dict[ir.Value, int] = {}
+    follows = {value for value in model.graph.inputs if value.name in reached}
+    order = [node for node in model.graph if any(v.name in reached for v in node.outputs)]
+    for index, node in enumerate(order):
+        read = [value for value in node.inputs if value in follows]
+        last_read.update((value, index) for value in read if value is not None)
+        if read:
+            follows.update(value for value in node.outputs if value.name in reached)
+    joined: set[ir.Value] = set()
+    open_until = max((last_read.get(value, -1) for value in model.graph.inputs), default=-1)
+    for index, node in enumerate(order):
+        made = [value for value in node.outputs if value in last_read]
+        if len(made) == 1 and open_until <= index:
+            value, axis = made[0], axes.get(made[0].name or "")
+            features = node.op_type in _JOINING or is_relu_like(value)
+            if features and axis and value.shape is not None and value.shape[axis] != classes:
+                joined.add(value)
+        open_until = max([open_until, *(last_read[value] for value in made)])
+    return joined
 
 
 def _is_linear_feature(value: ir.Value) -> bool:
@@ -570,9 +620,13 @@ def _is_linear_feature(value: ir.Value) -> bool:
     return node is not None and node.op_type in CONVOLUTIONS | {"Add", "BatchNormalization"}
 
 
-def _describe(value: ir.Value) -> str:
+def _operator(value: ir.Value) -> str:
     node = value.producer()
-    operator = "" if node is None else node.op_type
+    return "" if node is None else node.op_type
+
+
+def _describe(value: ir.Value) -> str:
+    operator = _operator(value)
     if is_relu_like(value):
         return f"the last activation ({operator}) of a convolution before the scorer"
     if is_handed_on(value):

@@ -84,7 +84,8 @@ def export(
         path: where to write the artifact; None keeps it in memory.
         feature_layers: names of tensors or nodes [N, C, *space], or of tokens [N, tokens, C]. By
             default the last ReLU-like output of a convolution with an extent of space above 1
-            before the scorer, or of a transformer what its blocks hand on there.
+            before the scorer, or where its branch meets the others, or of a transformer what its
+            blocks hand on there.
         reduction_layer: the tensor or node whose channels are the classes' scores. By default the
             softmax or sigmoid that feeds an output.
         score: ``"softmax"``, ``"sigmoid"`` or ``"logits"``: what the score shall be. By default

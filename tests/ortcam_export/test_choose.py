@@ -337,10 +337,25 @@ def test_the_order_of_the_file_does_not_matter() -> None:
     a = g.block("input", 3, 4, "a")
     deep = g.block(g.block(a, 4, 4, "b"), 4, 4, "deep")
     side = g.block(a, 4, 4, "side")  # later in the file, earlier in the network
-    cat = g.node("Concat", [deep, side], "cat", axis=1)
-    g.conv(cat, 8, 3, "logits", k=1)
+    scores = [g.conv(x, 4, 3, f"{x}_scores", k=1) for x in (deep, side)]
+    g.conv(g.node("Add", scores, "scores"), 3, 3, "logits")  # as FCN refines its scores
     layers, _ = features_of(g.model({"logits": (TensorProto.FLOAT, ["N", 3, "H", "W"])}))
     assert layers[0].name == "deep_relu"
+
+
+@pytest.mark.parametrize("how", ["Add", "Concat"])
+def test_branches_are_taken_where_they_meet(how: str) -> None:
+    g = Builder(0)
+    stem = g.block("input", 3, 4, "stem")
+    branches = [g.block(stem, 4, 4, name) for name in ("one", "two")]
+    options = {"axis": 1} if how == "Concat" else {}
+    met = g.node(how, branches, "met", **options)
+    g.conv(g.node("AveragePool", [met], "pool", kernel_shape=[2, 2]), 8 if options else 4, 3, "y")
+    layers, notes = features_of(g.model({"y": (TensorProto.FLOAT, ["N", 3, None, None])}))
+    assert layers[0].name == "met"
+    assert notes == [
+        f"feature layer 'met', where the last branches before the scorer meet ({how})"
+    ]
 
 
 def test_a_relu_on_the_scores_themselves_is_not_before_the_scorer() -> None:
