@@ -123,6 +123,8 @@ _JOINING = CONVOLUTIONS | {
     "InstanceNormalization",
     "LayerNormalization",
     "Mul",
+    "ReduceMean",
+    "ReduceSum",
     "Sum",
 }
 
@@ -585,12 +587,15 @@ def is_handed_on(value: ir.Value) -> bool:
 
 def _is_constant(value: ir.Value | None) -> bool:
     return value is not None and value.const_value is not None
+
+
 def _joined(model: ir.Model, score: Score, reached: set[str], axes: Axes) -> set[ir.Value]:
     """The activations, sums and their like that every path from the inputs to the score crosses.
 
     In the order of the graph a tensor is one of these where, once it is computed, nothing else
     that was computed before is still to be read. Tensors of as many channels as there are classes
-    may hold scores already, and do not count.
+    may hold scores already, and do not count; nor do those of more axes than the network's inputs,
+    such as branches that are stacked for their sum.
     """
     scored = find(model, score.name)
     classes = None if scored.shape is None else scored.shape[score.class_axis]
@@ -603,13 +608,15 @@ def _joined(model: ir.Model, score: Score, reached: set[str], axes: Axes) -> set
         if read:
             follows.update(value for value in node.outputs if value.name in reached)
     joined: set[ir.Value] = set()
+    axes_most = max(rank(value) for value in model.graph.inputs)
     open_until = max((last_read.get(value, -1) for value in model.graph.inputs), default=-1)
     for index, node in enumerate(order):
         made = [value for value in node.outputs if value in last_read]
         if len(made) == 1 and open_until <= index:
             value, axis = made[0], axes.get(made[0].name or "")
             features = node.op_type in _JOINING or is_relu_like(value)
-            if features and axis and value.shape is not None and value.shape[axis] != classes:
+            extents = () if value.shape is None else value.shape.dims
+            if features and axis and len(extents) <= axes_most and extents[axis] != classes:
                 joined.add(value)
         open_until = max([open_until, *(last_read[value] for value in made)])
     return joined

@@ -363,6 +363,11 @@ def _measure(
     """The largest relative error of the weights at one layer, and how many directions tell."""
     axis = tail.layer.channel_axis
     features = plain[tail.layer.name]
+    if len(features) != len(plain[meta.score.name]):
+        raise VerificationError(
+            f"{tail.layer.name!r} has {len(features)} rows for a picture in its first axis, which "
+            "is no axis of pictures, so no artifact is made; choose another layer"
+        )
     cells = features[0].size // features.shape[axis]
     scale = float(np.sqrt(np.mean(np.square(features, dtype=np.float64)))) or 1.0
     shape = [-1 if i == axis else 1 for i in range(features.ndim)]

@@ -353,9 +353,19 @@ def test_branches_are_taken_where_they_meet(how: str) -> None:
     g.conv(g.node("AveragePool", [met], "pool", kernel_shape=[2, 2]), 8 if options else 4, 3, "y")
     layers, notes = features_of(g.model({"y": (TensorProto.FLOAT, ["N", 3, None, None])}))
     assert layers[0].name == "met"
-    assert notes == [
-        f"feature layer 'met', where the last branches before the scorer meet ({how})"
-    ]
+    assert notes == [f"feature layer 'met', where the last branches before the scorer meet ({how})"]
+
+
+def test_branches_that_are_stacked_meet_in_their_sum() -> None:
+    g = Builder(0)
+    branches = [g.block("input", 3, 4, name) for name in ("one", "two")]
+    zero = g.constant("zero", [0])
+    rows = [g.node("Unsqueeze", [x, zero], f"{x}_row") for x in branches]
+    stack = g.node("Concat", rows, "stack", axis=0)
+    met = g.node("ReduceSum", [stack, zero], "met", keepdims=0)
+    g.conv(met, 4, 3, "y")
+    layers, _ = features_of(g.model({"y": (TensorProto.FLOAT, ["N", 3, None, None])}))
+    assert (layers[0].name, layers[0].channel_axis) == ("met", 1)
 
 
 def test_a_relu_on_the_scores_themselves_is_not_before_the_scorer() -> None:

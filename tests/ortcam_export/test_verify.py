@@ -138,6 +138,17 @@ def test_a_network_that_mixes_its_pictures_is_found() -> None:
     assert "the network mixes the pictures of a batch" in str(caught.value)
 
 
+def test_a_layer_whose_first_axis_is_not_the_pictures_is_refused() -> None:
+    g = Builder(0)
+    zero = g.constant("zero", [0])
+    rows = [g.node("Unsqueeze", [g.block("input", 3, 4, n), zero], f"{n}_row") for n in "ab"]
+    stack = g.node("Concat", rows, "stack", axis=0)
+    g.conv(g.node("ReduceSum", [stack, zero], "met", keepdims=0), 4, 3, "y")
+    model = g.model({"y": (TensorProto.FLOAT, ["N", 3, None, None])})
+    with pytest.raises(VerificationError, match="'stack' has 2 rows for a picture in its first"):
+        export(model, feature_layers=["stack"])
+
+
 def test_half_precision_is_checked_in_float32() -> None:
     exported = export(networks.half_precision(), size=(96, 64))
     told = exported.artifact.verification
