@@ -119,8 +119,8 @@ class Cam:
 
         Args:
             picture: a path, a PIL image, or an array [H, W, 3] uint8 in RGB order.
-            tensor: the network's input, already preprocessed, with its batch axis of 1. A picture
-                that is given too is then only drawn on.
+            tensor: the network's input, already preprocessed, with its batch axis of 1: the way
+                of volumes. A picture that is given too is then only drawn on.
             inputs: the network's further inputs, by name.
             size: as for :meth:`preprocess`.
 
@@ -129,13 +129,13 @@ class Cam:
             ModelError: the score labels no pixels, as a classifier's does not.
             PictureError: the picture cannot be read, or the network does not run on it.
         """
-        if self._graph.space_rank != 2:
+        fed = self._feeds(picture, tensor, inputs, size)
+        if self._graph.space_rank != len(fed.grid):
             raise ModelError(
                 f"the score {self.artifact.score.name!r} of {self._graph.session.source} has no "
                 "rows and columns, as a classifier's has not, so it labels no pixels; "
                 "explain works on it all the same"
             )
-        fed = self._feeds(picture, tensor, inputs, size)
         return self._segmentation(fed, self._graph.look(fed))
 
     def explain(
@@ -162,9 +162,11 @@ class Cam:
                 (in the region), the largest first; finding them takes a run more.
             layers: by name. None for all of the artifact's.
             region: on the picture's grid, [H, W] bool or weights, [classes, H, W] for one a
-                class, or the path of a picture that is not black there.
-            tensor: the network's input, already preprocessed, with its batch axis of 1. A picture
-                that is given too is then only drawn on, and its grid is the maps'.
+                class, or the path of a picture that is not black there. Of a volume [D, H, W] or
+                [classes, D, H, W].
+            tensor: the network's input, already preprocessed, with its batch axis of 1: the way
+                of volumes. A picture that is given too is then only drawn on, and its grid is
+                the maps'.
             inputs: the network's further inputs, by name.
             size: as for :meth:`preprocess`.
             upsample: ``"bicubic"``, ``"bilinear"``, ``"nearest"`` or ``"none"``; see
@@ -190,7 +192,7 @@ class Cam:
         answer = self._graph.ask(fed, rows, cells, chosen, memory)
         names = tuple(self.classes[i] for i in indices)
         raw, blank = _grad_cams(answer, names)
-        spatial = self._graph.space_rank == 2
+        spatial = self._graph.space_rank == len(fed.grid)
         unseen = set(indices) - set(classes_seen(answer.score, self.artifact.score.kind))
         faint = [
             f"no pixel is labelled {self.classes[i]}, so its maps show faint evidence at most"
@@ -224,17 +226,16 @@ class Cam:
     def _cells(
         self, region: regions.Region | None, fed: Feeds, classes: int | None
     ) -> NDArray[np.float32] | None:
-        """The region on the score's grid, [1 or classes, h, w]."""
+        """The region on the score's grid, [1 or classes, *space]."""
         if region is None:
             return None
-        if self._graph.space_rank != 2:
+        if self._graph.space_rank != len(fed.grid):
             raise RegionError(
                 f"the score {self.artifact.score.name!r} has no rows and columns, as a "
                 "classifier's has not, so there is no region of it to explain"
             )
         weights = regions.read(region, fed.grid, classes)
-        height, width = self._graph.score_space(fed)
-        return regions.coverage(weights, (height, width))
+        return regions.coverage(weights, self._graph.score_space(fed))
 
     def _segmentation(self, fed: Feeds, score: NDArray[np.float32]) -> Segmentation:
         return Segmentation(

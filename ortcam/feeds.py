@@ -23,14 +23,16 @@ class Feeds:
 
     Attributes:
         arrays: the network's own inputs.
-        rgb: the picture [H, W, 3] uint8, or None.
-        grid: the (height, width) of the picture, or of the tensor where there is none.
+        rgb: the picture [H, W, 3] uint8, or of a volume its first channel as greys
+            [D, H, W, 3]; or None.
+        grid: the (height, width) of the picture, or of the tensor where there is none; of a
+            volume its (depth, height, width).
         extents: what the names stand for that the inputs' shapes give to extents.
     """
 
     arrays: dict[str, NDArray[Any]]
     rgb: NDArray[np.uint8] | None
-    grid: tuple[int, int]
+    grid: tuple[int, ...]
     extents: dict[str, int]
 
     @property
@@ -67,8 +69,14 @@ def feeds(
     else:
         raise InputError("size= resizes a picture, and a tensor enters as it is; leave one out")
     arrays = {artifact.picture: x, **arrays}
-    grid = _space(artifact, x) if rgb is None else rgb.shape[:2]
-    return Feeds(arrays, rgb, (grid[0], grid[1]), _extents(arrays, slots))
+    if x.ndim == 5:
+        if rgb is not None:
+            raise InputError(
+                "the tensor is a volume, on which no picture lies; leave the picture out"
+            )
+        rgb = _greys(artifact, x)
+    grid = _space(artifact, x) if rgb is None else rgb.shape[:-1]
+    return Feeds(arrays, rgb, grid, _extents(arrays, slots))
 
 
 def entering(
@@ -129,6 +137,17 @@ def _space(artifact: Artifact, x: NDArray[Any]) -> tuple[int, ...]:
             "give the picture too"
         )
     return x.shape[1:3] if how is not None and how.layout == "NHWC" else x.shape[2:4]
+
+
+def _greys(artifact: Artifact, x: NDArray[Any]) -> NDArray[np.uint8]:
+    """A volume's first channel from black, its least value, to white, [D, H, W, 3]."""
+    last = artifact.score.class_axis == x.ndim - 1  # a network keeps all its channels there
+    values = x[0, ..., 0] if last else x[0, 0]
+    finite = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
+    low = finite.min(initial=np.inf)
+    span = finite.max(initial=-np.inf) - low
+    grey = np.rint((finite - low) * (255 / span if span > 0 else 0)).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1)
 
 
 def _extents(arrays: Mapping[str, NDArray[Any]], slots: Mapping[str, Slot]) -> dict[str, int]:

@@ -43,17 +43,22 @@ Panel = tuple[str, NDArray[np.uint8]]
 """A title and a picture."""
 
 
-def segmentation_figure(segmentation: Segmentation, transparency: float = 0.4) -> Figure:
+def segmentation_figure(
+    segmentation: Segmentation, transparency: float = 0.4, slice: int | None = None
+) -> Figure:
     """The labels over the picture, beside a colour bar that names the classes."""
+    painted = np.asarray(segmentation.overlay(transparency, slice=slice))
     width, height = _panel(segmentation.grid, 1.5 * _PANEL)
     across = 3 * _GAP + width + _BAR + _legend_width(segmentation)
     figure = Figure((across, height + 2 * _GAP), dpi=_DPI)
-    _show(_place(figure, _GAP, _GAP, width, height), np.asarray(segmentation.overlay(transparency)))
+    _show(_place(figure, _GAP, _GAP, width, height), painted)
     _legend(_place(figure, width + 2 * _GAP, _GAP, _BAR, height), segmentation, height)
     return figure
 
 
-def maps_figure(explanation: Explanation, *, alpha: float, colormap: str, scale: str) -> Figure:
+def maps_figure(
+    explanation: Explanation, *, alpha: float, colormap: str, scale: str, slice: int | None = None
+) -> Figure:
     """The picture, its segmentation, and a map for each class, at one layer.
 
     A colour bar beside the first row names the classes, one beside the last is the maps'.
@@ -61,12 +66,14 @@ def maps_figure(explanation: Explanation, *, alpha: float, colormap: str, scale:
     (layer,) = explanation.layers
     panels: list[Panel] = []
     if explanation.picture is not None:
-        panels.append(("Picture", explanation.picture))
+        picture = explanation.picture if slice is None else explanation.picture[slice]
+        panels.append(("Picture" if slice is None else f"Slice {slice}", picture))
     if explanation.segmentation is not None:
-        panels.append(("Segmentation", np.asarray(explanation.segmentation.overlay())))
+        painted = explanation.segmentation.overlay(slice=slice)
+        panels.append(("Segmentation", np.asarray(painted)))
     for k, name in enumerate(explanation.classes):
         painted = explanation.overlay(
-            explanation.indices[k], layer, alpha=alpha, colormap=colormap, scale=scale
+            explanation.indices[k], layer, alpha=alpha, colormap=colormap, scale=scale, slice=slice
         )
         panels.append((f"Grad-CAM: {name}{_blank(explanation, k, layer)}", np.asarray(painted)))
     columns = min(len(panels), 2 if len(panels) <= 4 else 3 if len(panels) <= 9 else 4)
@@ -76,7 +83,9 @@ def maps_figure(explanation: Explanation, *, alpha: float, colormap: str, scale:
     return _figure(rows, explanation.grid, colormap, tops, legend)
 
 
-def grid_figure(explanation: Explanation, *, alpha: float, colormap: str, scale: str) -> Figure:
+def grid_figure(
+    explanation: Explanation, *, alpha: float, colormap: str, scale: str, slice: int | None = None
+) -> Figure:
     """A map for each layer and class: a row for each layer, from early to late.
 
     On a shared scale every row has a colour bar, else one serves for all.
@@ -88,7 +97,12 @@ def grid_figure(explanation: Explanation, *, alpha: float, colormap: str, scale:
         row = []
         for k, name in enumerate(explanation.classes):
             painted = explanation.overlay(
-                explanation.indices[k], layer, alpha=alpha, colormap=colormap, scale=scale
+                explanation.indices[k],
+                layer,
+                alpha=alpha,
+                colormap=colormap,
+                scale=scale,
+                slice=slice,
             )
             row.append((f"{name} ({layer}){_blank(explanation, k, layer)}", np.asarray(painted)))
         rows.append(row)
@@ -100,7 +114,7 @@ def grid_figure(explanation: Explanation, *, alpha: float, colormap: str, scale:
 
 def _figure(
     rows: Sequence[Sequence[Panel]],
-    grid: tuple[int, int],
+    grid: tuple[int, ...],
     colormap: str,
     tops: Sequence[float | None],
     legend: Segmentation | None,
@@ -109,7 +123,7 @@ def _figure(
 
     Args:
         rows: from top to bottom.
-        grid: the pictures' (height, width).
+        grid: the pictures' (height, width), of volumes behind their depth.
         colormap: the colour bars'.
         tops: for each row the last value of a colour bar at its right; 0 where each map has a
             range of its own, None for no bar.
@@ -181,9 +195,9 @@ def _blank(explanation: Explanation, position: int, layer: str) -> str:
     return "" if explanation.top(position, layer) > 0 else ", all zero"
 
 
-def _panel(grid: tuple[int, int], side: float) -> tuple[float, float]:
+def _panel(grid: tuple[int, ...], side: float) -> tuple[float, float]:
     """(width, height) in inches: as the picture, and as large for all but the longest shapes."""
-    height, width = grid
+    height, width = grid[-2:]
     scale = min(side / (height * width) ** 0.5, 2.2 * side / max(height, width))
     return max(width * scale, 0.5), max(height * scale, 0.5)
 

@@ -30,7 +30,7 @@ class Answer:
 
     Attributes:
         score: float32 [C, *space].
-        features: float32 [C_L, h, w] for each layer.
+        features: float32 [C_L, h, w], or [C_L, d, h, w], for each layer.
         weights: float32 [questions, C_L] for each layer.
     """
 
@@ -45,7 +45,7 @@ class Graph:
     Attributes:
         session, artifact: what it was made of.
         classes: how many the score has.
-        space_rank: how many axes of space the score has: 2, or 0 of a classifier.
+        space_rank: how many axes of space the score has: 2, 3 of volumes, or 0 of a classifier.
     """
 
     def __init__(self, session: Session, artifact: Artifact) -> None:
@@ -160,10 +160,11 @@ class Graph:
         self._seen[feeds.shapes, score.name] = answer.score.shape
         for layer in layers:
             features = _channels_first(outputs[layer.name], layer.channel_axis)
-            if features.ndim != 3:
+            if features.ndim != 1 + len(feeds.grid):
+                what = "a volume" if len(feeds.grid) == 3 else "a picture"
                 raise LayerError(
                     f"layer {layer.name!r} has features of {list(outputs[layer.name].shape)}, "
-                    "which are no maps over a picture; choose a layer with rows and columns"
+                    f"which are no maps over {what}; choose a layer with rows and columns"
                 )
             answer.features[layer.name] = features
             self._seen[feeds.shapes, layer.name] = features.shape

@@ -24,7 +24,7 @@ def least_score(kind: str, classes: int) -> float:
     return 0.0 if kind == "logits" and classes == 1 else -np.inf
 
 
-def label_image(score: NDArray[np.float32], kind: str, grid: tuple[int, int]) -> NDArray[np.int32]:
+def label_image(score: NDArray[np.float32], kind: str, grid: tuple[int, ...]) -> NDArray[np.int32]:
     """The class with the highest score at every pixel of the picture.
 
     Where the score has another grid than the picture, it is interpolated linearly before the
@@ -33,12 +33,12 @@ def label_image(score: NDArray[np.float32], kind: str, grid: tuple[int, int]) ->
     should come first on it.
 
     Args:
-        score: [C, h, w].
+        score: [C, h, w], or [C, d, h, w] of a volume.
         kind: ``"softmax"``, ``"sigmoid"`` or ``"logits"``.
-        grid: the picture's (height, width).
+        grid: the picture's (height, width), or the volume's (depth, height, width).
 
     Returns:
-        [height, width]: a class's index, or :data:`NONE`.
+        On that grid a class's index, or :data:`NONE`.
     """
     best = np.full(grid, -np.inf, np.float32)
     labels = np.full(grid, NONE, np.int32)
@@ -59,21 +59,21 @@ def classes_seen(
     """The classes that a network sees, the largest first.
 
     Args:
-        score: [C, h, w], or [C, ...] of a classifier.
+        score: [C, h, w], [C, d, h, w] of a volume, or [C, ...] of a classifier.
         kind: ``"softmax"``, ``"sigmoid"`` or ``"logits"``.
-        weights: [h, w], what each cell counts; None for one each.
+        weights: on the score's grid, what each cell counts; None for one each.
 
     Returns:
         Their indices: of a segmentation those with labels, by area; of a classifier the one with
         the highest score, or by a sigmoid all that reach one half. Where that is none, the class
         with the highest score.
     """
-    if score.ndim == 3:
+    if score.ndim in (3, 4):
         each = np.ones(score.shape[1:], np.float32) if weights is None else weights
         labels = label_image(score, kind, each.shape)
         labelled = labels != NONE
         size = np.bincount(labels[labelled], each[labelled], minlength=len(score))
-        total = (score * each).sum(axis=(1, 2))
+        total = (score * each).reshape(len(score), -1).sum(axis=1)
     else:
         total = score.reshape(len(score), -1).sum(axis=1)
         size = np.where((kind == "sigmoid") & (total >= least_score(kind, len(score))), total, 0)

@@ -19,11 +19,11 @@ def weighted_sums(features: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.f
     """The sum over k of alpha_k A_k, before the ReLU.
 
     Args:
-        features: [C, h, w], the activations A of one picture.
+        features: [C, h, w], or [C, d, h, w] of a volume, the activations A of one picture.
         weights: [classes, C], the alphas.
 
     Returns:
-        [classes, h, w].
+        [classes, h, w], or [classes, d, h, w].
     """
     # NaN and infinity are looked for in the result, where why_blank tells of them.
     with np.errstate(invalid="ignore", over="ignore"):
@@ -44,9 +44,9 @@ def why_blank(
     """Why one map shows nothing.
 
     Args:
-        features: [C, h, w].
+        features: [C, h, w] or [C, d, h, w].
         weights: [C], the class's.
-        sums: [h, w], the class's.
+        sums: [h, w] or [d, h, w], the class's.
 
     Returns:
         The end of a sentence that begins "the map is ..."; None where it shows something.

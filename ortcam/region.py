@@ -20,39 +20,50 @@ from ortcam.errors import RegionError
 __all__ = ["Region", "coverage", "read"]
 
 Region: TypeAlias = "ArrayLike | str | os.PathLike[str]"
-"""[H, W] or [classes, H, W], bool or weights of 0 or more; or a picture's path."""
+"""[H, W] or [classes, H, W], bool or weights of 0 or more; or a picture's path.
+
+Of a volume [D, H, W] or [classes, D, H, W].
+"""
 
 
-def read(region: Region, grid: tuple[int, int], classes: int | None) -> NDArray[np.float32]:
+def read(region: Region, grid: tuple[int, ...], classes: int | None) -> NDArray[np.float32]:
     """Checks a region.
 
     Args:
         region: [H, W] for all classes alike or [classes, H, W], bool or weights of 0 or more; or
             the path of a picture of the same size, which selects where it is not black.
-        grid: the picture's (height, width).
+        grid: the picture's (height, width), or the volume's (depth, height, width); the region
+            has as many axes.
         classes: how many classes are asked about, None where nobody has said.
 
     Returns:
-        [1 or classes, H, W].
+        [1 or classes, H, W], or [1 or classes, D, H, W].
 
     Raises:
         RegionError: it has another size, selects nothing, or holds what is no weight.
         PictureError: the path leads to no picture.
     """
     if isinstance(region, (str, os.PathLike)):
+        if len(grid) != 2:
+            raise RegionError(
+                f"{region} is a picture, and a region of a volume is an array of its grid "
+                f"{list(grid)} (depth, height, width)"
+            )
         mask = pictures.read(region).max(axis=2) > 0
     else:
         mask = np.asarray(region)
     if mask.dtype.kind not in "buif":
         raise RegionError(f"a region is bool or numbers, and this is {mask.dtype}")
-    planes = mask[None] if mask.ndim == 2 else mask
+    planes = mask[None] if mask.ndim == len(grid) else mask
     allowed = {1} if classes is None else {1, classes}
-    if planes.ndim != 3 or planes.shape[1:] != grid or len(planes) not in allowed:
-        height, width = grid
-        each = f", or [{classes}, {height}, {width}], one a class" if classes else ""
+    if planes.ndim != 1 + len(grid) or planes.shape[1:] != grid or len(planes) not in allowed:
+        what, axes = "picture", "(height, width)"
+        if len(grid) == 3:
+            what, axes = "volume", "(depth, height, width)"
+        each = f", or {[classes, *grid]}, one a class" if classes else ""
         raise RegionError(
-            f"the region is {list(mask.shape)} and the picture [{height}, {width}] "
-            f"(height, width); a region is of the picture's size{each}"
+            f"the region is {list(mask.shape)} and the {what} {list(grid)} {axes}; "
+            f"a region is of the {what}'s size{each}"
         )
     weights: NDArray[np.float32] = planes.astype(np.float32)
     if not np.isfinite(weights).all() or weights.min() < 0:
@@ -64,20 +75,21 @@ def read(region: Region, grid: tuple[int, int], classes: int | None) -> NDArray[
     return weights
 
 
-def coverage(region: NDArray[np.float32], cells: tuple[int, int]) -> NDArray[np.float32]:
+def coverage(region: NDArray[np.float32], cells: tuple[int, ...]) -> NDArray[np.float32]:
     """The mean of a region over each cell of the score.
 
     Args:
-        region: [..., H, W].
-        cells: the score's (height, width); more or fewer than the region's.
+        region: [classes, H, W] or [classes, D, H, W].
+        cells: the score's extents; more or fewer than the region's.
 
     Returns:
-        [..., height, width].
+        [classes, *cells].
     """
-    rows, columns = (
-        _overlaps(pixels, n) for pixels, n in zip(region.shape[-2:], cells, strict=True)
-    )
-    return (rows @ region.astype(np.float64) @ columns.T).astype(np.float32)
+    means = region.astype(np.float64)
+    for axis, n in enumerate(cells, start=1):
+        shares = _overlaps(region.shape[axis], n)
+        means = np.moveaxis(np.tensordot(shares, means, (1, axis)), 0, axis)
+    return means.astype(np.float32)
 
 
 def _overlaps(pixels: int, cells: int) -> NDArray[np.float64]:

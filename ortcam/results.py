@@ -38,17 +38,19 @@ class Segmentation:
     """The classes that a network sees in a picture.
 
     Attributes:
-        score: float32 [C, h, w], what the reduction layer says, on its own grid.
-        grid: the picture's (height, width).
+        score: float32 [C, h, w], or [C, d, h, w] of a volume, what the reduction layer says, on
+            its own grid.
+        grid: the picture's (height, width), or the volume's (depth, height, width).
         classes: the class names, in the order of the score's channels.
         colors: a label colour (red, green, blue) for each class.
-        picture: [H, W, 3] uint8, or None where a tensor was given without it.
+        picture: [H, W, 3] uint8, or None where a tensor was given without it; of a volume its
+            first channel as greys, [D, H, W, 3].
         artifact: the metadata of the artifact it was made with.
         notes: what a reader of the result should know, one sentence each.
     """
 
     score: NDArray[np.float32]
-    grid: tuple[int, int]
+    grid: tuple[int, ...]
     classes: tuple[str, ...]
     colors: tuple[Color, ...]
     picture: NDArray[np.uint8] | None
@@ -57,7 +59,7 @@ class Segmentation:
 
     @cached_property
     def labels(self) -> NDArray[np.int32]:
-        """[H, W], the class of every pixel of the picture, -1 for none.
+        """[H, W] or [D, H, W], the class of every pixel of the picture, -1 for none.
 
         See :func:`ortcam.labels.label_image`.
         """
@@ -70,45 +72,60 @@ class Segmentation:
             return tuple(range(len(self.classes)))
         return tuple(int(i) for i in np.unique(self.labels) if i != NONE)
 
-    def overlay(self, transparency: float = 0.4, *, legend: bool = False) -> Image.Image:
+    def overlay(
+        self, transparency: float = 0.4, *, legend: bool = False, slice: int | None = None
+    ) -> Image.Image:
         """The labels' colours over the picture.
 
         Args:
             transparency: the picture's share, from 0 to 1; the label's colour has the rest.
             legend: with a colour bar at the right that names the classes.
+            slice: of a volume the one that is drawn, counted along its depth from 0.
 
         Returns:
             An RGB image of the picture's size, wider with a legend.
 
         Raises:
-            InputError: the transparency is no share.
+            InputError: the transparency is no share, or the slice is not there.
         """
         _check_share("transparency", transparency)
-        painted = overlay.paint_labels(self.picture, self.labels, self.colors, transparency)
+        _check_slice(self.grid, slice)
+        picture = None if self.picture is None else _at(slice, self.picture)
+        labels = _at(slice, self.labels)
+        painted = overlay.paint_labels(picture, labels, self.colors, transparency)
         if not legend:
             return Image.fromarray(painted)
         names = [self.classes[i] for i in self.legend]
         return overlay.beside_legend(painted, names, [self.colors[i] for i in self.legend])
 
-    def figure(self, transparency: float = 0.4) -> Figure:
+    def figure(self, transparency: float = 0.4, *, slice: int | None = None) -> Figure:
         """The overlay beside a colour bar that names the classes, as a matplotlib figure.
+
+        The options are those of :meth:`overlay`.
 
         Raises:
             DependencyError: matplotlib is not installed.
-            InputError: the transparency is no share.
+            InputError: the transparency is no share, or the slice is not there.
         """
         from ortcam.figure import segmentation_figure
 
         _check_share("transparency", transparency)
-        return segmentation_figure(self, transparency)
+        return segmentation_figure(self, transparency, slice)
 
-    def save(self, path: str | os.PathLike[str], *, transparency: float = 0.4) -> None:
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        transparency: float = 0.4,
+        slice: int | None = None,
+    ) -> None:
         """Writes a .png, the overlay with its legend (by Pillow alone), or a .npz.
 
         The .npz holds ``labels``, ``score``, ``classes``, ``colors`` and ``artifact`` (JSON: the
         network's SHA-256, the score), and is read by ``numpy.load`` without pickles.
 
         Raises:
+            InputError: a .png of a volume without its slice.
             OutputError: the path cannot be written, or ends otherwise.
         """
         if _suffix(path) == ".npz":
@@ -125,7 +142,7 @@ class Segmentation:
         else:
             check_writable(path)
             buffer = BytesIO()
-            self.overlay(transparency, legend=True).save(buffer, "PNG")
+            self.overlay(transparency, legend=True, slice=slice).save(buffer, "PNG")
             write_whole(path, buffer.getvalue())
 
 
@@ -137,13 +154,14 @@ class Explanation:
         classes: the names of the classes asked about.
         indices: their 0-based indices.
         layers: the feature layers asked about.
-        raw: float32 [classes, h, w] for each layer: ReLU(sum over k of alpha_k A_k), on the
-            layer's grid, in its own scale.
+        raw: float32 [classes, h, w], or [classes, d, h, w] of a volume, for each layer: ReLU(sum
+            over k of alpha_k A_k), on the layer's grid, in its own scale.
         weights: float32 [classes, C] for each layer: the alphas, spatial means of dy/dA_k.
-        grid: the picture's (height, width).
+        grid: the picture's (height, width), or the volume's (depth, height, width).
         method: how maps are brought to that grid; see :data:`ortcam.upsample.METHODS`.
-        picture: [H, W, 3] uint8, or None where a tensor was given without it.
-        segmentation: of the same run; None where the score has no two axes of space.
+        picture: [H, W, 3] uint8, or None where a tensor was given without it; of a volume its
+            first channel as greys, [D, H, W, 3].
+        segmentation: of the same run; None where the score has not the picture's axes of space.
         artifact: the metadata of the artifact it was made with.
         notes: what a reader of the result should know, one sentence each: why a map is all zero,
             that the preprocessing is a guess.
@@ -154,7 +172,7 @@ class Explanation:
     layers: tuple[str, ...]
     raw: Mapping[str, NDArray[np.float32]]
     weights: Mapping[str, NDArray[np.float32]]
-    grid: tuple[int, int]
+    grid: tuple[int, ...]
     method: str
     picture: NDArray[np.uint8] | None
     segmentation: Segmentation | None
@@ -163,7 +181,7 @@ class Explanation:
 
     @cached_property
     def maps(self) -> NDArray[np.float32]:
-        """[layers, classes, H, W] on the picture's grid, in the maps' own scale.
+        """[layers, classes, H, W] or [..., D, H, W] on the picture's grid, in their own scale.
 
         Made when first asked for: of a large picture, :meth:`map` takes less memory.
 
@@ -187,7 +205,7 @@ class Explanation:
         return self.method != "none" or len({m.shape for m in self.raw.values()}) == 1
 
     def map(self, cls: str | int | None = None, layer: str | None = None) -> NDArray[np.float32]:
-        """One map, [H, W] on the picture's grid ([h, w] where maps were not to be upsampled).
+        """One map, [H, W] or [D, H, W] on the picture's grid (its own if not to be upsampled).
 
         Args:
             cls: a class asked about, by name or 0-based index; None for the only one.
@@ -208,6 +226,7 @@ class Explanation:
         alpha: float = 0.5,
         colormap: str = colormaps.DEFAULT,
         scale: str = "own",
+        slice: int | None = None,
     ) -> Image.Image:
         """One map's colours over the picture.
 
@@ -218,22 +237,26 @@ class Explanation:
             colormap: one of :data:`ortcam.colormap.COLORMAPS`.
             scale: the last colour is the maximum of this map (``"own"``), or of all the layer's
                 maps (``"shared"``), which makes classes comparable.
+            slice: of a volume the one that is drawn, counted along its depth from 0; the colours
+                are scaled by the whole volume's maximum.
 
         Returns:
             An RGB image of the picture's size; the colours alone where there is no picture.
 
         Raises:
             ClassError, LayerError: as for :meth:`map`.
-            InputError: no such colour map or scale, or alpha is no share.
+            InputError: no such colour map, scale or slice, or alpha is no share.
         """
         _check_share("alpha", alpha)
+        _check_slice(self.grid, slice)
         name = self._layer(layer)
         index = self._class(cls)
         method = "nearest" if self.method == "none" else self.method
-        plane = upsample(self.raw[name][index], self.grid, method)
+        picture = None if self.picture is None else _at(slice, self.picture)
+        plane = _at(slice, upsample(self.raw[name][index], self.grid, method))
         top = self.top(index, name, scale)
         return Image.fromarray(
-            overlay.paint_map(self.picture, plane, top, alpha=alpha, colormap=colormap)
+            overlay.paint_map(picture, plane, top, alpha=alpha, colormap=colormap)
         )
 
     def top(self, position: int, layer: str, scale: str = "own") -> float:
@@ -253,7 +276,12 @@ class Explanation:
         return float(np.max(maps, where=np.isfinite(maps), initial=0))
 
     def figure(
-        self, *, alpha: float = 0.5, colormap: str = colormaps.DEFAULT, scale: str = "own"
+        self,
+        *,
+        alpha: float = 0.5,
+        colormap: str = colormaps.DEFAULT,
+        scale: str = "own",
+        slice: int | None = None,
     ) -> Figure:
         """The maps over the picture, as a matplotlib figure.
 
@@ -262,13 +290,14 @@ class Explanation:
 
         Raises:
             DependencyError: matplotlib is not installed.
-            InputError: no such colour map or scale, or alpha is no share.
+            InputError: no such colour map, scale or slice, or alpha is no share.
         """
         from ortcam.figure import grid_figure, maps_figure
 
         _check_share("alpha", alpha)
+        _check_slice(self.grid, slice)
         draw = maps_figure if len(self.layers) == 1 else grid_figure
-        return draw(self, alpha=alpha, colormap=colormap, scale=scale)
+        return draw(self, alpha=alpha, colormap=colormap, scale=scale, slice=slice)
 
     def save(
         self,
@@ -277,6 +306,7 @@ class Explanation:
         alpha: float = 0.5,
         colormap: str = colormaps.DEFAULT,
         scale: str = "own",
+        slice: int | None = None,
     ) -> None:
         """Writes a .png, the figure (by matplotlib), or a .npz.
 
@@ -287,6 +317,7 @@ class Explanation:
 
         Raises:
             DependencyError: a .png without matplotlib.
+            InputError: as for :meth:`figure`.
             OutputError: the path cannot be written, or ends otherwise.
         """
         if _suffix(path) == ".npz":
@@ -294,7 +325,7 @@ class Explanation:
         else:
             check_writable(path)
             buffer = BytesIO()
-            figure = self.figure(alpha=alpha, colormap=colormap, scale=scale)
+            figure = self.figure(alpha=alpha, colormap=colormap, scale=scale, slice=slice)
             figure.savefig(buffer, format="png")
             write_whole(path, buffer.getvalue())
 
@@ -327,6 +358,21 @@ class Explanation:
             wrong = "say which layer" if layer is None else f"layer {layer!r} was not asked about"
             raise LayerError(f"{wrong}: there are maps at {', '.join(self.layers)}")
         return layer
+
+
+def _check_slice(grid: tuple[int, ...], slice: int | None) -> None:
+    if len(grid) == 2 and slice is not None:
+        raise InputError("a picture has no slices; leave slice= out")
+    if len(grid) == 3 and (slice is None or not 0 <= slice < grid[0]):
+        wrong = "say which" if slice is None else f"there is no slice {slice}"
+        raise InputError(
+            f"a volume is drawn a slice at a time: {wrong}, by slice= (--slice) from 0 to "
+            f"{grid[0] - 1}, or save the arrays to a .npz file"
+        )
+
+
+def _at(slice: int | None, values: NDArray[Any]) -> NDArray[Any]:
+    return values if slice is None else values[slice]
 
 
 def _check_share(name: str, value: float) -> None:

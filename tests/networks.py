@@ -313,6 +313,26 @@ def transformer(
     return g.model({"probabilities": (TensorProto.FLOAT, ["N", classes])})
 
 
+def volumes(seed: int = 0, classes: int = 3) -> onnx.ModelProto:
+    """A segmentation of volumes [N, 2, D, H, W]: ``a_relu`` and ``b_relu``, at half the size."""
+    g = Builder(seed)
+
+    def block(x: str, c: int, out: int, name: str, **attributes: Any) -> str:
+        w = g.weight(f"{name}.weight", out, c, 3, 3, 3, fan_in=27 * c)
+        b = g.weight(f"{name}.bias", out, fan_in=20)
+        return g.relu(g.node("Conv", [x, w, b], name, pads=[1] * 6, **attributes), f"{name}_relu")
+
+    b = block(block("input", 2, 6, "a"), 6, 8, "b", strides=[2, 2, 2])
+    full = g.resize(b, "input", "full_size")
+    w = g.weight("last.weight", classes, 8, 1, 1, 1, fan_in=8)
+    g.node("Softmax", [g.node("Conv", [full, w], "logits")], "probabilities", axis=1)
+    shape: Shape = ["N", classes, "D", "H", "W"]
+    inputs: dict[str, tuple[int, Shape]] = {
+        "input": (TensorProto.FLOAT, ["N", 2, "D", "H", "W"]),
+    }
+    return g.model({"probabilities": (TensorProto.FLOAT, shape)}, inputs)
+
+
 def opset_11(seed: int = 0, classes: int = 4) -> onnx.ModelProto:
     """Opset 11, IR 3: weights among the inputs, a coerced Softmax between two Transposes."""
     g = Builder(seed)

@@ -30,23 +30,25 @@ def pooled_gradients(
     class_axis: int = 1,
     channel_axis: int = 1,
 ) -> dict[str, tuple[Array, Array]]:
-    """For each layer the pooled gradients [K, N, C] and the features [N, C, h, w], float64.
+    """For each layer the pooled gradients [K, N, C] and the features [N, C, *space], float64.
 
-    y[k, n] is the sum of class_weights [K, 1 or N, C] times region [K or 1, 1 or N, h, w] times
-    the score; gradients are averaged over height and width.
+    y[k, n] is the sum of class_weights [K, 1 or N, C] times region [K or 1, 1 or N, *space] times
+    the score; gradients are averaged over space.
     """
     import torch
 
     env = run(model, inputs)
     s = env[score].moveaxis(class_axis, 1)
-    w = torch.tensor(class_weights, dtype=torch.float64)[..., None, None]
+    w = torch.tensor(class_weights, dtype=torch.float64)
+    w = w.reshape([*w.shape, *[1] * (s.ndim - 2)])
     r = torch.tensor(region, dtype=torch.float64)[:, :, None]
     pooled: dict[str, list[Array]] = {layer: [] for layer in layers}
     for k in range(len(w)):
         y = (w[k] * r[min(k, len(r) - 1)] * s).sum()
         gradients = torch.autograd.grad(y, [env[layer] for layer in layers], retain_graph=True)
         for layer, gradient in zip(layers, gradients, strict=True):
-            pooled[layer].append(gradient.moveaxis(channel_axis, 1).mean((2, 3)).numpy())
+            first = gradient.moveaxis(channel_axis, 1)
+            pooled[layer].append(first.flatten(2).mean(2).numpy())
     return {
         layer: (np.stack(rows), env[layer].detach().moveaxis(channel_axis, 1).numpy())
         for layer, rows in pooled.items()
@@ -86,11 +88,12 @@ def _torch() -> Any:
 
 
 def _conv(x: Any, w: Any, b: Any = None, **a: Any) -> Any:
-    top, left, bottom, right = a.get("pads", [0] * 4)
-    x = _functional().pad(x, (left, right, top, bottom))
-    return _functional().conv2d(
-        x, w, b, a.get("strides", 1), 0, a.get("dilations", 1), a.get("group", 1)
-    )
+    rank = x.ndim - 2
+    pads = a.get("pads", [0] * 2 * rank)
+    around = [(pads[axis], pads[axis + rank]) for axis in reversed(range(rank))]
+    x = _functional().pad(x, [amount for pair in around for amount in pair])
+    conv = _functional().conv2d if rank == 2 else _functional().conv3d
+    return conv(x, w, b, a.get("strides", 1), 0, a.get("dilations", 1), a.get("group", 1))
 
 
 def _conv_transpose(x: Any, w: Any, b: Any = None, **a: Any) -> Any:
@@ -113,7 +116,8 @@ def _resize(x: Any, roi: Any, scales: Any, sizes: Any, **a: Any) -> Any:
         b"half_pixel",
         b"pytorch_half_pixel",
     )
-    return _functional().interpolate(x, size=sizes.tolist()[-2:], mode="bilinear")
+    mode = "bilinear" if x.ndim == 4 else "trilinear"
+    return _functional().interpolate(x, size=sizes.tolist()[2:], mode=mode)
 
 
 def _slice(x: Any, starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> Any:

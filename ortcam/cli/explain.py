@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ortcam.cli import destinations
+from ortcam.cli import destinations, parameters
 from ortcam.cli import pictures as each
 from ortcam.cli.opening import open_artifact
 from ortcam.cli.options import picture_options
@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 @click.option(
     "--region",
     type=FILE,
-    help="A picture of the same size, not black where the score is to be explained.",
+    help="A picture of the same size, not black where the score is to be explained; or a .npy "
+    "file of weights.",
 )
 @click.option(
     "--upsample",
@@ -69,6 +70,7 @@ def command(
     suffix: str,
     size: tuple[int, int] | str | None,
     inputs: tuple[tuple[str, NDArray[np.generic]], ...],
+    slice: int | None,
     providers: tuple[str, ...],
     quiet: bool,
     classes: tuple[str, ...],
@@ -81,25 +83,30 @@ def command(
 
     With one layer a .png shows the picture, its segmentation and a map for each class; with
     several, a row of maps for each layer, from early to late. A .npz holds the maps in their own
-    scale, the maps at the layers' size and the weights of the channels.
+    scale, the maps at the layers' size and the weights of the channels. A PICTURE in a .npy file
+    is the network's input as it is, [1, C, height, width] or a volume [1, C, depth, height,
+    width].
     """
     files = destinations.plan(output, pictures, kind="explain", suffix=suffix)
     if any(file.suffix.lower() == ".png" for file in files):
         _require_matplotlib()
     cam = open_artifact(artifact, providers=providers, quiet=quiet, layers=layers)
+    mask = (
+        parameters.array(region) if region is not None and parameters.is_array(region) else region
+    )
     asked = [_class(cam, name) for name in classes]
 
     def work(picture: Path, file: Path) -> list[str]:
         explanation = cam.explain(
-            picture,
-            asked or None,
-            layers or None,
-            region,
+            classes=asked or None,
+            layers=layers or None,
+            region=mask,
+            **each.seen(picture),
             inputs=dict(inputs),
             size=size,
             upsample=upsample,
         )
-        explanation.save(file, colormap=colormap)
+        explanation.save(file, colormap=colormap, slice=slice)
         return list(explanation.notes)
 
     each.for_each(pictures, files, work, quiet=quiet)

@@ -122,6 +122,13 @@ picture_options = _stack(
         help="A further input of the network; may be given several times.",
     ),
     click.option(
+        "--slice",
+        "slice",
+        metavar="N",
+        type=click.IntRange(min=0),
+        help="Of a volume the slice that a .png shows, counted along its depth from 0.",
+    ),
+    click.option(
         "--provider",
         "providers",
         metavar="NAME",

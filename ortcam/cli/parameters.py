@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from ortcam.errors import InputError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -50,20 +52,36 @@ def scale(text: str) -> float:
 
 
 def named_array(text: str) -> tuple[str, NDArray[np.generic]]:
-    """``NAME=FILE.npy``, a further input of the network; a file that needs pickle is refused."""
-    import numpy as np
-
+    """``NAME=FILE.npy``, a further input of the network."""
     name, _, file = text.partition("=")
     if not name or not file:
         raise click.BadParameter(f"{text!r} is not NAME=FILE.npy.")
     try:
-        array = np.load(file, allow_pickle=False)
+        return name, array(Path(file))
+    except InputError as error:
+        raise click.BadParameter(f"{error}.") from error
+
+
+def array(path: Path) -> NDArray[np.generic]:
+    """The array in a .npy file.
+
+    Raises:
+        InputError: there is none, several, or one that needs pickle.
+    """
+    import numpy as np
+
+    try:
+        values = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, MemoryError) as error:
-        message = f"{file} cannot be read as a NumPy array ({error})."
-        raise click.BadParameter(message) from error
-    if not isinstance(array, np.ndarray):
-        raise click.BadParameter(f"{file} holds several arrays; one is needed, in a .npy file.")
-    return name, array
+        raise InputError(f"{path} cannot be read as a NumPy array ({error})") from error
+    if not isinstance(values, np.ndarray):
+        raise InputError(f"{path} holds several arrays; one is needed, in a .npy file")
+    return values
+
+
+def is_array(path: Path) -> bool:
+    """Whether a file's name says that it holds an array instead of a picture."""
+    return path.suffix.lower() == ".npy"
 
 
 def _number(text: str) -> float:

@@ -6,10 +6,12 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import click
 
-from ortcam.errors import PictureError
+from ortcam.cli.parameters import array, is_array
+from ortcam.errors import InputError, PictureError
 
 
 def for_each(
@@ -53,6 +55,20 @@ def for_each(
             click.echo(line, err=is_error)
     if left_out:
         raise click.ClickException(f"{left_out} of {len(pairs)} pictures were left out.")
+
+
+def seen(path: Path) -> dict[str, Any]:
+    """A picture, or the network's input as it is, as an argument of :class:`ortcam.Cam`.
+
+    Raises:
+        PictureError: a .npy file holds no array.
+    """
+    if not is_array(path):
+        return {"picture": path}
+    try:
+        return {"tensor": array(path)}
+    except InputError as error:
+        raise PictureError(str(error)) from error
 
 
 def _progress(

@@ -26,10 +26,11 @@ def command(
     suffix: str,
     size: tuple[int, int] | str | None,
     inputs: tuple[tuple[str, NDArray[np.generic]], ...],
+    slice: int | None,
     providers: tuple[str, ...],
     quiet: bool,
 ) -> None:
-    """Segment each PICTURE with ARTIFACT.
+    """Segment each PICTURE with ARTIFACT; one in a .npy file is the network's input as it is.
 
     A .png shows the labels over the picture beside a colour bar that names the classes; a .npz
     holds the labels on the picture's grid and the scores.
@@ -38,8 +39,8 @@ def command(
     cam = open_artifact(artifact, providers=providers, quiet=quiet, verify=False)
 
     def work(picture: Path, file: Path) -> list[str]:
-        segmentation = cam.segment(picture, inputs=dict(inputs), size=size)
-        segmentation.save(file)
+        segmentation = cam.segment(**each.seen(picture), inputs=dict(inputs), size=size)
+        segmentation.save(file, slice=slice)
         return list(segmentation.notes)
 
     each.for_each(pictures, files, work, quiet=quiet)
