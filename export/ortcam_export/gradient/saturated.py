@@ -17,15 +17,16 @@ def sigmoid_slope(x: Tensor) -> Tensor:
     return e / ((1 + e) * (1 + e))
 
 
-def complemented(s: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+def complemented(s: Tensor, axis: int) -> tuple[Tensor, Tensor, Tensor]:
     """A softmax split so that w_c - sum_j w_j s_j loses no digits where one s is close to 1.
 
     Returns:
-        ``dominant``, one at the class above a half, where there is one, and ``others``, the
-        softmax with 1 - s taken as the sum of the other classes. With these, sum_j w_j s_j =
-        sum_j w_j dominant_j + sum_j w_j others_j, in which w_c - sum_j w_j dominant_j is exactly
-        0 at the dominant class and the second sum is as small as the other classes are.
+        ``dominant``, one at the class above a half, where there is one, ``others``, the softmax
+        without that class, and ``rest``, the sum of the others. With d = sum_j w_j dominant_j,
+        sum_j w_j s_j = d + (sum_j w_j others_j - d rest), in which w_c - d is exactly 0 at the
+        dominant class and what follows is as small as the other classes are.
     """
-    above = s > 0.5
-    rest = s.masked(~above).sum([axis], keepdims=True)
-    return above.cast(s.dtype), above.where(-rest, s)
+    dominant = s.apply("Round")
+    # products: on onnxruntime's CPU provider Where takes five times as long
+    others = s - s * dominant
+    return dominant, others, others.sum([axis], keepdims=True)

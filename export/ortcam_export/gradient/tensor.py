@@ -185,6 +185,10 @@ class Tensor:
         """This tensor where the mask holds, 0 elsewhere."""
         return mask.where(self, 0)
 
+    def passed(self, mask: Tensor) -> Tensor:
+        """As :meth:`masked`, for finite numbers: a product, which on the CPU is far cheaper."""
+        return self * mask.cast(self.dtype)
+
     # Functions of each element.
 
     def apply(self, op_type: str, **attributes: Any) -> Tensor:

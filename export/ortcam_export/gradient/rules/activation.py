@@ -6,7 +6,8 @@ from ortcam_export.gradient.saturated import sigmoid_slope
 from ortcam_export.gradient.table import Node, elementwise, rule
 from ortcam_export.gradient.tensor import Tensor
 
-elementwise("Relu", lambda g, y, x: g.masked(y > 0))
+# onnxruntime's CPU provider, [2, 128, 90, 120]: product with the mask 2 ms, Where 12 ms
+elementwise("Relu", lambda g, y, x: g.passed(y > 0))
 elementwise("Sigmoid", lambda g, y, x: g * sigmoid_slope(x))
 elementwise("Tanh", lambda g, y, x: g * (1 - y * y))
 elementwise("Softplus", lambda g, y, x: g * x.sigmoid())
@@ -31,17 +32,17 @@ def elu(n: Node, g: Tensor) -> Tensor:
 
 @rule("ThresholdedRelu", inputs=[0])
 def thresholded_relu(n: Node, g: Tensor) -> Tensor:
-    return g.masked(n.x > n.attribute("alpha", 1.0))
+    return g.passed(n.x > n.attribute("alpha", 1.0))
 
 
 @rule("HardSigmoid", inputs=[0])
 def hard_sigmoid(n: Node, g: Tensor) -> Tensor:
     alpha: float = n.attribute("alpha", 0.2)
-    return (g * alpha).masked((n.y > 0) & (n.y < 1))
+    return (g * alpha).passed((n.y > 0) & (n.y < 1))
 
 
 @rule("HardSwish", inputs=[0])
 def hard_swish(n: Node, g: Tensor) -> Tensor:
     """x max(0, min(1, x/6 + 1/2))': 0 below -3, 1 above 3, x/3 + 1/2 between."""
     slope = (n.x > 3).where(1, n.x / 3 + 0.5)
-    return (g * slope).masked(n.x > -3)
+    return (g * slope).passed(n.x > -3)

@@ -72,8 +72,8 @@ def extreme(n: Node, g: Tensor) -> Tensor:
 def clip(n: Node, g: Tensor) -> Tensor:
     """1 inside the range, bounds included; 0 outside it."""
     if n.has(1):
-        g = g.masked(n.x >= n.input(1))
-    return g.masked(n.x <= n.input(2)) if n.has(2) else g
+        g = g.passed(n.x >= n.input(1))
+    return g.passed(n.x <= n.input(2)) if n.has(2) else g
 
 
 @rule("Cast", inputs=[0])

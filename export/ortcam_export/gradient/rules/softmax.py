@@ -11,9 +11,10 @@ from ortcam_export.gradient.tensor import Tensor
 def softmax(n: Node, g: Tensor) -> Tensor:
     """g_x = s (g - sum_j g_j s_j), arranged so that no digits are lost where one s is near 1."""
     axis = n.axis(-1)
-    dominant, others = complemented(n.y, axis)
+    dominant, others, rest = complemented(n.y, axis)
     at_dominant = (g * dominant).sum([axis], keepdims=True)
-    return n.y * ((g - at_dominant) - (g * others).sum([axis], keepdims=True))
+    beside = (g * others).sum([axis], keepdims=True) - at_dominant * rest
+    return n.y * ((g - at_dominant) - beside)
 
 
 @rule("LogSoftmax", inputs=[0])
