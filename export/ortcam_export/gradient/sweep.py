@@ -7,7 +7,7 @@ over broadcast axes, and whether a cotangent is wanted whole or contracted with 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 import onnx_ir as ir
@@ -21,9 +21,10 @@ from ortcam_export.gradient.table import (
     cotangent_dtype,
     lookup,
     lookup_contracted,
+    lookup_parted,
     summed_to,
 )
-from ortcam_export.gradient.tensor import Tape, Tensor, product
+from ortcam_export.gradient.tensor import Dim, Tape, Tensor, product
 from ortcam_export.gradient.windows import Ones, Windows
 from ortcam_export.names import tensor
 
@@ -50,6 +51,7 @@ class Sweep:
         self._on_path = dependencies(tape.graph, seed.value)
         self._order = {node: i for i, node in enumerate(tape.graph)}
         self._whole: dict[ir.Value, Tensor] = {}
+        self._in_parts: set[ir.Value] = set()
 
     def whole(self, value: ir.Value) -> Tensor:
         """The cotangent of a tensor, [K, *shape].
@@ -59,8 +61,11 @@ class Sweep:
             OperatorError: an operator on the way has no rule.
         """
         self._require(value)
-        for v in self._downstream(value):
-            if v not in self._whole:
+        wanted = self._downstream(value)
+        for v in wanted:
+            if v is not value and self._wanted_in_part(v, wanted):
+                self._in_parts.add(v)
+            elif v not in self._whole:
                 with self._tape.gated(self._gates.get(v)):
                     self._whole[v] = (
                         self._seed.whole()
@@ -127,6 +132,8 @@ class Sweep:
             closed = self._seed.before(n, None)
             if closed is not None:
                 return closed
+        if node.outputs[0] in self._in_parts and node.outputs[0] not in self._whole:
+            return self._part(n)
         rule = lookup(node, index)
         assert rule is not None
         n.cotangents = [
@@ -142,6 +149,34 @@ class Sweep:
         """What was made of a tensor's cotangent, with the questions that are asked here."""
         same = self._gates.get(value) is self._tape.gate
         return g if same else self._tape.let_through(g)
+
+    def _wanted_in_part(self, value: ir.Value, wanted: Sequence[ir.Value]) -> bool:
+        """Whether of channels joined only some are wanted, and all readers can tell them apart."""
+        node = value.producer()
+        return (
+            node is not None
+            and node.op_type == "Concat"
+            and value is not self._seed.value
+            and value not in self._whole
+            and Node(self._tape, node).axis(0) == 1
+            and sum(operand in wanted for operand in node.inputs) == 1
+            and all(lookup_parted(reader, index) for reader, index in self._uses(value))
+        )
+
+    def _part(self, n: Node) -> Tensor:
+        """The cotangent of one input of a Concat, without that of the others."""
+        start: Dim = 0
+        for x in n.inputs[: n.index]:
+            start = x.dim(1) + start
+        terms = []
+        for reader, index in self._uses(n.node.outputs[0]):
+            part = lookup_parted(reader, index)
+            assert part is not None
+            reading = Node(self._tape, reader, index)
+            output = reader.outputs[0]
+            g = self._let_through(output, self._whole[output])
+            terms.append(part(reading, g, start, n.here.dim(1) + start))
+        return _sum(terms)
 
     def _uses(self, value: ir.Value) -> Iterator[tuple[ir.Node, int]]:
         """The consumers through which the score depends on a tensor.

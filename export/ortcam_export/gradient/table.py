@@ -3,7 +3,8 @@
 A rule belongs to one operator and one of its inputs. It is given the node and the cotangent of
 the node's first output and returns the cotangent of that input: ``vjp(n, g)``, the transposed
 Jacobian applied to ``g``. A second rule, for linear operators, answers for a cotangent that is
-wanted only contracted with windows: see :mod:`ortcam_export.gradient.windows`.
+wanted only contracted with windows: see :mod:`ortcam_export.gradient.windows`. A third one
+answers for some channels of the input alone, where what is joined to them needs no cotangent.
 
 A rule names axes and shapes as the forward operator does; the questions' axis is hidden.
 """
@@ -27,7 +28,9 @@ __all__ = [
     "elementwise",
     "lookup",
     "lookup_contracted",
+    "lookup_parted",
     "no_derivative",
+    "parted",
     "rule",
     "ruled",
     "ruled_inputs",
@@ -37,6 +40,7 @@ __all__ = [
 Ask: TypeAlias = Callable[[ir.Value, Windows], Tensor]
 Rule: TypeAlias = "Callable[[Node, Tensor], Tensor]"
 ContractedRule: TypeAlias = "Callable[[Node, Windows, Ask], Tensor | None]"
+PartedRule: TypeAlias = "Callable[[Node, Tensor, Dim, Dim], Tensor]"
 
 
 class Node:
@@ -161,6 +165,7 @@ class Node:
 
 _RULES: dict[str, dict[int, Rule | None] | Rule] = {}
 _CONTRACTED: dict[str, dict[int, ContractedRule] | ContractedRule] = {}
+_PARTED: dict[str, dict[int, PartedRule]] = {}
 _BROADCASTS: set[str] = set()
 
 #: Operators whose outputs do not change, or jump, when their inputs change a little.
@@ -211,6 +216,17 @@ def contracted(
     return register
 
 
+def parted(*op_types: str) -> Callable[[PartedRule], PartedRule]:
+    """Registers the third rule of operators, for channels ``start`` to ``stop`` of input 0."""
+
+    def register(f: PartedRule) -> PartedRule:
+        for op_type in op_types:
+            _add(_PARTED, op_type, [0], f)
+        return f
+
+    return register
+
+
 def elementwise(op_type: str, *partials: Callable[..., Tensor] | None) -> None:
     """Registers an operator that acts on each element by itself.
 
@@ -249,6 +265,11 @@ def lookup_contracted(node: ir.Node, index: int) -> ContractedRule | None:
     """The second rule for an input of a node, or None where it has none."""
     entry = None if node.domain else _CONTRACTED.get(node.op_type)
     return entry.get(index) if isinstance(entry, dict) else entry
+
+
+def lookup_parted(node: ir.Node, index: int) -> PartedRule | None:
+    """The third rule for an input of a node, or None where it has none."""
+    return None if node.domain else _PARTED.get(node.op_type, {}).get(index)
 
 
 def ruled(op_type: str) -> bool:

@@ -13,9 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ortcam_export.gradient.rules.autopad import padding
-from ortcam_export.gradient.table import Ask, Node, contracted, rule
-from ortcam_export.gradient.tensor import Dim, Tensor
-from ortcam_export.gradient.windows import Ones, Windows
+from ortcam_export.gradient.table import Ask, Node, contracted, parted, rule
+from ortcam_export.gradient.tensor import Dim, Tensor, at_most
+from ortcam_export.gradient.windows import Edged, Ones, Window, Windows
 
 #: More windows than this cost more than the convolution whose gradient they spare.
 _MOST_WINDOWS = 128
@@ -26,6 +26,14 @@ def conv_x(n: Node, g: Tensor) -> Tensor:
     """g_x[h] = sum over taps of W[i]' g_y[(h + p - d i) / s]."""
     geometry = conv_geometry(n)
     return _transposed_conv(n, g, n.input(1), geometry)
+
+
+@parted("Conv")
+def conv_x_part(n: Node, g: Tensor, start: Dim, stop: Dim) -> Tensor:
+    """g_x of some channels: these channels' kernels, turned round, and no others."""
+    if n.attribute("group", 1) > 1:
+        return conv_x(n, g).slice(1, start, stop)
+    return _transposed_conv(n, g, n.input(1).slice(1, start, stop), conv_geometry(n))
 
 
 @rule("Conv", inputs=[1])
@@ -250,17 +258,51 @@ def _few(windows: Windows) -> bool:
     return windows.total <= _MOST_WINDOWS
 
 
-def _tapped(n: Node, windows: Windows, axis: int, geometry: _Geometry) -> Tensor | Ones:
+def _tapped(n: Node, windows: Windows, axis: int, geometry: _Geometry) -> Window:
     """The windows [a, extent] as seen through each tap: [a * taps, output extent]."""
     i = axis - 2
     window, extent = windows.axes[axis], n.x.dim(axis)
     out, taps = n.y.dim(axis), geometry.kernel[i]
-    if isinstance(window, Ones) and taps == 1 and geometry.before[i] == geometry.after[i] == 0:
-        return Ones(out)
+    if taps == 1 and geometry.before[i] == geometry.after[i] == 0:
+        if isinstance(window, Ones):
+            return Ones(out)
+        if geometry.strides[i] == 1:
+            return window
+    if isinstance(window, Ones) and _few_at_ends(geometry, i, extent):
+        return _edged(n, windows, axis, geometry)
     seen = n.tape.arange(out) * geometry.strides[i] + (
         n.tape.arange(taps).unsqueeze([1]) * geometry.dilations[i] - geometry.before[i]
     )
     return _looked_up(windows, axis, seen, (seen >= 0) & (seen < extent), extent, out)
+
+
+def _few_at_ends(geometry: _Geometry, i: int, extent: Dim) -> bool:
+    """Whether few places along an axis are seen by some taps only."""
+    before, after, taps = geometry.before[i], geometry.after[i], geometry.kernel[i]
+    if geometry.strides[i] > 1 or not isinstance(before, int) or not isinstance(after, int):
+        return False
+    if min(before, after) < 1:
+        return False
+    # of an extent not known now, what the maps of a picture have at least, as a rule
+    return taps * (before + after) * 2 <= (extent if isinstance(extent, int) else 48)
+
+
+def _edged(n: Node, windows: Windows, axis: int, geometry: _Geometry) -> Edged:
+    """Ones as seen through each tap at stride 1, 0 where the tap lies in the padding.
+
+    Tap i is before the tensor at the first p - d i places of the output, p the padding before; it
+    is behind it at the last p' - d (taps - 1 - i) places, p' the padding after.
+    """
+    i = axis - 2
+    tape, out = n.tape, n.y.dim(axis)
+    reach = tape.arange(geometry.kernel[i]).unsqueeze([1]) * geometry.dilations[i]
+    before, after = geometry.before[i], geometry.after[i]
+    assert isinstance(before, int)
+    assert isinstance(after, int)
+    head = -(tape.arange(before) < before - reach).cast(windows.dtype)
+    tail = -(tape.arange(after) >= geometry.span(i) - 1 - reach).cast(windows.dtype)
+    first, last = at_most(before, out), at_most(after, out)
+    return Edged(Ones(out), head.slice(1, 0, first), tail.slice(1, after - last, after), out)
 
 
 def _spread(n: Node, windows: Windows, axis: int, geometry: _Geometry) -> Tensor:
