@@ -8,6 +8,8 @@ neither cancels nor, where only its mean is wanted, grows with the number of que
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import onnx_ir as ir
@@ -15,7 +17,7 @@ import onnx_ir as ir
 from ortcam_export.gradient.saturated import complemented, sigmoid_slope
 from ortcam_export.gradient.table import Node
 from ortcam_export.gradient.tensor import Dim, Tape, Tensor, product
-from ortcam_export.gradient.windows import Ones, Windows
+from ortcam_export.gradient.windows import Edged, Ones, Window, Windows
 
 __all__ = ["Given", "Question", "Seed"]
 
@@ -118,7 +120,8 @@ class Question:
         if n.node.op_type == "Softmax" and n.axis(-1) == self._classes:
             if windows is None:
                 return self._before_softmax(n)
-            if windows.total == 1 or windows.total * self._class_count() <= _CLOSED_FORM_LIMIT:
+            inner = _inner(windows.axes[axis] for axis in self._space)
+            if inner == 1 or inner * self._class_count() <= _CLOSED_FORM_LIMIT:
                 return self._before_softmax_contracted(n, windows)
         return None
 
@@ -134,27 +137,36 @@ class Question:
     def _before_softmax(self, n: Node) -> Tensor:
         """dy/dx_c = r s_c (w_c - sum_j w_j s_j), without cancellation (see complemented)."""
         s, weights = self._flat(self._softmax(n)), self._asked(self._weights, 0)
-        dominant, others = complemented(s, -2)
+        dominant, others, rest = complemented(s, -2)
         row = weights.unsqueeze([-2])
         column = weights.unsqueeze([-1])
-        gradient = (s * self._flat_region()).leading() * ((column - row @ dominant) - row @ others)
+        at_dominant = row @ dominant
+        beside = row @ others - at_dominant * rest
+        gradient = (s * self._flat_region()).leading() * ((column - at_dominant) - beside)
         return self._unflat(gradient, [self._dims[axis] for axis in self._space])
 
     def _before_softmax_contracted(self, n: Node, windows: Windows) -> Tensor:
         """<A, dy/dx_c> = sum_j M_cj (w_c - w_j) with M = S diag(r A) S', S classes x cells.
 
-        No term cancels, and M serves every question. With several windows there is an M for each.
+        No term cancels, and M serves every question. With several windows there is an M for each;
+        M is linear in them, so what all windows along an axis share is taken once.
         """
-        s, weights = self._flat(self._softmax(n)), self._asked(self._weights, 0)
+        s = self._softmax(n).transpose([0, self._classes, *self._space])
+        s, region = self._asked(s, 0), self._asked(self._region, 1)
+        m: Tensor | None = None
+        for parts in itertools.product(*(_parts(windows.axes[axis]) for axis in self._space)):
+            x, r = s, region
+            for i, (_, edged) in enumerate(parts):
+                if edged is not None:
+                    x, r = edged.at_ends(x, 2 + i), edged.at_ends(r, 2 + i)
+            part = _products(x, r, [window for window, _ in parts])
+            m = part if m is None else m + part
+        assert m is not None
+        weights = self._asked(self._weights, 0)
         pairs = weights.unsqueeze([-1]) - weights.unsqueeze([-2])
-        if all(isinstance(window, Ones) for window in windows.axes.values()):
-            m = ((s * self._flat_region()) @ s.mT).leading()
-            return self._unflat((m * pairs).sum([-1]).unsqueeze([-1]), [1] * len(self._space))
-        cells = self._flat_windows(windows)  # [windows, 1, P]
-        s = s.unsqueeze([1])
-        m = (((s * self._flat_region().unsqueeze([2])) * cells) @ s.mT).leading()
-        g = (m * pairs.unsqueeze([1])).sum([-1]).transpose([0, 2, 1])
-        return self._unflat(g, [windows.count(axis) for axis in self._space])
+        g = (m.leading() * pairs.unsqueeze(range(1, 1 + len(self._space)))).sum([-1])
+        g = g.moved(-1, self._classes)
+        return g if self._tape.gate is None else g.reshape(self._contracted_dims(windows))
 
     def _softmax(self, n: Node) -> Tensor:
         """The score in float32 where the network is narrower: from its logits."""
@@ -196,19 +208,6 @@ class Question:
         region = self._asked(self._region, 1)
         return region.reshape([region.dim(0), region.dim(1), 1, self._cells()])
 
-    def _flat_windows(self, windows: Windows) -> Tensor:
-        """The windows' outer products as [windows, 1, cells]."""
-        outer: Tensor | None = None
-        count = len(self._space)
-        for i, axis in enumerate(self._space):
-            matrix = windows.matrix(axis)
-            shape: list[Dim] = [1] * (2 * count)
-            shape[i], shape[count + i] = windows.count(axis), self._dims[axis]
-            factor = matrix.reshape(shape)
-            outer = factor if outer is None else outer * factor
-        assert outer is not None
-        return outer.reshape([windows.total, 1, self._cells()])
-
     def _cells(self) -> Dim:
         return product(self._dims[axis] for axis in self._space)
 
@@ -217,3 +216,70 @@ class Question:
             windows.count(axis) if axis in windows.axes else dim
             for axis, dim in enumerate(self._dims)
         ]
+
+
+def _parts(window: Window) -> list[tuple[Tensor | Ones, Edged | None]]:
+    """The terms of the windows along an axis: over all of it, and over its ends."""
+    if isinstance(window, Edged):
+        return [(window.common, None), (window.ends, window)]
+    return [(window, None)]
+
+
+def _several(window: Window) -> bool:
+    return isinstance(window, Tensor) and window.shape[0] != 1
+
+
+def _inner(windows: Iterable[Window]) -> int:
+    """How many windows of the last axis that has several :func:`_products` multiplies out."""
+    counts = [w.shape[0] for w in windows if isinstance(w, Tensor) and _several(w)]
+    inner = counts[-1] if counts else 1
+    assert isinstance(inner, int)
+    return inner
+
+
+def _products(s: Tensor, region: Tensor, windows: Sequence[Tensor | Ones]) -> Tensor:
+    """S diag(r A) S' for each window A.
+
+    A single window is multiplied into the region; the last axis with several is multiplied out;
+    along the axes before it the products stay apart until they are summed up with its windows.
+    In onnxruntime on the CPU, for 3 x 3 windows over 360 x 480 cells, that takes a third of the
+    time of nine outer products.
+
+    Args:
+        s: [N, C, *space].
+        region: [K or 1, N or 1, *space].
+        windows: for each axis of space, [windows, extent].
+
+    Returns:
+        [K or 1, N, *windows, C, C].
+    """
+    count = len(windows)
+    several = [i for i, window in enumerate(windows) if _several(window)]
+    for i, window in enumerate(windows):
+        if isinstance(window, Tensor) and i not in several:
+            region = region * window.squeeze([0]).unsqueeze(range(1, count - i))
+    batch, inner = several[:-1], several[-1:]
+    others = [i for i in range(count) if i not in batch]
+    s = s.transpose([0, *(2 + i for i in batch), 1, *(2 + i for i in others)])
+    space = s.dims[len(batch) + 2 :]
+    cells = product(space)
+    s = s.reshape([*s.dims[: len(batch) + 2], cells]).unsqueeze([1 + len(batch)])
+    mask = region.transpose([0, 1, *(2 + i for i in batch), *(2 + i for i in others)])
+    mask = mask.unsqueeze([2 + len(batch)])
+    for i in inner:
+        window = windows[i]
+        assert isinstance(window, Tensor)
+        after = len(others) - 1 - others.index(i)
+        before = len(others) - 1 - after
+        mask = mask * window.unsqueeze(
+            [*range(1, 1 + before), *range(2 + before, 2 + before + after)]
+        )
+    mask = mask.reshape([*mask.dims[: 3 + len(batch)], cells]).unsqueeze([3 + len(batch)])
+    m = (s * mask) @ s.mT  # [K or 1, N, *batch, inner, C, C]
+    for at, i in enumerate(batch):
+        window = windows[i]
+        assert isinstance(window, Tensor)
+        m = m.along(2 + at, window)
+    if not inner:
+        m = m.squeeze([2])
+    return m.unsqueeze([2 + i for i in range(count) if i not in several])

@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import onnx_ir as ir
 
 from ortcam_export.gradient.tensor import Dim, Tape, Tensor
 
-__all__ = ["Ones", "Windows"]
+__all__ = ["Edged", "Ones", "Window", "Windows"]
 
 
 @dataclass(frozen=True)
@@ -27,24 +28,87 @@ class Ones:
 
 
 @dataclass(frozen=True)
+class Edged:
+    """Windows along an axis that differ from one another only near its ends.
+
+    The taps of a convolution see such windows. What is quadratic in the classes is done once for
+    what they share and once for the few places at the ends, not once for each window.
+
+    Attributes:
+        common: what they share, [1, extent] or ones.
+        head: what is added to it at the first places, [windows, places].
+        tail: what is added to it at the last places, [windows, places].
+        extent: the extent of the axis.
+    """
+
+    common: Tensor | Ones
+    head: Tensor
+    tail: Tensor
+    extent: Dim
+
+    @property
+    def ends(self) -> Tensor:
+        """What is added at the first and the last places, [windows, places]."""
+        return self.head.tape.concat([self.head, self.tail], 1)
+
+    def at_ends(self, x: Tensor, axis: int) -> Tensor:
+        """A tensor's first and last places along the axis."""
+        first = x.slice(axis, 0, self.head.dim(1))
+        last = x.slice(axis, self.extent - self.tail.dim(1), self.extent)
+        return x.tape.concat([first, last], axis)
+
+    def through(self, matrix: Tensor) -> Edged:
+        """The windows multiplied by a banded matrix [extent after, extent before]."""
+        count, places = matrix.dim(0), matrix.tape.arange(matrix.dim(0))
+        left = matrix.slice(1, 0, self.head.dim(1))
+        right = matrix.slice(1, self.extent - self.tail.dim(1), self.extent)
+        first = _furthest(left, places + 1)
+        last = _furthest(right, count - places)
+        common = self.common
+        row = left.tape.constant([[1]], left.dtype).expand([1, self.extent])
+        return Edged(
+            (row if isinstance(common, Ones) else common) @ matrix.mT,
+            self.head @ left.slice(0, 0, first).mT,
+            self.tail @ right.slice(0, count - last, count).mT,
+            count,
+        )
+
+
+def _furthest(matrix: Tensor, distances: Tensor) -> Dim:
+    """The greatest of the distances of the rows that are not zero."""
+    reached = (matrix.apply("Abs").max([1]) > 0).cast(distances.dtype) * distances
+    furthest = reached.max([0], keepdims=True)
+    return furthest if furthest.const is None else int(furthest.item)
+
+
+#: The windows along one axis, as a matrix [windows, extent] or something shorter.
+Window: TypeAlias = Tensor | Ones | Edged
+
+
+@dataclass(frozen=True)
 class Windows:
     """A set of windows.
 
     Attributes:
         tape: where matrices are recorded.
         dtype: the element type of the cotangents they contract.
-        axes: for each contracted axis its windows: a matrix [windows, extent], or :class:`Ones`.
+        axes: for each contracted axis its windows: a matrix [windows, extent], :class:`Ones` or
+            :class:`Edged`.
     """
 
     tape: Tape
     dtype: ir.DataType
-    axes: Mapping[int, Tensor | Ones]
+    axes: Mapping[int, Window]
 
     def matrix(self, axis: int) -> Tensor:
         """The windows along an axis as a matrix [windows, extent]."""
         window = self.axes[axis]
         if isinstance(window, Tensor):
             return window
+        if isinstance(window, Edged):
+            common = self.over({axis: window.common}).matrix(axis)
+            behind, before = window.extent - window.head.dim(1), window.extent - window.tail.dim(1)
+            return common + window.head.pad(1, 0, behind) + window.tail.pad(1, before, 0)
         if isinstance(window.extent, int):
             return self.tape.constant([[1] * window.extent], self.dtype)
         return self.tape.constant([[1]], self.dtype).expand([1, window.extent])
@@ -54,7 +118,7 @@ class Windows:
         window = self.axes[axis]
         if isinstance(window, Ones):
             return 1
-        rows = window.shape[0]
+        rows = (window.head if isinstance(window, Edged) else window).shape[0]
         assert isinstance(rows, int)
         return rows
 
@@ -67,7 +131,7 @@ class Windows:
         """The extents of the contracted cotangent of a tensor."""
         return [self.count(a) if a in self.axes else x.dim(a) for a in range(x.rank)]
 
-    def over(self, axes: Mapping[int, Tensor | Ones]) -> Windows:
+    def over(self, axes: Mapping[int, Window]) -> Windows:
         """Windows over these axes instead."""
         return Windows(self.tape, self.dtype, axes)
 
@@ -76,7 +140,6 @@ class Windows:
         ones = [axis for axis, window in self.axes.items() if isinstance(window, Ones)]
         g = g.sum(ones, keepdims=True)
         for axis in sorted(self.axes, reverse=True):
-            window = self.axes[axis]
-            if isinstance(window, Tensor):
-                g = g.along(axis, window)
+            if axis not in ones:
+                g = g.along(axis, self.matrix(axis))
         return g

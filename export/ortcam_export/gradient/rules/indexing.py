@@ -94,7 +94,7 @@ def slice_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
         if isinstance(window, Ones):
             axes[cut.axis] = Ones(n.y.dim(cut.axis))
         elif window is not None:
-            axes[cut.axis] = window.slice(1, cut.start, cut.stop, cut.step)
+            axes[cut.axis] = windows.matrix(cut.axis).slice(1, cut.start, cut.stop, cut.step)
     g = ask(n.node.outputs[0], windows.over(axes))
     for cut in cuts:
         if cut.axis not in axes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ortcam_export.gradient.rules.products import others
 from ortcam_export.gradient.table import Ask, Node, contracted, rule
 from ortcam_export.gradient.tensor import Tensor, product
-from ortcam_export.gradient.windows import Ones, Windows
+from ortcam_export.gradient.windows import Ones, Window, Windows
 
 
 def _axes(n: Node) -> list[int]:
@@ -38,7 +38,7 @@ def reduce_mean(n: Node, g: Tensor) -> Tensor:
 def reduce_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
     """<A, g_x> = <A', g_y> times the sums of A along the reduced axes, A' what is left of A."""
     reduced, kept = _axes(n), n.attribute("keepdims", 1)
-    axes: dict[int, Tensor | Ones] = {}
+    axes: dict[int, Window] = {}
     for axis, window in windows.axes.items():
         if axis not in reduced:
             axes[axis if kept else axis - sum(r < axis for r in reduced)] = window

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ortcam_export.gradient.table import Ask, Node
 from ortcam_export.gradient.tensor import Tensor
-from ortcam_export.gradient.windows import Windows
+from ortcam_export.gradient.windows import Edged, Window, Windows
 
 __all__ = ["adjoint", "adjoint_contracted"]
 
@@ -22,9 +22,11 @@ def adjoint_contracted(
     n: Node, windows: Windows, ask: Ask, matrices: Mapping[int, Tensor]
 ) -> Tensor:
     """<A, g_x> = <A M', g_y>, A's rows and columns each multiplied by their axis's matrix."""
-    axes = {
-        axis: windows.matrix(axis) @ matrices[axis].mT if axis in matrices else window
-        for axis, window in windows.axes.items()
-    }
+    axes: dict[int, Window] = dict(windows.axes)
+    for axis, window in windows.axes.items():
+        if axis in matrices and isinstance(window, Edged):
+            axes[axis] = window.through(matrices[axis])
+        elif axis in matrices:
+            axes[axis] = windows.matrix(axis) @ matrices[axis].mT
     g = ask(n.node.outputs[0], windows.over(axes))
     return adjoint(g, {axis: m for axis, m in matrices.items() if axis not in windows.axes})
