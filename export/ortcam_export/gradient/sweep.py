@@ -76,8 +76,8 @@ class Sweep:
 
     @property
     def carried(self) -> set[ir.Value]:
-        """The tensors whose whole cotangents were made."""
-        return set(self._whole)
+        """The tensors whose whole cotangents were made, or all of them that was wanted."""
+        return self._in_parts.union(self._whole)
 
     def mean(self, value: ir.Value, channel_axis: int) -> Tensor:
         """The mean of a tensor's cotangent over space, [K, N, C]."""
