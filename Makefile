@@ -2,9 +2,12 @@
 #   make demo    the example on the shipped network; its figures are left in out/
 #   make test    the tests      (TORCH=1: with PyTorch, SLOW=1: the slow ones too)
 #   make test-training   both gradient engines against each other, in an environment of its own
+#   make benchmark   what Grad-CAM costs beside other ways to it, with PyTorch; an hour or two
+#   make benchmark-short   the few ratios that CI watches; a minute or two
+#   make gpu     the tests' GPU part and the benchmark on one NVIDIA GPU
 #   make lint    style, types, and whether the generated pages are current
 #   make docs    writes the generated pages and the figures in docs/ again
-# Everything is installed into .venv (.venv-training), once; `make clean` removes these and out/.
+# Everything is installed into .venv (.venv-training, .venv-gpu), once; `make clean` removes these and out/.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 NETWORK = models/deeplabv3plus_resnet18_camvid.onnx
@@ -27,11 +30,16 @@ ifdef TORCH
 REFERENCE = $(TORCH_INSTALLED)
 endif
 
+BENCHMARK = .venv/benchmark
+
+# onnxruntime-gpu overwrites the files of onnxruntime.
+GPU = .venv-gpu/installed
+
 # The training build of onnxruntime overwrites the others' files, and has no wheel past Python 3.12.
 TRAINING = .venv-training/installed
 TRAINING_PYTHON ?= $(PYTHON)
 
-.PHONY: demo test test-training lint docs clean
+.PHONY: demo test test-training benchmark benchmark-short gpu lint docs clean
 
 demo: $(ORTCAM)
 	@mkdir -p out
@@ -50,12 +58,27 @@ test-training: $(TRAINING)
 	.venv-training/bin/python -c 'from onnxruntime.capi._pybind_state import GradientGraphBuilder'
 	.venv-training/bin/python -m pytest tests/ortcam_export/test_training.py
 
+# What was measured already is kept; out/benchmark.json out of the way begins anew.
+benchmark: $(BENCHMARK)
+	python -m benchmarks $(BENCHMARK_OPTIONS)
+
+benchmark-short: $(ORTCAM)
+	python -m benchmarks --short
+
+# Leaves out/gpu-tests.xml, and out/benchmark.md with its column CUDA filled. Where CUDA does not
+# start, the tests would be skipped and nobody would notice: hence the first line.
+gpu: $(GPU)
+	.venv-gpu/bin/python -c 'from ortcam.session import Session; Session("$(NETWORK)", "cuda")'
+	.venv-gpu/bin/python -m pytest -m gpu --junitxml=out/gpu-tests.xml
+	.venv-gpu/bin/python -m benchmarks --device cuda $(BENCHMARK_OPTIONS)
+
 lint: $(LINT)
 	ruff check
 	ruff format --check
 	mypy
 	python docs/cli.py --check
 	python docs/operators.py --check
+	python -m benchmarks.page --check
 
 docs: $(ORTCAM)
 	python docs/cli.py
@@ -63,7 +86,7 @@ docs: $(ORTCAM)
 	python docs/figures.py
 
 clean:
-	rm -rf .venv .venv-training out
+	rm -rf .venv .venv-training .venv-gpu out
 
 # A stamp stands for an installation, and is made again when what it was made from changes.
 $(VENV):
@@ -81,6 +104,17 @@ $(ORTCAM): pyproject.toml | $(VENV) $(REFERENCE)
 
 $(TEST): $(ORTCAM) $(REFERENCE)
 	$(GROUP) test | $(INSTALL) --requirement /dev/stdin
+	@touch $@
+
+$(BENCHMARK): $(ORTCAM) $(TORCH_INSTALLED)
+	$(GROUP) benchmark | $(INSTALL) --requirement /dev/stdin
+	@touch $@
+
+$(GPU): pyproject.toml
+	$(PYTHON) -m venv .venv-gpu
+	PATH=$(CURDIR)/.venv-gpu/bin:$$PATH; $(INSTALL) --editable '.[gpu,export,plot]' && \
+		$(GROUP) test | $(INSTALL) --requirement /dev/stdin $(if $(TORCH),&& \
+		$(GROUP) benchmark | $(INSTALL) --requirement /dev/stdin)
 	@touch $@
 
 $(TRAINING): pyproject.toml

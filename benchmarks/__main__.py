@@ -1,0 +1,77 @@
+"""The command: ``python -m benchmarks``."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from pathlib import Path
+
+import click
+
+from benchmarks import machine as machines
+from benchmarks.networks import NETWORKS
+from benchmarks.record import Record
+
+OUT = Path("out")
+
+
+@click.command()
+@click.option(
+    "--only",
+    "names",
+    multiple=True,
+    type=click.Choice([*NETWORKS, "processes", "installed"]),
+    help="Measure this alone; may be given several times.",
+)
+@click.option("--rounds", default=30, show_default=True, type=click.IntRange(1))
+@click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]))
+@click.option("--again", is_flag=True, help="Measure what the results have already.")
+@click.option("--short", is_flag=True, help="The few ratios that CI watches, and nothing else.")
+@click.option(
+    "--out",
+    default=OUT,
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where benchmark.json, .md and .png go, and the networks in benchmark/.",
+)
+def main(
+    names: tuple[str, ...], rounds: int, device: str, again: bool, short: bool, out: Path
+) -> None:
+    """Measures what Grad-CAM costs beside plain inference.
+
+    Networks with random weights and the peers need PyTorch; without it the shipped network alone
+    is measured. Results are kept as they come: what was broken off goes on where it was.
+    """
+    threads = machines.take_two_cores()  # before anything counts the cores
+    if short:
+        from benchmarks.short import check
+
+        raise SystemExit(check(out))
+    from benchmarks.run import installed, network, processes
+    from benchmarks.table import write
+
+    (out / "benchmark").mkdir(parents=True, exist_ok=True)
+    torch = importlib.util.find_spec("torch") is not None
+    record = Record(out / "benchmark.json", device, machines.machine(threads))
+    begin = time.monotonic()
+
+    def progress(line: str) -> None:
+        click.echo(f"{time.monotonic() - begin:6.0f} s  {line}", err=True)
+
+    for name, one in NETWORKS.items():
+        if (names and name not in names) or (record.has("networks", name) and not again):
+            continue
+        if one.needs_torch and not torch:
+            progress(f"{name}: left out, PyTorch is not installed")
+            continue
+        found = network(one, out / "benchmark", device, threads, rounds, torch, progress)
+        record.put(found, "networks", name)
+    for name, work in (("processes", processes), ("installed", installed)):
+        if (not names or name in names) and (again or not record.has(name)):
+            record.put(work(out / "benchmark", device, threads, rounds, torch, progress), name)
+    for path in write(record.data, out):
+        click.echo(path)
+
+
+if __name__ == "__main__":
+    main()

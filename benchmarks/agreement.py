@@ -1,0 +1,28 @@
+"""Nothing is timed before its maps are seen to be the same."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks.contestants import Maps
+
+__all__ = ["TOLERANCE", "difference"]
+
+TOLERANCE = 1e-3
+"""Of a map's largest value: float32, and summed in different orders."""
+
+
+def difference(found: Maps, reference: Maps) -> float:
+    """The largest difference of two raw maps over the largest value of the second's, over layers.
+
+    Raises:
+        ValueError: a layer is missing in the reference, or the shapes differ.
+    """
+    worst = []
+    for layer, maps in found.items():
+        if layer not in reference or maps.shape != reference[layer].shape:
+            raise ValueError(f"no maps of {list(maps.shape)} at {layer!r} to compare with")
+        scale = np.abs(reference[layer]).max((-2, -1), keepdims=True)
+        errors = np.abs(maps - reference[layer]) / np.maximum(scale, np.finfo(np.float32).tiny)
+        worst.append(errors.max())
+    return float(np.max(worst))  # not a number where one is

@@ -1,0 +1,93 @@
+"""The results as bars."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from benchmarks.record import interval
+
+__all__ = ["draw"]
+
+BARS = {
+    "one layer": {
+        "last-2": "ortcam",
+        "torch-last-2": "PyTorch by hand",
+        "captum-last-2": "Captum",
+        "gradcam-last-2": "pytorch-grad-cam",
+    },
+    "four layers": {
+        "four-2": "ortcam",
+        "torch-four-2": "PyTorch by hand",
+        "captum-four-2": "Captum",
+        "gradcam-four-2": "pytorch-grad-cam",
+    },
+}
+COLORS = {
+    "ortcam": "#0b6e99",
+    "PyTorch by hand": "#9aa5ad",
+    "Captum": "#c9a66b",
+    "pytorch-grad-cam": "#b86b4b",
+}
+
+
+def draw(data: dict[str, Any], path: Path) -> bool:
+    """Draws the times of two classes over plain inference, a panel for each network and device.
+
+    The axis begins at 0 and is linear; whiskers are the medians' 95 % intervals.
+
+    Returns:
+        Whether there was anything to draw.
+    """
+    panels = [
+        (device, one)
+        for device, results in data.items()
+        for one in results.get("networks", {}).values()
+        if "ratio" in one["rows"].get("gradcam-last-2", {})
+    ]
+    if not panels:
+        return False
+    figure = Figure(figsize=(8, 2.3 * len(panels) + 0.7), layout="constrained")
+    axes = figure.subplots(len(panels), squeeze=False)[:, 0]
+    for axis, (device, one) in zip(axes, panels, strict=True):
+        width, height = one["size"]
+        axis.set_title(
+            f"{one['title'].split(' (')[0]}, {width}x{height}, {device.upper()}",
+            loc="left",
+            fontsize=10,
+        )
+        place, ticks = 0.0, []
+        for group, bars in BARS.items():
+            for row, who in bars.items():
+                entry = one["rows"].get(row, {})
+                if "ratio" in entry:
+                    found = interval(entry["ratio"])
+                    spread = [[found.median - found.low], [found.high - found.median]]
+                    axis.barh(place, found.median, 0.8, color=COLORS[who])
+                    axis.errorbar(
+                        found.median, place, xerr=spread, color="black", capsize=2, linewidth=0.8
+                    )
+                    axis.annotate(
+                        f"{found.median:.2f}",
+                        (found.high, place),
+                        (4, 0),
+                        textcoords="offset points",
+                        va="center",
+                        fontsize=8,
+                    )
+                ticks.append((place, f"{who}, {group}"))
+                place += 1
+            place += 0.5
+        axis.set_yticks([t[0] for t in ticks], [t[1] for t in ticks], fontsize=8)
+        axis.invert_yaxis()
+        axis.axvline(1, color="black", linewidth=0.8, linestyle=":")
+        axis.set_xlim(0, axis.get_xlim()[1] * 1.05)
+        axis.tick_params(axis="x", labelsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[-1].set_xlabel(
+        "Grad-CAM of 2 classes, time over plain inference in ONNX Runtime (dotted: 1)", fontsize=9
+    )
+    figure.savefig(path, dpi=110)
+    return True
