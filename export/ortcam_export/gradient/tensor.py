@@ -358,10 +358,12 @@ class Tensor:
         if isinstance(before, int) and isinstance(after, int) and min(before, after) < 0:
             cropped = self.slice(axis, max(-before, 0), after if after < 0 else 2**62)
             return cropped.pad(axis, max(before, 0), max(after, 0))
-        along = self.tape.constant([axis % self.rank + self.lead])
+        # All axes are told: onnxruntime's transpose optimiser misreads a Pad that names its axes.
+        along, rank = axis % self.rank + self.lead, self.rank + self.lead
+        amounts: list[Dim] = [0] * (2 * rank)
+        amounts[along], amounts[rank + along] = before, after
         zero = self.tape.constant(np.zeros((), self.dtype.numpy()))
-        amounts = self.tape.shape([before, after])
-        padded = self.tape.op("Pad", self, amounts, zero, along, lead=self.lead)
+        padded = self.tape.op("Pad", self, self.tape.shape(amounts), zero, lead=self.lead)
         return padded._alike(self, axis)
 
     def _alike(self, other: Tensor, but: int) -> Tensor:
