@@ -44,7 +44,15 @@ class Case:
 
 
 class NotSmoothError(AssertionError):
-    """Two step sizes give different differences: there is no derivative to check against."""
+    """Two step sizes give different differences: there is no derivative to check against.
+
+    Attributes:
+        name: the input that was moved.
+    """
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"in {name}: {why}")
+        self.name = name
 
 
 class ForwardDiffersError(AssertionError):
@@ -123,6 +131,8 @@ def check(
     static: bool = True,
     dynamic: Iterable[str] | None = None,
     tolerance: float = SINGLE,
+    fresh: bool = False,
+    steps: Sequence[float] | None = None,
 ) -> None:
     """Checks the gradients of a float32 network, with static and with symbolic shapes.
 
@@ -140,6 +150,8 @@ def check(
         dynamic: the inputs whose shapes are symbolic the second time; all by default. Where it is
             empty there is no second time.
         tolerance: the largest error of a float32 gradient, in units of |u| |J v|.
+        steps: the step sizes that are tried: see :func:`central`.
+        fresh: whether each run has a session of its own, in which a seed draws the same again.
     """
     of = of or case.model.graph.output[0].name
     if not static:
@@ -154,15 +166,23 @@ def check(
         plain = lifted(case.model, wrt)
         jv = {name: _linear(plain, everything, of, name, v) for name, v in moved.items()}
     else:
-        function = function or _evaluated(recast(lifted(case.model, wrt)), of)
-        start = _recast_feeds(everything)
-        _agree(y, function(start))
-        jv = {name: _central(function, start, name, v, tolerance / 10) for name, v in moved.items()}
+        function = function or evaluated(recast(lifted(case.model, wrt)), of)
+        start = recast_feeds(everything)
+        agree(y, function(start))
+        jv = {
+            name: central(function, start, name, v, tolerance * (2 if steps else 0.1), steps)
+            for name, v in moved.items()
+        }
 
     # float32, one question at a time, in onnxruntime
     graph = vjp(case.model, of, wrt)
     session = _session(graph)
-    single = [_gradients(session, wrt, {**case.feeds, f"{of}.cotangent": row}) for row in u]
+    single = [
+        _gradients(
+            _session(graph) if fresh else session, wrt, {**case.feeds, f"{of}.cotangent": row}
+        )
+        for row in u
+    ]
     for name, v in moved.items():
         for row, gradients in zip(u, single, strict=True):
             _compare(name, row, jv[name], gradients[name], v, tolerance)
@@ -172,7 +192,7 @@ def check(
         evaluator = ReferenceEvaluator(vjp(recast(case.model), of, wrt))
         feeds = {**case.feeds, f"{of}.cotangent": u[0]}
         with np.errstate(all="ignore"):
-            found = evaluator.run([f"{name}.grad" for name in wrt], _recast_feeds(feeds))
+            found = evaluator.run([f"{name}.grad" for name in wrt], recast_feeds(feeds))
         for name, g in zip(wrt, found, strict=True):
             assert g.dtype == np.float64
             _compare(name, u[0], jv[name], g, moved[name], DOUBLE)
@@ -276,7 +296,7 @@ def _recast_node(node: onnx.NodeProto) -> None:
             attribute.CopyFrom(helper.make_attribute("value", numpy_helper.from_array(array)))
 
 
-def _recast_feeds(feeds: Feeds) -> dict[str, Array]:
+def recast_feeds(feeds: Feeds) -> dict[str, Array]:
     return {n: a.astype(np.float64) if a.dtype == np.float32 else a for n, a in feeds.items()}
 
 
@@ -307,7 +327,7 @@ def _gradients(
     return dict(zip(wrt, found, strict=True))
 
 
-def _evaluated(model: onnx.ModelProto, of: str) -> Function:
+def evaluated(model: onnx.ModelProto, of: str) -> Function:
     evaluator = ReferenceEvaluator(model)
 
     def run(feeds: Feeds) -> Array:
@@ -321,24 +341,39 @@ def _direction(random: np.random.Generator, like: Array) -> Array:
     return np.asarray(random.standard_normal(like.shape), np.float32)
 
 
-def _central(function: Function, feeds: Feeds, name: str, v: Array, agreement: float) -> Array:
+def central(
+    function: Function,
+    feeds: Feeds,
+    name: str,
+    v: Array,
+    agreement: float,
+    steps: Sequence[float] | None = None,
+) -> Array:
     """J v by central differences of two step sizes, extrapolated to step 0.
 
     Small steps where the function bends sharply, large ones where its evaluator rounds coarsely.
 
+    Args:
+        function: the network.
+        feeds: where it is differentiated.
+        name: the input that moves.
+        v: how it moves.
+        agreement: how far the two differences may be apart, in units of their size.
+        steps: the step sizes that are tried; by default those for double precision.
+
     Raises:
         NotSmoothError: at no step size do the differences agree, or those to the two sides.
     """
-    x, y = feeds[name], function(feeds)
+    x, y, v = feeds[name], function(feeds), v.astype(np.float64)
 
     def sides(step: float) -> tuple[Array, Array]:
         ahead = function({**feeds, name: np.asarray(x + step * v)})
         behind = function({**feeds, name: np.asarray(x - step * v)})
         if not ahead.shape == behind.shape == y.shape:
-            raise NotSmoothError(f"in {name}: its shape changes")
+            raise NotSmoothError(name, "its shape changes")
         return (ahead - y) / step, (y - behind) / step
 
-    for step in (1e-4, 1e-6, 2e-3):
+    for step in steps or (1e-4, 1e-6, 2e-3):
         right, left = sides(step)
         coarse, fine = sum(sides(2 * step)) / 2, (right + left) / 2
         apart = np.abs(right - left).max(initial=0)
@@ -346,9 +381,7 @@ def _central(function: Function, feeds: Feeds, name: str, v: Array, agreement: f
             continue
         if np.linalg.norm(coarse - fine) <= agreement * np.linalg.norm(fine) + 1e-9:
             return (4 * fine - coarse) / 3
-    raise NotSmoothError(
-        f"in {name}: {np.linalg.norm(coarse - fine)}, {np.linalg.norm(fine)}, {apart}"
-    )
+    raise NotSmoothError(name, f"{np.linalg.norm(coarse - fine)}, {np.linalg.norm(fine)}, {apart}")
 
 
 def _linear(model: onnx.ModelProto, feeds: Feeds, of: str, name: str, v: Array) -> Array:
@@ -372,7 +405,7 @@ def _close(found: Array, expected: Array, what: str) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * size, err_msg=what)
 
 
-def _agree(ours: Array, theirs: Array) -> None:
+def agree(ours: Array, theirs: Array) -> None:
     size = np.abs(theirs).max(initial=0)
     same = ours.shape == theirs.shape and np.allclose(
         ours, theirs, rtol=1e-3, atol=1e-4 * size, equal_nan=True

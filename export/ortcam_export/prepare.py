@@ -17,7 +17,8 @@ from onnx import shape_inference, version_converter
 
 from ortcam.errors import ModelError
 from ortcam_export.contrib import unfuse
-from ortcam_export.control_flow import unfold
+from ortcam_export.integers import fold
+from ortcam_export.shapes import better
 
 __all__ = ["IR_VERSION", "OPSET", "infer", "opset", "prepare", "put_back_weights", "skeleton"]
 
@@ -32,11 +33,8 @@ _SMALL = 1024
 
 _PASS_ERRORS = (ir.passes.InvariantError, ir.passes.PassError, ValueError)
 
-#: Operators whose shapes onnx infers through their function bodies, and not where it has none.
-_SHAPE_KEPT = {"GroupNormalization", "MeanVarianceNormalization"}
-
-#: How many croppings in a row are followed by their shapes.
-_CROPS = 16
+#: How many operators in a row, whose shapes onnx's inference does not find, are followed.
+_ROUNDS = 64
 
 
 def prepare(model: ir.Model) -> ir.Model:
@@ -62,9 +60,6 @@ def prepare(model: ir.Model) -> ir.Model:
     model.graph.sort()  # the bodies of functions may stand in any order
     passes.NameFixPass(_Names())(model)
     infer(model)
-    while unfold(model):  # what was inside may be decided now
-        _lift_constants(model)
-        infer(model)
     return model
 
 
@@ -138,11 +133,6 @@ def skeleton(model: ir.Model) -> onnx.ModelProto:
 def _raise_opset(model: ir.Model) -> ir.Model:
     """Raises the opset to :data:`OPSET` with onnx's converter, and puts back what that drops."""
     before = opset(model)
-    if before < 9 and any(node.op_type == "Scan" for node in model.graph.all_nodes()):
-        raise ModelError(  # the converter would take the batch's axis out of the whole network
-            "the network has a Scan of opset 8, which scans each picture of a batch by itself; "
-            "export it again with opset 9 or later"
-        )
     model.ir_version = max(model.ir_version or 0, IR_VERSION)  # IR 3 wants weights as inputs
     try:
         converted = ir.from_proto(version_converter.convert_version(skeleton(model), OPSET))
@@ -231,67 +221,32 @@ def infer(model: ir.Model) -> None:
 
     A file's own shapes are often stale: of one batch or size, in a network whose inputs were made
     dynamic later. So they count only where inference finds no rank, and for a single extent only
-    in a network whose inputs are all of fixed shape.
+    in a network whose inputs are all of fixed shape. Where onnxruntime computes another shape than
+    onnx's inference finds, its own counts; integers that follow from known shapes become
+    initializers.
     """
     declared = _forget_shapes(model)
     _infer_once(model)
     fixed = all(value.shape is not None and value.shape.is_static() for value in model.graph.inputs)
-    filled = False
+    told: dict[ir.Value, ir.Shape] = {}
     for value, (dtype, shape) in declared.items():
         if value.dtype is None and dtype is not None:
-            value.dtype, filled = dtype, True
+            value.dtype = dtype
         merged = _merge(value.shape, shape, fixed)
         if merged is not None and merged != value.shape:
-            value.shape, filled = merged, True
-    if filled:
-        _infer_once(model)
-    for _ in range(_CROPS):
-        if not (_keep_shapes(model) | _keep_unsliced(model)):
+            told[value] = merged
+    for _ in range(_ROUNDS):
+        for node in model.graph:
+            for value, shape in zip(node.outputs, better(node), strict=False):
+                told[value] = shape
+                if value.dtype is None and node.inputs[0] is not None:
+                    value.type = node.inputs[0].type
+        if all(value.shape == shape for value, shape in told.items()) and not fold(model):
             break
+        _forget_shapes(model)
+        for value, shape in told.items():
+            value.shape = shape
         _infer_once(model)
-
-
-def _keep_shapes(model: ir.Model) -> bool:
-    """Gives the outputs of operators that keep the shape, and that inference gives up on, theirs.
-
-    Returns:
-        Whether that told anything new.
-    """
-    news = False
-    for node in model.graph:
-        if node.op_type in _SHAPE_KEPT:
-            x, y = node.inputs[0], node.outputs[0]
-            if x is not None and x.shape is not None and x.dtype is not None and y.shape is None:
-                y.shape, y.type, news = x.shape, x.type, True
-    return news
-
-
-def _keep_unsliced(model: ir.Model) -> bool:
-    """Gives a Slice's output the extents of the axes that it leaves alone.
-
-    onnx's inference tells none of them where the ends are computed, and with them goes the number
-    of channels of a U-Net that crops.
-
-    Returns:
-        Whether that told anything new.
-    """
-    news = False
-    for node in model.graph:
-        if node.op_type != "Slice" or len(node.inputs) < 4:
-            continue
-        (x, axes), y = (node.inputs[0], node.inputs[3]), node.outputs[0]
-        if x is None or x.shape is None or axes is None or axes.const_value is None:
-            continue
-        rank = len(x.shape)
-        sliced = {int(axis) % rank for axis in axes.const_value.numpy()}
-        known = y.shape.dims if y.shape is not None else [None] * rank
-        shape = ir.Shape(
-            mine if axis in sliced or isinstance(mine, int) else theirs
-            for axis, (mine, theirs) in enumerate(zip(known, x.shape.dims, strict=True))
-        )
-        if shape != y.shape:
-            y.shape, news = shape, True
-    return news
 
 
 def _forget_shapes(

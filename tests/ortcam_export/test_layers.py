@@ -34,7 +34,7 @@ def test_a_u_nets_layers() -> None:
     assert found["cat2"] == Candidate(
         name="cat2",
         operator="Concat",
-        shape=("?", 18, "?", "?"),
+        shape=("N", 18, "?", "?"),
         channels=18,
         stride=2,
         reached=True,
