@@ -9,7 +9,6 @@ import pytest
 from finite_differences import Case, check, check_operator, forward, operator
 from onnx import TensorProto
 
-from ortcam.errors import OperatorError
 from ortcam_export.vjp import vjp
 
 PATTERNS = {
@@ -158,11 +157,27 @@ def test_dropout_passes_on(normal, ratio, mode):
     check_operator("Dropout", inputs, wrt=["x"], fixed=["ratio", "mode"])
 
 
-def test_dropout_in_training_is_refused(normal):
-    inputs = {"x": normal(3), "ratio": np.array(0.5, np.float32), "mode": np.array(True)}
-    case = operator("Dropout", inputs, fixed=["ratio", "mode"])
-    with pytest.raises(OperatorError, match="training"):
-        vjp(case.model, "y", ["x"])
+@pytest.mark.parametrize("ratio", [0.0, 0.3, None])
+def test_dropout_in_training_drops_the_same_cotangents(normal, ratio):
+    inputs = {
+        "x": normal(3, 40),
+        "ratio": None if ratio is None else np.array(ratio, np.float32),
+        "mode": np.array(True),
+    }
+    case = operator("Dropout", inputs, fixed=["ratio", "mode"], seed=1)
+    check(case, wrt=["x"], linear=True, dynamic=(), fresh=True)
+
+
+BOUNDS = [("low", None), (None, "high"), ("low", "high"), ("high", "low")]
+
+
+@pytest.mark.parametrize(("low", "high"), BOUNDS)
+def test_the_bounds_of_clip(normal, low, high):
+    values = {"low": np.array(-0.4, np.float32), "high": np.array(0.5, np.float32)}
+    names = {"x": None, "lowest": low, "highest": high}
+    inputs = {n: normal(3, 4) if n == "x" else values.get(of) for n, of in names.items()}
+    wrt = ["x", "highest"] if low == "high" else [n for n in inputs if inputs[n] is not None]
+    check_operator("Clip", inputs, wrt=wrt)
 
 
 def test_cast_to_double_and_back(normal):

@@ -9,7 +9,7 @@ from onnx import helper
 
 from ortcam.errors import OperatorError
 from ortcam_export.gradient import reachable
-from ortcam_export.gradient.operators import BRANCHED, CONVERTED, REFUSED, Kind, decision
+from ortcam_export.gradient.operators import CONVERTED, REFUSED, Kind, decision
 from ortcam_export.gradient.table import NO_DERIVATIVE, ruled
 from ortcam_export.load import load
 from ortcam_export.prepare import prepare
@@ -22,12 +22,11 @@ NAMES = sorted({schema.name for schema in onnx.defs.get_all_schemas() if not sch
 def test_every_operator_is_decided_once(name):
     decided = decision(name)
     lists = [name in REFUSED, name in NO_DERIVATIVE, ruled(name), name in CONVERTED]
-    lists.append(name in BRANCHED)
     assert sum(lists) == (decided.kind != Kind.BODY)
 
 
 def test_what_is_decided_is_an_operator():
-    assert {*REFUSED, *NO_DERIVATIVE, *CONVERTED, *BRANCHED} <= set(NAMES)
+    assert {*REFUSED, *NO_DERIVATIVE, *CONVERTED} <= set(NAMES)
 
 
 def test_an_operator_that_nobody_knows():
@@ -46,11 +45,12 @@ def test_a_body_is_made_of_decided_operators(name):
 
 
 def test_a_refusal_gives_the_reason():
-    node = helper.make_node("Det", ["a"], ["y"], name="d")
-    shape = [helper.make_tensor_value_info("a", onnx.TensorProto.FLOAT, [2, 2])]
-    scalar = [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [])]
-    model = helper.make_model(helper.make_graph([node], "g", shape, scalar))
-    with pytest.raises(OperatorError, match=r"^Det \(node 'd'\) has no gradient rule \(its deriv"):
+    node = helper.make_node("Bernoulli", ["a"], ["y"], name="d")
+    infos = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [2, 2]) for n in "ay"]
+    model = helper.make_model(helper.make_graph([node], "g", infos[:1], infos[1:]))
+    with pytest.raises(
+        OperatorError, match=r"^Bernoulli \(node 'd'\) has no gradient rule \(it dr"
+    ):
         vjp(model, "y", ["a"])
 
 

@@ -20,6 +20,7 @@ def test_rotary_embedding(normal, interleaved, dims, positions, heads):
         "places": np.array([[0, 1, 2], [8, 4, 5]], np.int64) if positions else None,
     }
     check_operator(
-        "RotaryEmbedding", inputs, wrt=["x"], opset=23, linear=True, interleaved=interleaved,
-        rotary_embedding_dim=dims, num_heads=0 if heads and not dims else 4,
+        "RotaryEmbedding", inputs, wrt=["x", "cos", "sin"], opset=23, linear=True,
+        interleaved=interleaved, rotary_embedding_dim=dims,
+        num_heads=0 if heads and not dims else 4,
     )  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import onnx_ir as ir
+
 from ortcam_export.gradient.table import Ask, Node, contracted, elementwise, rule, summed_to
 from ortcam_export.gradient.tensor import Tensor
 from ortcam_export.gradient.windows import Windows
@@ -70,10 +72,31 @@ def extreme(n: Node, g: Tensor) -> Tensor:
 
 @rule("Clip", inputs=[0])
 def clip(n: Node, g: Tensor) -> Tensor:
-    """1 inside the range, bounds included; 0 outside it."""
+    """1 inside the range, bounds included; 0 outside it.
+
+    y = min(max(x, low), high): where low is above high, high is all there is.
+    """
     if n.has(1):
         g = g.passed(n.x >= n.input(1))
     return g.passed(n.x <= n.input(2)) if n.has(2) else g
+
+
+@rule("Clip", inputs=[1])
+def clip_low(n: Node, g: Tensor) -> Tensor:
+    """The cotangents of the elements that were too low, and that are the bound now."""
+    low = n.x < n.input(1)
+    if n.has(2):
+        low = low & (n.input(1) < n.input(2))
+    return g.masked(low).sum(range(g.rank)).reshape(n.here.dims)
+
+
+@rule("Clip", inputs=[2])
+def clip_high(n: Node, g: Tensor) -> Tensor:
+    """The cotangents of the elements that were too high, and that are the bound now."""
+    high = n.x > n.input(2)
+    if n.has(1):
+        high = high | (n.input(1) > n.input(2))
+    return g.masked(high).sum(range(g.rank)).reshape(n.here.dims)
 
 
 @rule("Cast", inputs=[0])
@@ -89,16 +112,28 @@ def cast_like(n: Node, g: Tensor) -> Tensor:
 
 @rule("Dropout", inputs=[0])
 def dropout(n: Node, g: Tensor) -> Tensor:
-    """Passes on; a network that is deployed drops nothing."""
-    if n.has(2) and any(n.constants(2) or [0]):
-        raise n.refuse("is in training mode, and drops at random")
-    return g
+    """Passes on what was kept, enlarged as it was; a network that is deployed drops nothing."""
+    if not _drops(n):
+        return g
+    kept = n.made(1, ir.DataType.BOOL, n.node.outputs[0].shape)
+    ratio = n.input(1) if n.has(1) else 0.5
+    return g.masked(kept) / (1 - ratio)
+
+
+def _drops(n: Node) -> bool:
+    return n.has(2) and any(n.constants(2) or [0])
 
 
 # Second rules: <A, J'g> = <JA, g>.
 
 
-@contracted("Identity", "Cast", "CastLike", "Dropout")
+@contracted("Dropout")
+def dropout_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
+    """<A, g_x> = <A, g_y>, unless something is dropped."""
+    return None if _drops(n) else passed_on(n, windows, ask)
+
+
+@contracted("Identity", "Cast", "CastLike")
 def passed_on(n: Node, windows: Windows, ask: Ask) -> Tensor:
     """<A, g_x> = <A, g_y>."""
     return ask(n.node.outputs[0], windows).cast(n.x.dtype)

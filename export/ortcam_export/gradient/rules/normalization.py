@@ -4,18 +4,34 @@ from __future__ import annotations
 
 from ortcam_export.gradient.rules.standardization import standard, standardized_back
 from ortcam_export.gradient.table import Ask, Node, contracted, rule
-from ortcam_export.gradient.tensor import Tensor
+from ortcam_export.gradient.tensor import Tensor, product
 from ortcam_export.gradient.windows import Windows
 
 
 @rule("BatchNormalization", inputs=[0])
 def batch_normalization(n: Node, g: Tensor) -> Tensor:
-    """y = (x - mean) scale / sqrt(var + eps) + bias, with the statistics of training."""
-    return g * _per_channel(n, _slope(n))
+    """y = (x - mean) scale / sqrt(var + eps) + bias, with the statistics of training.
+
+    In training mode these are the batch's own, which also move the running ones a little.
+    """
+    if not _trains(n):
+        return g * _per_channel(n, _slope(n))
+    axes = _all_but_channels(n)
+    z, deviation = _standard(n, axes)
+    total = standardized_back(g * _per_channel(n, n.input(1)), z, deviation, axes)
+    moved = (1 - _momentum(n)) / _cells(n, axes)
+    if n.wanted(1):
+        total = total + _per_channel(n, n.cotangent(1)) * moved
+    if n.wanted(2):
+        centred = n.x - n.x.mean(axes, keepdims=True)
+        total = total + _per_channel(n, n.cotangent(2)) * centred * 2 * moved
+    return total
 
 
 @rule("BatchNormalization", inputs=[1])
 def batch_normalization_scale(n: Node, g: Tensor) -> Tensor:
+    if _trains(n):
+        return _over_channels(g * _standard(n, _all_but_channels(n))[0])
     centred = n.x - _per_channel(n, n.input(3))
     return _over_channels(g * centred) / _deviation(n)
 
@@ -27,11 +43,15 @@ def batch_normalization_bias(n: Node, g: Tensor) -> Tensor:
 
 @rule("BatchNormalization", inputs=[3])
 def batch_normalization_mean(n: Node, g: Tensor) -> Tensor:
+    if _trains(n):
+        return n.cotangent(1) * _momentum(n)
     return -_over_channels(g) * _slope(n)
 
 
 @rule("BatchNormalization", inputs=[4])
 def batch_normalization_var(n: Node, g: Tensor) -> Tensor:
+    if _trains(n):
+        return n.cotangent(2) * _momentum(n)
     centred = n.x - _per_channel(n, n.input(3))
     return _over_channels(g * centred) * n.input(1) * -0.5 / _deviation(n) ** 3
 
@@ -39,7 +59,7 @@ def batch_normalization_var(n: Node, g: Tensor) -> Tensor:
 @contracted("BatchNormalization")
 def batch_normalization_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
     """<A, g_x> = <A, g_y> scale / sqrt(var + eps)."""
-    if 1 in windows.axes:
+    if 1 in windows.axes or _trains(n):
         return None
     return ask(n.node.outputs[0], windows) * _per_channel(n, _slope(n))
 
@@ -47,13 +67,13 @@ def batch_normalization_contracted(n: Node, windows: Windows, ask: Ask) -> Tenso
 @rule("InstanceNormalization", inputs=[0])
 def instance_normalization(n: Node, g: Tensor) -> Tensor:
     """y = z scale + bias with z of mean 0 and variance 1 over space."""
-    z, deviation = _standard(n)
+    z, deviation = _standard(n, _space(n))
     return standardized_back(g * _per_channel(n, n.input(1)), z, deviation, _space(n))
 
 
 @rule("InstanceNormalization", inputs=[1])
 def instance_normalization_scale(n: Node, g: Tensor) -> Tensor:
-    z, _ = _standard(n)
+    z, _ = _standard(n, _space(n))
     return _over_channels(g * z)
 
 
@@ -66,13 +86,28 @@ def _space(n: Node) -> list[int]:
     return list(range(2, n.x.rank))
 
 
-def _standard(n: Node) -> tuple[Tensor, Tensor]:
-    return standard(n.x, _space(n), n.attribute("epsilon", 1e-5))
+def _all_but_channels(n: Node) -> list[int]:
+    return [axis for axis in range(n.x.rank) if axis != 1]
+
+
+def _trains(n: Node) -> bool:
+    return bool(n.attribute("training_mode", 0))
+
+
+def _momentum(n: Node) -> float:
+    return float(n.attribute("momentum", 0.9))
+
+
+def _standard(n: Node, axes: list[int]) -> tuple[Tensor, Tensor]:
+    return standard(n.x, axes, n.attribute("epsilon", 1e-5))
+
+
+def _cells(n: Node, axes: list[int]) -> Tensor | int:
+    cells = product(n.x.dim(axis) for axis in axes)
+    return cells.cast(n.x.dtype) if isinstance(cells, Tensor) else cells
 
 
 def _deviation(n: Node) -> Tensor:
-    if n.attribute("training_mode", 0):
-        raise n.refuse("is in training mode, and takes its statistics from the batch")
     epsilon: float = n.attribute("epsilon", 1e-5)
     return (n.input(4) + epsilon).sqrt()
 

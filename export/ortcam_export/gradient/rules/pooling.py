@@ -132,11 +132,12 @@ def _windows(n: Node) -> dict[int, tuple[Tensor, Tensor]]:
 
 
 def _geometry(n: Node) -> tuple[list[int], list[int], list[int], list[tuple[Dim, Dim]]]:
-    """Kernel, strides, dilations and padding along each space axis."""
+    """Kernel, strides, dilations and padding, which auto_pad counts undilated, along each axis."""
     kernel = n.attribute("kernel_shape")
     strides = n.attribute("strides", [1] * len(kernel))
     dilations = n.attribute("dilations", [1] * len(kernel))
-    return kernel, strides, dilations, padding(n, kernel, strides, dilations)
+    spread = dilations if n.attribute("auto_pad", "NOTSET") == "NOTSET" else [1] * len(kernel)
+    return kernel, strides, dilations, padding(n, kernel, strides, spread)
 
 
 def _cells(n: Node) -> Tensor | int:

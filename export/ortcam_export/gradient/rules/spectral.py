@@ -18,7 +18,7 @@ def dft(n: Node, g: Tensor) -> Tensor:
     length = _length(n, axis, halved=bool(inverse and onesided))
     if onesided and not inverse:
         g = g.pad(axis, 0, length - g.dim(axis))
-    back = _transform(n, g, axis, inverse=1 - inverse, onesided=int(inverse and onesided))
+    back = transform(n, g, axis, inverse=1 - inverse, onesided=int(inverse and onesided))
     size = length.cast(g.dtype) if isinstance(length, Tensor) else length
     back = back / size if inverse else back * size
     if inverse and onesided:
@@ -48,7 +48,8 @@ def _length(n: Node, axis: int, *, halved: bool) -> Dim:
     return int(given.item) if given.const is not None else given.reshape([1])
 
 
-def _transform(n: Node, t: Tensor, axis: int, *, inverse: int, onesided: int) -> Tensor:
+def transform(n: Node, t: Tensor, axis: int, *, inverse: int, onesided: int) -> Tensor:
+    """The transform of a tensor, or its inverse, in the node's version of the operator."""
     kind = {"inverse": inverse, "onesided": onesided}
     if n.tape.opset < 20:
         found = n.tape.op("DFT", t, lead=t.lead, axis=axis + t.lead, **kind)
