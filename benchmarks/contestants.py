@@ -72,7 +72,8 @@ class Asked:
         """The raw maps of one picture."""
         rows = np.eye(self._graph.classes, dtype=np.float32)[classes]
         chosen = tuple(layer for layer in self.artifact.layers if layer.name in layers)
-        answer = self._graph.ask(self._feeds, rows, cells, chosen, MEMORY)
+        own = None if cells is None else cells[:, None]
+        (answer,) = self._graph.open(self._feeds).ask(rows[:, None], own, chosen, MEMORY)
         return {
             name: maps.grad_cam(maps.weighted_sums(features, answer.weights[name]))
             for name, features in answer.features.items()
@@ -81,12 +82,12 @@ class Asked:
     @property
     def space(self) -> tuple[int, int]:
         """The score's (rows, columns)."""
-        height, width = self._graph.score_space(self._feeds)
+        height, width = self._graph.open(self._feeds).score_space
         return height, width
 
     def look(self) -> object:
         """What ``segment`` runs."""
-        return self._graph.look(self._feeds)
+        return self._graph.open(self._feeds).score
 
     def batch(self, classes: list[int], layer: str) -> NDArray[np.float32]:
         """The raw maps of all pictures of the batch, [classes, pictures, h, w]."""

@@ -28,6 +28,7 @@ from ortcam.errors import (
     VerificationError,
 )
 from ortcam.results import Explanation, Segmentation
+from ortcam.view import View
 
 __all__ = [
     "ArtifactError",
@@ -47,6 +48,7 @@ __all__ = [
     "RegionError",
     "Segmentation",
     "VerificationError",
+    "View",
     "load",
 ]
 

@@ -16,6 +16,10 @@ An artifact of several feature layers takes one input more,
 
 and what only the others need costs nothing: their weights may then come with no row, K = 0.
 
+An artifact may be split in two: the network, among whose outputs is then what the gradient needs,
+and the gradient, whose inputs are the question's and these. The first part's metadata name the
+second.
+
 What else a runtime must know stands as JSON in the model's ``metadata_props`` under
 :data:`METADATA_KEY`. A plain network may carry the same key with the part that describes what the
 network expects and means (classes, colours, preprocessing); an artifact is known by its layers.
@@ -25,6 +29,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -40,10 +45,12 @@ __all__ = [
     "REGION",
     "Artifact",
     "Expectations",
+    "Gradient",
     "Layer",
     "Preprocessing",
     "Score",
     "Verification",
+    "gradient_json",
     "weights_name",
 ]
 
@@ -177,6 +184,25 @@ class Verification:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gradient:
+    """The second part of an artifact that is split in two.
+
+    Attributes:
+        sha256: of its file, in hexadecimal.
+        file: its file's name, in the folder of the first part's; None where it was never written.
+    """
+
+    sha256: str
+    file: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_types(self, sha256=str, **({} if self.file is None else {"file": str}))
+        # What a file says is no reason to read another folder.
+        if self.file is not None and not re.fullmatch(r"(?!\.)[^/\\:\0]{1,255}", self.file):
+            raise ModelError(f"file is {self.file!r}; it is the name of a file beside this one")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Artifact:
     """An artifact's metadata.
 
@@ -187,6 +213,7 @@ class Artifact:
         expects: classes, colours and preprocessing.
         class_weights, region: the names of the question's inputs.
         mask: the name of the input that says which layers are asked for, or None where it has none.
+        gradient: where the gradient is, if not in the same graph.
         engine: which engine built the gradient graph, one of :data:`ENGINES`.
         source_sha256: of the network's file, in hexadecimal.
         verification: what the exporter measured, or None where it was told not to.
@@ -199,6 +226,7 @@ class Artifact:
     class_weights: str = CLASS_WEIGHTS
     region: str = REGION
     mask: str | None = None
+    gradient: Gradient | None = None
     engine: str = "ortcam"
     source_sha256: str = ""
     verification: Verification | None = None
@@ -227,6 +255,11 @@ class Artifact:
                 :class:`~ortcam.errors.PlainNetworkError` where it is a plain network's.
         """
         data = _parse(text, source)
+        if data.get("part") == "gradient":
+            raise ArtifactError(
+                f"{source} is the gradient of an artifact in two parts; open the other part, the "
+                "network, which names this one"
+            )
         if "layers" not in data:
             raise PlainNetworkError(
                 f"{source} is a plain network, not an artifact; "
@@ -242,6 +275,7 @@ class Artifact:
                 class_weights=str(data["class_weights"]),
                 region=str(data["region"]),
                 mask=None if data.get("mask") is None else str(data["mask"]),
+                gradient=Gradient(**data["gradient"]) if data.get("gradient") else None,
                 engine=str(data["engine"]),
                 source_sha256=str(data["source_sha256"]),
                 verification=Verification(**verification) if verification else None,
@@ -274,10 +308,16 @@ def is_artifact(metadata: Mapping[str, str]) -> bool:
         data = json.loads(metadata.get(METADATA_KEY, "null"))
     except (ValueError, RecursionError):
         return False
-    return isinstance(data, dict) and "layers" in data
+    return isinstance(data, dict) and ("layers" in data or data.get("part") == "gradient")
 
 
-def _check_types(entry: Layer | Score, **types: type) -> None:
+def gradient_json(artifact: Artifact) -> str:
+    """The metadata of the second part of an artifact that is split in two."""
+    data = {"format": FORMAT, "part": "gradient", "source_sha256": artifact.source_sha256}
+    return json.dumps(data)
+
+
+def _check_types(entry: Layer | Score | Gradient, **types: type) -> None:
     """What stands in a file is not trusted to have the types that it should have."""
     for name, kind in types.items():
         value = getattr(entry, name)

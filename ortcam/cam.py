@@ -4,41 +4,47 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ortcam import maps, pictures
+from ortcam import pictures
 from ortcam import region as regions
 from ortcam.artifact import FORMAT, METADATA_KEY, Artifact
-from ortcam.errors import ArtifactError, ModelError, RegionError
-from ortcam.feeds import Feeds, entering, feeds
-from ortcam.graph import Answer, Graph
-from ortcam.labels import classes_seen
-from ortcam.names import Classes, class_indices, named_layers
+from ortcam.errors import ArtifactError
+from ortcam.feeds import entering, feeds
+from ortcam.graph import Graph
+from ortcam.names import Classes
+from ortcam.pair import Pair, Runs, open_parts
 from ortcam.palette import Color, distinct_colors
 from ortcam.preprocess import Size
 from ortcam.results import Explanation, Segmentation
 from ortcam.session import Providers, Session
-from ortcam.upsample import check_method
+from ortcam.view import MEMORY, Named, View
 
 __all__ = ["MEMORY", "Cam", "load"]
 
-MEMORY = 2 * 2**30
-"""Bytes that the questions asked at once may take beside inference, unless told otherwise."""
 
-
-def load(model: str | os.PathLike[str] | bytes, providers: Providers | None = None) -> Cam:
+def load(
+    model: str | os.PathLike[str] | bytes,
+    providers: Providers | None = None,
+    *,
+    gradient: str | os.PathLike[str] | bytes | None = None,
+) -> Cam:
     """Opens an artifact.
 
     Args:
-        model: the path of an artifact that ``ortcam export`` wrote, or its bytes.
+        model: the path of an artifact that ``ortcam export`` wrote, or its bytes; where it is split
+            in two, of its first part.
         providers: execution providers of onnxruntime in order of preference; each must start.
             None for CUDA where it really starts, else the CPU. :attr:`Cam.provider` says which.
+        gradient: the second part of an artifact that is split in two, where it does not lie beside
+            the first under the name that this gives.
 
     Raises:
-        ArtifactError: it is a plain network, or its metadata are damaged.
+        ArtifactError: it is a plain network, its metadata are damaged, or its second part is
+            missing or another artifact's.
         DependencyError: onnxruntime is not installed.
         ModelError: it is no ONNX file, or this onnxruntime cannot run it.
         ProviderError: a provider that was asked for does not start.
@@ -46,7 +52,9 @@ def load(model: str | os.PathLike[str] | bytes, providers: Providers | None = No
     session = Session(model, providers)
     # A model that says nothing of itself is the plainest of networks, and refused as such.
     metadata = session.metadata.get(METADATA_KEY, f'{{"format": {FORMAT}}}')
-    return Cam(session, Artifact.from_json(metadata, source=session.source))
+    artifact = Artifact.from_json(metadata, source=session.source)
+    folder = None if isinstance(model, bytes) else Path(model).parent
+    return Cam(open_parts(session, artifact, gradient, folder, providers), artifact)
 
 
 class Cam:
@@ -62,7 +70,7 @@ class Cam:
         layers: the feature layers, from early to late.
     """
 
-    def __init__(self, session: Session, artifact: Artifact) -> None:
+    def __init__(self, session: Runs, artifact: Artifact) -> None:
         """Checks that the artifact's graph is as its metadata say.
 
         Raises:
@@ -81,6 +89,7 @@ class Cam:
                     f"{session.source} lists {len(known)} {what} and its score "
                     f"{artifact.score.name!r} has {count} channels; export the network again"
                 )
+        self._named = Named(self._graph, self.classes, self.colors)
 
     def __repr__(self) -> str:
         return (
@@ -129,14 +138,7 @@ class Cam:
             ModelError: the score labels no pixels, as a classifier's does not.
             PictureError: the picture cannot be read, or the network does not run on it.
         """
-        fed = self._feeds(picture, tensor, inputs, size)
-        if self._graph.space_rank != len(fed.grid):
-            raise ModelError(
-                f"the score {self.artifact.score.name!r} of {self._graph.session.source} has no "
-                "rows and columns, as a classifier's has not, so it labels no pixels; "
-                "explain works on it all the same"
-            )
-        return self._segmentation(fed, self._graph.look(fed))
+        return self._view(picture, tensor, inputs, size).segmentation
 
     def explain(
         self,
@@ -180,94 +182,47 @@ class Cam:
             PictureError: the picture cannot be read, or the network does not run on it.
             RegionError: the region has another size than the picture, or selects nothing.
         """
-        check_method(upsample)
-        chosen = named_layers(layers, self.artifact.layers)
-        indices = None if classes is None else class_indices(classes, self.classes)
-        fed = self._feeds(picture, tensor, inputs, size)
-        cells = self._cells(region, fed, None if indices is None else len(indices))
-        if indices is None:
-            kind = self.artifact.score.kind
-            indices = classes_seen(self._graph.look(fed), kind, None if cells is None else cells[0])
-        rows = np.eye(len(self.classes), dtype=np.float32)[list(indices)]
-        answer = self._graph.ask(fed, rows, cells, chosen, memory)
-        names = tuple(self.classes[i] for i in indices)
-        raw, blank = _grad_cams(answer, names)
-        spatial = self._graph.space_rank == len(fed.grid)
-        unseen = set(indices) - set(classes_seen(answer.score, self.artifact.score.kind))
-        faint = [
-            f"no pixel is labelled {self.classes[i]}, so its maps show faint evidence at most"
-            for i in sorted(unseen)
-            if spatial
-        ]
-        return Explanation(
-            classes=names,
-            indices=indices,
-            layers=tuple(layer.name for layer in chosen),
-            raw=raw,
-            weights=answer.weights,
-            grid=fed.grid,
-            method=upsample,
-            picture=fed.rgb,
-            segmentation=self._segmentation(fed, answer.score) if spatial else None,
-            artifact=self.artifact,
-            notes=(*self._notes(fed), *faint, *blank),
-        )
+        asked = self._named.question(classes, layers, upsample)
+        return self._view(picture, tensor, inputs, size).answer(asked, region, memory)
 
-    def _feeds(
+    def open(
+        self,
+        picture: pictures.Picture | None = None,
+        *,
+        tensor: ArrayLike | None = None,
+        inputs: Mapping[str, ArrayLike] | None = None,
+        size: Size = None,
+    ) -> View:
+        """Runs a picture through the network once, to ask about it as often as wanted.
+
+        This takes an artifact in two parts, as ``ortcam export --split`` writes it: of one in a
+        single graph onnxruntime runs the network again with every question.
+
+        Args:
+            picture: a path, a PIL image, or an array [H, W, 3] uint8 in RGB order.
+            tensor: as for :meth:`explain`.
+            inputs: the network's further inputs, by name.
+            size: as for :meth:`preprocess`.
+
+        Raises:
+            ArtifactError: the artifact is not in two parts.
+            InputError: an option or a further input is missing or does not fit.
+            PictureError: the picture cannot be read, or the network does not run on it.
+        """
+        if not isinstance(self._graph.session, Pair):
+            raise ArtifactError(
+                f"{self._graph.session.source} is one graph, which runs the network with every "
+                "question; export the network again with --split (split=True) to run it once and "
+                "ask often"
+            )
+        return self._view(picture, tensor, inputs, size)
+
+    def _view(
         self,
         picture: pictures.Picture | None,
         tensor: ArrayLike | None,
         inputs: Mapping[str, ArrayLike] | None,
         size: Size,
-    ) -> Feeds:
-        slots = self._graph.session.inputs
-        return feeds(self.artifact, slots, picture, tensor, inputs, size)
-
-    def _cells(
-        self, region: regions.Region | None, fed: Feeds, classes: int | None
-    ) -> NDArray[np.float32] | None:
-        """The region on the score's grid, [1 or classes, *space]."""
-        if region is None:
-            return None
-        if self._graph.space_rank != len(fed.grid):
-            raise RegionError(
-                f"the score {self.artifact.score.name!r} has no rows and columns, as a "
-                "classifier's has not, so there is no region of it to explain"
-            )
-        weights = regions.read(region, fed.grid, classes)
-        return regions.coverage(weights, self._graph.score_space(fed))
-
-    def _segmentation(self, fed: Feeds, score: NDArray[np.float32]) -> Segmentation:
-        return Segmentation(
-            score=score,
-            grid=fed.grid,
-            classes=self.classes,
-            colors=self.colors,
-            picture=fed.rgb,
-            artifact=self.artifact,
-            notes=self._notes(fed),
-        )
-
-    def _notes(self, fed: Feeds) -> tuple[str, ...]:
-        how = self.artifact.expects.preprocess
-        if fed.rgb is None or how is None or not how.assumed:
-            return ()
-        return (
-            "nobody said what pixels the network expects, so its preprocessing is a guess "
-            f"({how.color_order} * {how.scale:.6g}, mean {how.mean}, std {how.std})",
-        )
-
-
-def _grad_cams(
-    answer: Answer, classes: tuple[str, ...]
-) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
-    """The maps of every layer, and why some show nothing."""
-    raw, notes = {}, []
-    for layer, features in answer.features.items():
-        weights = answer.weights[layer]
-        sums = maps.weighted_sums(features, weights)
-        raw[layer] = maps.grad_cam(sums)
-        for k, name in enumerate(classes):
-            if why := maps.why_blank(features, weights[k], sums[k]):
-                notes.append(f"the map of {name} at {layer} is {why}")
-    return raw, notes
+    ) -> View:
+        fed = feeds(self.artifact, self._graph.session.inputs, picture, tensor, inputs, size)
+        return View(self._named, fed, self._graph.open(fed))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 from ortcam.artifact import Artifact, Layer
 from ortcam.errors import ArtifactError, LayerError, PictureError
 from ortcam.feeds import Feeds
-from ortcam.session import RunError, Session
+from ortcam.pair import Kept, Pair, Runs
+from ortcam.session import RunError
 
-__all__ = ["Answer", "Graph"]
+__all__ = ["Answer", "Graph", "Opened"]
 
 _UNTRIED = 4
 """Questions asked at once before the tensors' sizes have been seen: little beside inference."""
@@ -40,7 +42,7 @@ class Answer:
 
 
 class Graph:
-    """An artifact's graph in a session.
+    """An artifact's graph in a session, or in the two of a pair.
 
     Attributes:
         session, artifact: what it was made of.
@@ -48,7 +50,7 @@ class Graph:
         space_rank: how many axes of space the score has: 2, 3 of volumes, or 0 of a classifier.
     """
 
-    def __init__(self, session: Session, artifact: Artifact) -> None:
+    def __init__(self, session: Runs, artifact: Artifact) -> None:
         """Checks that the graph is as the metadata say.
 
         Raises:
@@ -61,133 +63,189 @@ class Graph:
         self.classes = _class_count(session, artifact)
         region = session.inputs.get(artifact.region)
         self.space_rank = 0 if region is None else max(len(region.shape) - 2, 0)
-        self._seen: dict[tuple[Any, ...], tuple[int, ...]] = {}  # tensors' shapes, by the feeds'
+        self.seen: dict[tuple[Any, ...], tuple[int, ...]] = {}  # tensors' shapes, by the feeds'
 
-    def look(self, feeds: Feeds) -> NDArray[np.float32]:
-        """The score [C, *space] of a run without a question, at the price of inference.
+    def open(self, feeds: Feeds) -> Opened:
+        """Pictures to ask about; a pair runs them through the network now.
 
         Raises:
             PictureError: the network does not run on this input.
         """
-        return self.ask(feeds, np.zeros((0, self.classes), np.float32)).score
+        return Opened(self, feeds)
 
-    def ask(
-        self,
-        feeds: Feeds,
-        rows: NDArray[np.float32],
-        cells: NDArray[np.float32] | None = None,
-        layers: Sequence[Layer] = (),
-        memory: float = math.inf,
-    ) -> Answer:
-        """Asks questions, in as few runs as the memory allows.
 
-        Args:
-            feeds: the network's own inputs.
-            rows: class weights, [questions, C].
-            cells: the region, [1 or questions, *space]; None for everywhere.
-            layers: whose features and weights are wanted.
-            memory: bytes that the questions asked at once may take, by an estimate.
+class Opened:
+    """Pictures of one size, [N, ...], in the graph."""
+
+    def __init__(self, graph: Graph, feeds: Feeds) -> None:
+        """See :meth:`Graph.open`."""
+        self._graph = graph
+        self._feeds = feeds
+        self._score: NDArray[np.float32] | None = None
+        self._kept: Kept | None = None
+        if isinstance(graph.session, Pair):
+            layers = graph.artifact.layers
+            keep = [graph.artifact.score.name, *(layer.name for layer in layers)]
+            with self._described():
+                self._kept = graph.session.open(feeds.arrays, keep)
+
+    @property
+    def pictures(self) -> int:
+        """How many there are."""
+        return len(self._feeds.arrays[self._graph.artifact.picture])
+
+    @property
+    def score(self) -> NDArray[np.float32]:
+        """The score [N, C, *space]; unless it is known, by a run at the price of inference.
 
         Raises:
-            LayerError: a layer's features are no maps.
             PictureError: the network does not run on this input.
         """
-        answer: Answer | None = None
-        parts: dict[str, list[NDArray[np.float32]]] = {layer.name: [] for layer in layers}
-        done = 0
-        while answer is None or done < len(rows):
-            part = slice(done, done + self._at_once(feeds, layers, memory))
-            own = cells if cells is None or len(cells) == 1 else cells[part]
-            wanted = [layer.weights for layer in layers]
-            if answer is None:
-                wanted += [self.artifact.score.name, *parts]
-            outputs = self._run(feeds, wanted, rows[part], own, layers)
-            if answer is None:
-                answer = self._first(feeds, outputs, layers)
-            for layer in layers:
-                parts[layer.name].append(outputs[layer.weights][:, 0].astype(np.float32))
-            done = part.stop
-        answer.weights.update((name, np.concatenate(w)) for name, w in parts.items())
-        return answer
+        if self._score is None:
+            nothing = np.zeros((0, 1, self._graph.classes), np.float32)
+            name = self._graph.artifact.score.name
+            self._take_score(self._run([name], nothing, None, ())[name])
+        assert self._score is not None
+        return self._score
 
-    def score_space(self, feeds: Feeds) -> tuple[int, ...]:
+    @property
+    def score_space(self) -> tuple[int, ...]:
         """The score's extents in space: from the graph's own shapes, else as a run shows them.
 
         Raises:
             PictureError: the network does not run on this input.
         """
-        score = self.artifact.score
-        shape = self.session.outputs[score.name].shape
-        found = [feeds.extents.get(e) if isinstance(e, str) else e for e in shape]
-        if len(found) == self.space_rank + 2:
+        score = self._graph.artifact.score
+        shape = self._graph.session.outputs[score.name].shape
+        found = [self._feeds.extents.get(e) if isinstance(e, str) else e for e in shape]
+        if len(found) == self._graph.space_rank + 2:
             space = [e for axis, e in enumerate(found) if axis not in (0, score.class_axis)]
             if None not in space:
                 return tuple(e for e in space if e is not None)
-        if (feeds.shapes, score.name) not in self._seen:
-            self.look(feeds)
-        return self._seen[feeds.shapes, score.name][1:]
+        if (self._feeds.shapes, score.name) not in self._graph.seen:
+            return self.score.shape[2:]
+        return self._graph.seen[self._feeds.shapes, score.name][2:]
+
+    def ask(
+        self,
+        rows: NDArray[np.float32],
+        cells: NDArray[np.float32] | None = None,
+        layers: Sequence[Layer] = (),
+        memory: float = math.inf,
+    ) -> list[Answer]:
+        """Asks questions, in as few runs as the memory allows.
+
+        Args:
+            rows: class weights, [questions, N or 1, C].
+            cells: the region, [questions or 1, N or 1, *space]; None for everywhere.
+            layers: whose features and weights are wanted.
+            memory: bytes that the questions asked at once may take, by an estimate.
+
+        Returns:
+            The answer for each picture.
+
+        Raises:
+            LayerError: a layer's features are no maps.
+            PictureError: the network does not run on this input.
+        """
+        score = self._graph.artifact.score.name
+        features: dict[str, NDArray[np.float32]] = {}
+        parts: dict[str, list[NDArray[np.float32]]] = {layer.name: [] for layer in layers}
+        done = 0
+        while not done or done < len(rows):
+            part = slice(done, done + self._at_once(layers, memory))
+            own = cells if cells is None or len(cells) == 1 else cells[part]
+            wanted = [layer.weights for layer in layers]
+            if not done:
+                wanted += [] if self._score is not None else [score]
+                wanted += [layer.name for layer in layers]
+            outputs = self._run(wanted, rows[part], own, layers)
+            if score in outputs:
+                self._take_score(outputs[score])
+            for layer in layers:
+                if not done:
+                    features[layer.name] = self._features(layer, outputs[layer.name])
+                parts[layer.name].append(outputs[layer.weights].astype(np.float32))
+            done = part.stop
+        weights = {name: np.concatenate(w) for name, w in parts.items()}
+        return [
+            Answer(
+                self.score[n],
+                {name: values[n] for name, values in features.items()},
+                {name: values[:, n] for name, values in weights.items()},
+            )
+            for n in range(self.pictures)
+        ]
 
     def _run(
         self,
-        feeds: Feeds,
         outputs: Sequence[str],
         rows: NDArray[np.float32],
         cells: NDArray[np.float32] | None,
         layers: Sequence[Layer],
     ) -> dict[str, NDArray[Any]]:
-        question: dict[str, NDArray[Any]] = {self.artifact.class_weights: rows[:, None]}
-        if self.artifact.region in self.session.inputs:
-            everywhere = np.ones((min(len(rows), 1), *[1] * self.space_rank), np.float32)
-            question[self.artifact.region] = (everywhere if cells is None else cells)[:, None]
-        if self.artifact.mask is not None:
-            question[self.artifact.mask] = np.array([x in layers for x in self.artifact.layers])
+        session, artifact = self._graph.session, self._graph.artifact
+        question: dict[str, NDArray[Any]] = {artifact.class_weights: rows}
+        if artifact.region in session.inputs:
+            one = (min(len(rows), 1), 1, *[1] * self._graph.space_rank)
+            question[artifact.region] = np.ones(one, np.float32) if cells is None else cells
+        if artifact.mask is not None:
+            question[artifact.mask] = np.array([x in layers for x in artifact.layers])
         for name, value in question.items():
-            question[name] = value.astype(self.session.inputs[name].dtype or np.float32)
+            question[name] = value.astype(session.inputs[name].dtype or np.float32)
+        with self._described():
+            if self._kept is None:
+                return session.run(outputs, self._feeds.arrays | question)
+            asked = {layer.weights for layer in layers}
+            found = self._kept.ask([o for o in outputs if o in asked], question) if asked else {}
+            return {o: found[o] if o in found else self._kept.array(o) for o in outputs}
+
+    @contextmanager
+    def _described(self) -> Iterator[None]:
         try:
-            return self.session.run(outputs, feeds.arrays | question)
+            yield
         except RunError as error:
-            shape = list(feeds.arrays[self.artifact.picture].shape)
+            shape = list(self._feeds.arrays[self._graph.artifact.picture].shape)
             raise PictureError(
                 f"{error} (on an input of {shape}; another size= may fit)"
             ) from error
 
-    def _first(
-        self, feeds: Feeds, outputs: dict[str, NDArray[Any]], layers: Sequence[Layer]
-    ) -> Answer:
-        """The parts of the answer that are the same for every question."""
-        score = self.artifact.score
-        answer = Answer(_channels_first(outputs[score.name], score.class_axis))
-        self._seen[feeds.shapes, score.name] = answer.score.shape
-        for layer in layers:
-            features = _channels_first(outputs[layer.name], layer.channel_axis)
-            if features.ndim != 1 + len(feeds.grid):
-                what = "a volume" if len(feeds.grid) == 3 else "a picture"
-                raise LayerError(
-                    f"layer {layer.name!r} has features of {list(outputs[layer.name].shape)}, "
-                    f"which are no maps over {what}; choose a layer with rows and columns"
-                )
-            answer.features[layer.name] = features
-            self._seen[feeds.shapes, layer.name] = features.shape
-        return answer
+    def _take_score(self, values: NDArray[Any]) -> None:
+        score = self._graph.artifact.score
+        self._score = _channels_second(values, score.class_axis)
+        self._graph.seen[self._feeds.shapes, score.name] = self._score.shape
 
-    def _at_once(self, feeds: Feeds, layers: Sequence[Layer], memory: float) -> int:
+    def _features(self, layer: Layer, values: NDArray[Any]) -> NDArray[np.float32]:
+        """[N, C, *space]."""
+        features = _channels_second(values, layer.channel_axis)
+        if features.ndim != 2 + len(self._feeds.grid):
+            what = "a volume" if len(self._feeds.grid) == 3 else "a picture"
+            raise LayerError(
+                f"layer {layer.name!r} has features of {list(values.shape)}, "
+                f"which are no maps over {what}; choose a layer with rows and columns"
+            )
+        self._graph.seen[self._feeds.shapes, layer.name] = features.shape
+        return features
+
+    def _at_once(self, layers: Sequence[Layer], memory: float) -> int:
         """How many questions' cotangents the memory holds, by the sizes of score and features."""
-        names = [self.artifact.score.name, *(layer.name for layer in layers)]
-        seen = [self._seen.get((feeds.shapes, name)) for name in names]
+        artifact = self._graph.artifact
+        names = [artifact.score.name, *(layer.name for layer in layers)]
+        seen = [self._graph.seen.get((self._feeds.shapes, name)) for name in names]
         elements = sum(math.prod(shape) for shape in seen if shape is not None)
         if seen[0] is None:  # a score is as large as the picture that enters, or smaller
-            elements += self.classes * math.prod(feeds.arrays[self.artifact.picture].shape[1:])
+            elements += self._graph.classes * math.prod(self._feeds.arrays[artifact.picture].shape)
         fit = max(1.0, memory / (4 * _LIVE * elements))
         return int(min(fit, _UNTRIED if None in seen else 2**31))
 
 
-def _channels_first(values: NDArray[Any], axis: int) -> NDArray[np.float32]:
-    """[1, ..., C, ...] to [C, ...]: the only picture's, whatever the layout."""
-    first: NDArray[np.float32] = np.moveaxis(values, axis, 1)[0].astype(np.float32)
-    return first
+def _channels_second(values: NDArray[Any], axis: int) -> NDArray[np.float32]:
+    """[N, ..., C, ...] to [N, C, ...], whatever the layout."""
+    second: NDArray[np.float32] = np.moveaxis(values, axis, 1).astype(np.float32, copy=False)
+    return second
 
 
-def _check_names(session: Session, artifact: Artifact) -> None:
+def _check_names(session: Runs, artifact: Artifact) -> None:
     if not artifact.layers:
         raise ArtifactError(f"{session.source} has no feature layer; export the network again")
     inputs = [artifact.picture, artifact.class_weights]
@@ -206,7 +264,7 @@ def _check_names(session: Session, artifact: Artifact) -> None:
                 )
 
 
-def _check_axes(session: Session, artifact: Artifact) -> None:
+def _check_axes(session: Runs, artifact: Artifact) -> None:
     score = artifact.score
     axes = {score.name: score.class_axis} | {a.name: a.channel_axis for a in artifact.layers}
     for name, axis in axes.items():
@@ -218,7 +276,7 @@ def _check_axes(session: Session, artifact: Artifact) -> None:
             )
 
 
-def _class_count(session: Session, artifact: Artifact) -> int:
+def _class_count(session: Runs, artifact: Artifact) -> int:
     """From the graph where it is fixed there, else from the class names."""
     weights = session.inputs[artifact.class_weights].shape
     score = session.outputs[artifact.score.name].shape

@@ -87,6 +87,8 @@ def coverage(region: NDArray[np.float32], cells: tuple[int, ...]) -> NDArray[np.
     """
     means = region.astype(np.float64)
     for axis, n in enumerate(cells, start=1):
+        if n == region.shape[axis]:
+            continue  # every cell is a pixel, and the matrix that of the identity
         shares = _overlaps(region.shape[axis], n)
         means = np.moveaxis(np.tensordot(shares, means, (1, axis)), 0, axis)
     return means.astype(np.float32)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ortcam.errors import DependencyError, ModelError, ProviderError, nearest
 
-__all__ = ["Providers", "RunError", "Session", "Slot", "is_training_build"]
+__all__ = ["Providers", "RunError", "Session", "Slot", "There", "is_training_build"]
 
 Providers: TypeAlias = "str | Sequence[str | tuple[str, dict[str, Any]]]"
 """Execution providers as onnxruntime takes them; short names such as ``"cuda"`` will do."""
@@ -65,6 +65,27 @@ class Slot:
     def __str__(self) -> str:
         extents = ", ".join("?" if extent is None else str(extent) for extent in self.shape)
         return f"{self.name} [{extents}] {np.dtype(self.dtype).name if self.dtype else ''}".strip()
+
+
+@dataclass(frozen=True, eq=False)
+class There:
+    """A tensor where it was computed.
+
+    Attributes:
+        value: onnxruntime's own.
+    """
+
+    value: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its extents."""
+        return tuple(self.value.shape())
+
+    def array(self) -> NDArray[Any]:
+        """Its numbers, copied to the host where it lies elsewhere."""
+        array: NDArray[Any] = self.value.numpy()
+        return array
 
 
 class Session:
@@ -113,11 +134,49 @@ class Session:
         Raises:
             RunError: onnxruntime reports a failure.
         """
-        try:
+        with self._told():
             values = self._session.run(list(outputs), dict(feeds))
+        return dict(zip(outputs, values, strict=True))
+
+    def run_there(
+        self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any] | There]
+    ) -> dict[str, There]:
+        """Runs the model once, and leaves what it gives on the device.
+
+        Raises:
+            RunError: onnxruntime reports a failure.
+        """
+        runtime = _onnxruntime()
+        with self._told():
+            binding = self._session.io_binding()
+            for name, value in feeds.items():
+                if isinstance(value, There):
+                    binding.bind_ortvalue_input(name, value.value)
+                elif value.dtype.kind == "U":  # binding knows numbers only
+                    there = runtime.OrtValue.ortvalue_from_numpy(value)
+                    binding.bind_ortvalue_input(name, there)
+                else:
+                    binding.bind_cpu_input(name, np.ascontiguousarray(value))
+            for name in outputs:
+                binding.bind_output(name, *self._device)
+            self._session.run_with_iobinding(binding)
+            values = binding.get_outputs()
+        return {name: There(value) for name, value in zip(outputs, values, strict=True)}
+
+    @property
+    def _device(self) -> tuple[str, int]:
+        """Where the provider computes, as far as tensors can be left there."""
+        if self.provider != _CUDA:
+            return "cpu", 0
+        return "cuda", int(self._session.get_provider_options()[_CUDA].get("device_id", 0))
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tells of onnxruntime's failures in a sentence."""
+        try:
+            yield
         except Exception as error:  # onnxruntime's kinds share no base
             raise RunError(f"onnxruntime cannot run {self.source}: {_plain(error)}") from error
-        return dict(zip(outputs, values, strict=True))
 
 
 def _onnxruntime() -> Any:

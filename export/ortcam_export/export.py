@@ -6,18 +6,20 @@ load -> prepare -> choose layers -> differentiate -> verify -> write
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import onnx_ir as ir
 
-from ortcam.artifact import CLASS_WEIGHTS, LAYERS, REGION, Artifact
+from ortcam.artifact import CLASS_WEIGHTS, LAYERS, REGION, Artifact, Gradient
 from ortcam.errors import InputError
 from ortcam.files import check_writable
-from ortcam.session import Session
+from ortcam.pair import Pair, Runs
+from ortcam.session import Providers
 from ortcam_export import training
 from ortcam_export.biased import biased, lacks_biases
 from ortcam_export.choose import choose_features, choose_score
@@ -28,12 +30,13 @@ from ortcam_export.layout import channel_axes, rank
 from ortcam_export.load import ModelLike, Network, read
 from ortcam_export.names import find, unused
 from ortcam_export.prepare import opset, prepare
+from ortcam_export.split import split as split_artifact
 from ortcam_export.tokens import fold as fold_tokens
 from ortcam_export.tokens import token_grids
 from ortcam_export.verify import GradientError
 from ortcam_export.verify import verify as verify_artifact
 from ortcam_export.widen import is_half, widened
-from ortcam_export.write import check, open_session, serialise, stamp, write
+from ortcam_export.write import check, open_session, serialise, stamp, stamp_gradient, write
 
 __all__ = ["Exported", "export"]
 
@@ -44,15 +47,18 @@ class Exported:
 
     Attributes:
         artifact: the artifact's metadata.
-        model: the artifact, serialised; without its weights where these exceed 2 GB.
+        model: the artifact, serialised; without its weights where these exceed 2 GB. Where it is
+            split in two, the first part.
         notes: what was chosen, appended or assumed where nobody said, a sentence each.
         path: where it was written, or None.
+        gradient: the second part of an artifact that is split, serialised likewise, or None.
     """
 
     artifact: Artifact
     model: bytes
     notes: tuple[str, ...]
     path: Path | None = None
+    gradient: bytes | None = None
 
 
 def export(
@@ -75,6 +81,7 @@ def export(
     token_grid: tuple[int, int] | None = None,
     leading_tokens: int | None = None,
     engine: str = "ortcam",
+    split: bool = False,
     verify: bool = True,
 ) -> Exported:
     """Makes an artifact of a network: the network with its gradient appended.
@@ -109,6 +116,9 @@ def export(
         engine: what builds the gradient graph: ``"ortcam"``, in standard operators, or
             ``"ort-training"``, ONNX Runtime's own gradient builder, as a second opinion: it takes
             an installed training build of onnxruntime, and so does its artifact.
+        split: whether the artifact comes in two parts, so that a picture is run through the network
+            once and asked about as often as wanted: the network, and beside it, as
+            ``NAME.grad.onnx`` for ``NAME.onnx``, the gradient.
         verify: whether the gradient is checked against central differences through the network
             (one of half precision is checked in float32).
 
@@ -130,6 +140,8 @@ def export(
     """
     _check_engine(engine)
     target = None if path is None else check_writable(path)
+    if split and target is not None:
+        check_writable(target.with_name(gradient_name(target)))
     options = Options(
         classes=classes,
         colors=colors,
@@ -163,16 +175,47 @@ def export(
     if artifact.mask is not None:
         asked["mask"] = artifact.mask
     explained = _APPEND[engine](prepared, artifact.score, artifact.layers, **asked)
+    parts = split_artifact if split else _whole
     stamp(explained, artifact)
-    check(explained)
+    for part in parts(explained, artifact):
+        check(part)
     # A training build has kernels on CUDA that it lacks on the CPU.
-    session = open_session(explained, "cpu" if engine == "ortcam" else None)
+    opened = _open(parts(explained, artifact), "cpu" if engine == "ortcam" else None)
     if verify:
-        artifact = _verified(artifact, plain, explained, session, source)
-        stamp(explained, artifact)
+        artifact = _verified(artifact, plain, explained, opened, source, parts)
+    model, *second = parts(explained, artifact)
+    for gradient in second:
+        beside = None if target is None else target.with_name(gradient_name(target))
+        artifact = _with_second(artifact, gradient, beside)
+    stamp(model, artifact)
     if target is not None:
-        target = write(explained, target)
-    return Exported(artifact, serialise(explained), tuple(notes), target)
+        target = write(model, target)
+    serialised = [serialise(part) for part in (model, *second)]
+    return Exported(artifact, serialised[0], tuple(notes), target, *serialised[1:])
+
+
+def gradient_name(path: Path) -> str:
+    """The name of an artifact's second part beside its first."""
+    return f"{path.stem}.grad{path.suffix}"
+
+
+def _whole(model: ir.Model, artifact: Artifact) -> tuple[ir.Model, ...]:
+    return (model,)
+
+
+def _open(parts: Sequence[ir.Model], providers: Providers | None = "cpu") -> Runs:
+    sessions = [open_session(part, providers) for part in parts]
+    return Pair(*sessions) if len(sessions) == 2 else sessions[0]
+
+
+def _with_second(artifact: Artifact, gradient: ir.Model, beside: Path | None) -> Artifact:
+    """The metadata with the second part, which is written first: it is named by its content."""
+    stamp_gradient(gradient, artifact)
+    if beside is None:
+        sha256 = hashlib.sha256(serialise(gradient)).hexdigest()
+        return dataclasses.replace(artifact, gradient=Gradient(sha256=sha256))
+    sha256 = hashlib.sha256(write(gradient, beside).read_bytes()).hexdigest()
+    return dataclasses.replace(artifact, gradient=Gradient(sha256=sha256, file=beside.name))
 
 
 #: What builds the gradient graph, by the engine's name.
@@ -187,19 +230,25 @@ def _check_engine(engine: str) -> None:
 
 
 def _verified(
-    artifact: Artifact, plain: ir.Model, explained: ir.Model, session: Session, source: ir.Model
+    artifact: Artifact,
+    plain: ir.Model,
+    explained: ir.Model,
+    opened: Runs,
+    source: ir.Model,
+    parts: Callable[[ir.Model, Artifact], tuple[ir.Model, ...]],
 ) -> Artifact:
     """The metadata with what the verification measured."""
     raised_from = source if opset(source) < opset(plain) else None
     if is_half(plain):
-        plain, session = widened(plain), open_session(widened(explained))
+        plain, opened = widened(plain), _open(parts(widened(explained), artifact))
         raised_from = None if raised_from is None else widened(raised_from)
     try:
-        measured = verify_artifact(plain, session, artifact, raised_from)
+        measured = verify_artifact(plain, opened, artifact, raised_from)
     except GradientError:
         if not lacks_biases(plain):
             raise
-        measured = verify_artifact(biased(plain), open_session(biased(explained)), artifact)
+        opened = _open(parts(biased(explained), artifact))
+        measured = verify_artifact(biased(plain), opened, artifact)
     return dataclasses.replace(artifact, verification=measured)
 
 

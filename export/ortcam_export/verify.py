@@ -33,7 +33,8 @@ from numpy.typing import NDArray
 
 from ortcam.artifact import Artifact, Layer, Verification
 from ortcam.errors import ModelError, VerificationError
-from ortcam.session import RunError, Session
+from ortcam.pair import Runs
+from ortcam.session import RunError
 from ortcam_export.names import find
 from ortcam_export.trial import SEED, Feeds, trial_feeds
 from ortcam_export.write import open_session, portable_ir
@@ -101,7 +102,7 @@ class Questions:
 
 
 def verify(
-    network: ir.Model, artifact: Session, meta: Artifact, raised_from: ir.Model | None = None
+    network: ir.Model, artifact: Runs, meta: Artifact, raised_from: ir.Model | None = None
 ) -> Verification:
     """Checks an artifact against the network that it was made from.
 
@@ -178,7 +179,7 @@ def ask(score: Array) -> Questions:
 
 
 def _ask_artifact(
-    artifact: Session,
+    artifact: Runs,
     meta: Artifact,
     feeds: Feeds,
     questions: Questions,
@@ -211,7 +212,7 @@ def _mask(meta: Artifact, asked: Sequence[Layer]) -> Feeds:
 
 
 def _same_alone(
-    artifact: Session,
+    artifact: Runs,
     meta: Artifact,
     feeds: Feeds,
     questions: Questions,
@@ -241,7 +242,7 @@ def _same_score(plain: Array, own: Array, meta: Artifact) -> None:
 
 
 def _same_outputs(
-    source: ir.Model, artifact: Session, meta: Artifact, feeds: Feeds, questions: Questions
+    source: ir.Model, artifact: Runs, meta: Artifact, feeds: Feeds, questions: Questions
 ) -> None:
     """Compares a network's float outputs with its artifact's, asked nothing (K = 0)."""
     session = open_session(source)
@@ -282,7 +283,7 @@ class Tail:
         needs = {
             read: None
             for node in nodes
-            for read in _reads(node)
+            for read in reads(node)
             if read not in made and read is not value and not read.is_initializer()
         }
         self.needs = [read.name or "" for read in needs]
@@ -306,19 +307,19 @@ def _between(graph: ir.Graph, start: ir.Value, end: ir.Value) -> list[ir.Node]:
     after = {start}
     forward = []
     for node in graph:
-        if any(read in after for read in _reads(node)):
+        if any(read in after for read in reads(node)):
             after.update(node.outputs)
             forward.append(node)
     before = {end}
     between = []
     for node in reversed(forward):
         if any(output in before for output in node.outputs):
-            before.update(_reads(node))
+            before.update(reads(node))
             between.append(node)
     return between
 
 
-def _reads(node: ir.Node) -> Iterator[ir.Value]:
+def reads(node: ir.Node) -> Iterator[ir.Value]:
     """What a node reads of its graph, also from inside its subgraphs."""
     yield from (value for value in node.inputs if value is not None)
     for attribute in node.attributes.values():
@@ -328,7 +329,7 @@ def _reads(node: ir.Node) -> Iterator[ir.Value]:
         for graph in graphs:
             own = {*graph.inputs, *graph.initializers.values()}
             own |= {output for inner in graph for output in inner.outputs}
-            yield from (v for inner in graph for v in _reads(inner) if v not in own)
+            yield from (v for inner in graph for v in reads(inner) if v not in own)
 
 
 def _run_plain(
@@ -342,7 +343,7 @@ def _run_plain(
     return {**feeds, **_run(session, computed, feeds)}
 
 
-def _run(session: Session, outputs: list[str], feeds: Mapping[str, Array]) -> dict[str, Array]:
+def _run(session: Runs, outputs: list[str], feeds: Mapping[str, Array]) -> dict[str, Array]:
     try:
         return session.run(outputs, {k: v for k, v in feeds.items() if k in session.inputs})
     except RunError as error:
@@ -461,7 +462,7 @@ def _relative(difference: Doubles, size: Doubles) -> float:
 
 def _isolation(
     network: ir.Model,
-    artifact: Session,
+    artifact: Runs,
     meta: Artifact,
     feeds: Feeds,
     questions: Questions,

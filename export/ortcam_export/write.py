@@ -12,13 +12,21 @@ import onnx
 import onnx_ir as ir
 
 import ortcam
-from ortcam.artifact import METADATA_KEY, Artifact
+from ortcam.artifact import METADATA_KEY, Artifact, gradient_json
 from ortcam.errors import ModelError, OutputError
 from ortcam.files import check_writable, write_whole
 from ortcam.session import Providers, Session
 from ortcam_export.prepare import IR_VERSION, opset
 
-__all__ = ["check", "open_session", "portable_ir", "serialise", "stamp", "write"]
+__all__ = [
+    "check",
+    "open_session",
+    "portable_ir",
+    "serialise",
+    "stamp",
+    "stamp_gradient",
+    "write",
+]
 
 #: Weights beyond this lie beside the model: a protobuf message ends at 2 GB, and the graph and
 #: the metadata take their part.
@@ -30,7 +38,16 @@ _LAST_OPSET_OF_IR = 23
 
 def stamp(model: ir.Model, artifact: Artifact) -> None:
     """Writes an artifact's metadata, producer and IR version into its model."""
-    model.metadata_props[METADATA_KEY] = artifact.to_json()
+    _stamp(model, artifact.to_json())
+
+
+def stamp_gradient(model: ir.Model, artifact: Artifact) -> None:
+    """The same for the second part of an artifact that is split in two."""
+    _stamp(model, gradient_json(artifact))
+
+
+def _stamp(model: ir.Model, metadata: str) -> None:
+    model.metadata_props[METADATA_KEY] = metadata
     model.producer_name, model.producer_version = "ortcam", ortcam.__version__
     model.ir_version = portable_ir(model)
 

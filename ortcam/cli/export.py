@@ -58,6 +58,12 @@ if TYPE_CHECKING:
     help="What builds the gradient graph; ort-training, ONNX Runtime's own builder, needs its "
     "training build here and wherever the artifact runs.",
 )
+@click.option(
+    "--split",
+    is_flag=True,
+    help="Write two files, OUT and beside it the gradient, so that a picture that went through the "
+    "network once can be asked about often.",
+)
 @click.option("--no-verify", is_flag=True, help="Leave out the check by central differences.")
 def command(
     network: Path, output: Path, layers: tuple[str, ...], no_verify: bool, **options: Any
@@ -82,8 +88,12 @@ def command(
 
 def _report(exported: Exported, output: Path) -> list[str]:
     artifact = exported.artifact
+    files = [f"{output}: {len(exported.model) / 1e6:.1f} MB"]
+    if exported.gradient is not None and artifact.gradient is not None:
+        beside = output.with_name(artifact.gradient.file or "")
+        files.append(f"{beside}: {len(exported.gradient) / 1e6:.1f} MB")
     return [
-        f"{output}: {len(exported.model) / 1e6:.1f} MB",
+        *files,
         f"feature layers: {', '.join(layer.name for layer in artifact.layers)}",
         f"reduction layer: {wording.reduction_layer(artifact.score)}",
         f"verification: {wording.verification(artifact.verification)}",

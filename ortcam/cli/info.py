@@ -47,9 +47,15 @@ def _rows(artifact: Artifact) -> list[tuple[str, str]]:
     return [
         *rows,
         ("verification", wording.verification(artifact.verification)),
+        *_gradient_row(artifact),
         ("engine", f"{artifact.engine}, for {artifact.needs}"),
         ("network's SHA-256", artifact.source_sha256),
     ]
+
+
+def _gradient_row(artifact: Artifact) -> list[tuple[str, str]]:
+    part = artifact.gradient
+    return [] if part is None else [("gradient", f"in {part.file}, SHA-256 {part.sha256}")]
 
 
 def _preprocessing_rows(preprocess: Preprocessing) -> list[tuple[str, str]]:

@@ -140,6 +140,7 @@ def test_the_options_are_the_contracts() -> None:
         "token_grid",
         "leading_tokens",
         "engine",
+        "split",
         "verify",
     ]
     assert ortcam_export.__all__ == sorted(ortcam_export.__all__)
