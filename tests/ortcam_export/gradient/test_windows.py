@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime
 import pytest
-from finite_differences import operator, recast, symbolic
+from finite_differences import Case, operator, recast, symbolic
 from onnx.reference import ReferenceEvaluator
 
 from ortcam_export.gradient.finish import finish
@@ -137,6 +137,9 @@ CASES = {
     # order, products, reductions
     "Transpose": ("Transpose", {}, {"perm": [0, 2, 3, 1]}),
     "Transpose, reversed": ("Transpose", {}, {}),
+    "Unsqueeze": ("Unsqueeze", {"a": ints(2, -1)}, {}),
+    "Reshape, space merged": ("Reshape", {"s": ints(0, 0, -1)}, {}),
+    "Reshape, channels parted": ("Reshape", {"s": ints(0, 2, 2, 7, 6)}, {}),
     "ReduceMean": ("ReduceMean", {"a": ints(2, 3)}, {}),
     "ReduceMean, dropped": ("ReduceMean", {"a": ints(3, 2)}, {"keepdims": 0}),
     "ReduceMean, one axis": ("ReduceMean", {"a": ints(-1)}, {"keepdims": 0}),
@@ -160,6 +163,34 @@ def test_matmul(monkeypatch, x, b, spaces):
     for axis, window in zip(spaces, windows, strict=True):
         known = np.moveaxis(np.tensordot(window, known, (1, axis + 1)), 0, axis + 1)
     np.testing.assert_allclose(found, known, rtol=1e-4, atol=1e-4)
+
+
+#: The operator, the shape of x, its other inputs, and the windows along rows and columns.
+OTHERS = {
+    "Squeeze": ("Squeeze", (2, 1, 4, 7, 6), {"a": ints(1)}, (3, 4)),
+    "Reshape, space parted": ("Reshape", (2, 4, 42), {"s": ints(2, 4, 7, 6)}, (2,)),
+    "Flatten": ("Flatten", (2, 4, 1, 1), {}, (2, 3)),
+    "Expand": ("Expand", (2, 4, 1, 6), {"s": ints(2, 4, 7, 6)}, (2, 3)),
+    "MatMul from the left": ("MatMul", (2, 4, 7, 6), {"b": f(5, 7)}, (2, 3)),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_ones_of_other_shapes(monkeypatch, name):
+    op_type, shape, others, spaces = OTHERS[name]
+    x = f(*shape)
+    named = {"x": x, **others} if op_type != "MatMul" else {**others, "x": x}
+    model = operator(op_type, named, fixed=others, outputs=["y"]).model
+    u = f(K, *run_forward(Case(model, {"x": x})).shape, seed=1)
+    g = run(vjp(model, "y", ["x"], questions=True), x, u, "x.grad")
+    some = [None if op_type in ("Reshape", "Flatten") else f(2, shape[axis]) for axis in spaces]
+    for windows in ([None] * len(spaces), some):
+        found = run(contracted(model, windows, monkeypatch, spaces), x, u, "answer")
+        known = g
+        for axis, window in zip(spaces, windows, strict=True):
+            matrix = np.ones((1, shape[axis])) if window is None else window
+            known = np.moveaxis(np.tensordot(matrix, known, (1, axis + 1)), 0, axis + 1)
+        np.testing.assert_allclose(found, known, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +226,7 @@ SINGLE_ONLY = {
 }  # fmt: skip
 
 #: What may be broadcast, as far as symbolic shapes tell, so that only the whole cotangent will do.
-STATIC_ONLY = {"Add of pictures", "Sum", "Mean", "Div"}
+STATIC_ONLY = {"Add of pictures", "Sum", "Mean", "Div", "Reshape, channels parted"}
 
 
 def network(op_type, others, attributes, x=PICTURES):

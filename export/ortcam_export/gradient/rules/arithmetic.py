@@ -177,9 +177,15 @@ def divided(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
 def _keeps_shape(n: Node) -> bool:
     """Whether the input surely is not broadcast to the output."""
     x, y = n.here, n.y
-    return x.rank == y.rank and all(
-        e is not None and e == f for e, f in zip(x.shape, y.shape, strict=True)
-    )
+    others = [t for i, t in enumerate(n.inputs) if i != n.index]
+
+    def keeps(axis: int) -> bool:
+        if x.extent(axis) is not None and x.extent(axis) == y.extent(axis):
+            return True
+        behind = axis - x.rank
+        return all(-behind > t.rank or t.extent(behind) == 1 for t in others)
+
+    return x.rank == y.rank and all(keeps(axis) for axis in range(x.rank))
 
 
 def _uniform(factor: Tensor, rank: int, windows: Windows) -> bool:

@@ -42,3 +42,13 @@ def matmul_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
     if b.rank != 2 or n.x.rank < 3 or n.x.rank - 1 in windows.axes:
         return None
     return ask(n.node.outputs[0], windows) @ b.mT
+
+
+@contracted("MatMul", inputs=[1])
+def matmul_contracted_right(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
+    """<A, g_x> = <A B', g_y> for y = B x, A the windows over the rows of x."""
+    b, rows = n.input(0), n.here.rank - 2
+    if b.rank != 2 or rows < 1 or rows not in windows.axes:
+        return None
+    seen = windows.matrix(rows) @ b.mT
+    return ask(n.node.outputs[0], windows.over({**windows.axes, rows: seen}))

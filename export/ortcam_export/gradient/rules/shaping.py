@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ortcam_export.gradient.table import Ask, Node, contracted, rule, summed_to
 from ortcam_export.gradient.tensor import Tensor
-from ortcam_export.gradient.windows import Windows
+from ortcam_export.gradient.windows import Ones, Window, Windows
 
 
 @rule("Reshape", "Flatten", "Squeeze", "Unsqueeze", inputs=[0])
@@ -29,6 +31,87 @@ def transpose_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
     order = _order(n)
     moved = {order.index(axis): window for axis, window in windows.axes.items()}
     return transpose(n, ask(n.node.outputs[0], windows.over(moved)))
+
+
+@contracted("Squeeze", "Unsqueeze", "Reshape", "Flatten")
+def reshape_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
+    """<A, g_x> = <A, g_y> where each window's axis is one of y's too, or several in a row.
+
+    Axes merged into one take the outer product of their windows, [windows of both, cells]; those
+    that one is parted into, ones for ones.
+    """
+    axes: dict[int, Window] = {}
+    groups = _groups(n.x, n.y)
+    for own, theirs in groups:
+        mine = [windows.axes[axis] for axis in own if axis in windows.axes]
+        if not mine:
+            continue
+        if len(mine) < len(own):
+            return None  # a window over a part of an axis of y
+        if len(own) == len(theirs) == 1:
+            axes[theirs[0]] = mine[0]
+        elif all(isinstance(window, Ones) for window in mine):
+            axes.update((axis, Ones(n.y.dim(axis))) for axis in theirs)
+        elif len(theirs) == 1:
+            axes[theirs[0]] = _outer([windows.matrix(axis) for axis in own])
+        else:
+            return None
+    grouped = {axis for own, _ in groups for axis in own}
+    for axis, window in windows.axes.items():  # ones over one element change nothing
+        if axis not in grouped and not (n.x.extent(axis) == 1 and isinstance(window, Ones)):
+            return None
+    return ask(n.node.outputs[0], windows.over(axes)).reshape(windows.dims(n.x))
+
+
+@contracted("Expand")
+def expand_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
+    """<A, g_x> = <A repeated, g_y> along the windows' axes that x is repeated along."""
+    if n.x.rank != n.y.rank:
+        return None
+    axes: dict[int, Window] = {}
+    for axis in range(n.x.rank):
+        before, after = n.x.extent(axis), n.y.extent(axis)
+        if axis not in windows.axes:
+            if before is None or before != after:
+                return None
+        elif before != 1:
+            if before is None or before != after:
+                return None
+            axes[axis] = windows.axes[axis]
+        elif isinstance(windows.axes[axis], Ones):
+            axes[axis] = Ones(n.y.dim(axis))
+        else:
+            axes[axis] = windows.matrix(axis).expand([windows.count(axis), n.y.dim(axis)])
+    return ask(n.node.outputs[0], windows.over(axes))
+
+
+def _groups(x: Tensor, y: Tensor) -> list[tuple[list[int], list[int]]]:
+    """Axes of x and of y that hold the same elements, as far as the extents tell for sure.
+
+    From both ends those of equal extent, axes of 1 left out; what lies between is one group.
+    """
+    mine = [axis for axis in range(x.rank) if x.extent(axis) != 1]
+    theirs = [axis for axis in range(y.rank) if y.extent(axis) != 1]
+    groups: list[tuple[list[int], list[int]]] = []
+    for end in (0, -1):
+        while mine and theirs and _same(x, mine[end], y, theirs[end]):
+            groups.append(([mine.pop(end)], [theirs.pop(end)]))
+    return [*groups, (mine, theirs)] if mine and theirs else groups
+
+
+def _same(x: Tensor, axis: int, y: Tensor, other: int) -> bool:
+    extent = x.extent(axis)
+    return extent is not None and extent == y.extent(other)
+
+
+def _outer(matrices: Sequence[Tensor]) -> Tensor:
+    """The outer products of windows along several axes as windows along all of them together."""
+    outer, *rest = matrices
+    for matrix in rest:
+        a, b = outer, matrix
+        outer = a.unsqueeze([1, 3]) * b.unsqueeze([0, 2])
+        outer = outer.reshape([a.dim(0) * b.dim(0), a.dim(1) * b.dim(1)])
+    return outer
 
 
 def _order(n: Node) -> list[int]:
