@@ -366,7 +366,7 @@ def _check_slice(grid: tuple[int, ...], slice: int | None) -> None:
     if len(grid) == 3 and (slice is None or not 0 <= slice < grid[0]):
         wrong = "say which" if slice is None else f"there is no slice {slice}"
         raise InputError(
-            f"a volume is drawn a slice at a time: {wrong}, by slice= (--slice) from 0 to "
+            f"a volume is drawn a slice at a time: {wrong}, by slice= from 0 to "
             f"{grid[0] - 1}, or save the arrays to a .npz file"
         )
 

@@ -313,6 +313,64 @@ def transformer(
     return g.model({"probabilities": (TensorProto.FLOAT, ["N", classes])})
 
 
+def anchors(seed: int = 0, classes: int = 3) -> onnx.ModelProto:
+    """A head of a YOLO for masks, at the strides 4 and 8: boxes, classes and mask coefficients.
+
+    ``output0`` [N, 4 + classes + 5, anchors] and ``output1``, 5 prototypes [N, 5, H/4, W/4]. The
+    classes of a scale are ``class_4`` and ``class_8``, before their sigmoid.
+    """
+    g = Builder(seed)
+    stem = g.block(g.block("input", 3, 6, "stem", strides=[2, 2]), 6, 8, "p4", strides=[2, 2])
+    scales = {4: stem, 8: g.block(stem, 8, 8, "p8", strides=[2, 2])}
+    parts: dict[str, list[str]] = {"box": [], "class": [], "mask": []}
+    for stride, x in scales.items():
+        for part, out in (("box", 4), ("class", classes), ("mask", 5)):
+            hidden = g.block(x, 8, 8, f"{part}_{stride}_hidden")
+            y = g.conv(hidden, 8, out, f"{part}_{stride}", k=1)
+            shape = g.constant(f"{part}_{stride}.shape", [0, out, -1])
+            parts[part].append(g.node("Reshape", [y, shape], f"{part}_{stride}_flat"))
+    boxes, scores, coefficients = (
+        g.node("Concat", parts[part], f"{part}_all", axis=2) for part in parts
+    )
+    found = [boxes, g.node("Sigmoid", [scores], "class_probabilities"), coefficients]
+    g.node("Concat", found, "output0", axis=1)
+    g.node("Identity", [g.conv(stem, 8, 5, "prototypes", k=1)], "output1")
+    return g.model(
+        {
+            "output0": (TensorProto.FLOAT, ["N", 9 + classes, "anchors"]),
+            "output1": (TensorProto.FLOAT, ["N", 5, "h", "w"]),
+        }
+    )
+
+
+def queries(seed: int = 0, classes: int = 3, *, product: bool = False) -> onnx.ModelProto:
+    """A head of a Mask2Former: 6 queries, their classes (and none of them) and their masks.
+
+    ``class_queries`` [N, 6, classes + 1] and ``mask_queries`` [N, 6, H/2, W/2]; with ``product``
+    also ``segmentation`` [N, classes, H/2, W/2], the sum over queries of the probabilities'
+    products.
+    """
+    g = Builder(seed)
+    x = g.block(g.block("input", 3, 6, "a", strides=[2, 2]), 6, 8, "b")
+    masks = g.conv(x, 8, 6, "mask_queries", k=1)
+    pooled = g.node("GlobalAveragePool", [x], "pooled")
+    wide = g.conv(pooled, 8, 6 * (classes + 1), "wide", k=1)
+    shape = g.constant("queries.shape", [0, 6, classes + 1])
+    scores = g.node("Reshape", [wide, shape], "class_queries")
+    outputs = {
+        scores: (TensorProto.FLOAT, ["N", 6, classes + 1]),
+        masks: (TensorProto.FLOAT, ["N", 6, "h", "w"]),
+    }
+    if product:
+        sure = g.node("Softmax", [scores], "class_probabilities", axis=-1)
+        bounds = [g.constant(n, [v]) for n, v in (("from", 0), ("to", classes), ("of", 2))]
+        named = g.node("Slice", [sure, *bounds], "named_classes")
+        there = g.node("Sigmoid", [masks], "mask_probabilities")
+        g.node("Einsum", [named, there], "segmentation", equation="bqc,bqhw->bchw")
+        outputs["segmentation"] = (TensorProto.FLOAT, ["N", classes, "h", "w"])
+    return g.model(outputs)
+
+
 def volumes(seed: int = 0, classes: int = 3) -> onnx.ModelProto:
     """A segmentation of volumes [N, 2, D, H, W]: ``a_relu`` and ``b_relu``, at half the size."""
     g = Builder(seed)

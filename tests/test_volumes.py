@@ -158,7 +158,7 @@ def test_figures_of_a_slice(cam: ortcam.Cam, tmp_path: Path) -> None:
 
 def test_without_a_slice_nothing_is_drawn(cam: ortcam.Cam, tmp_path: Path) -> None:
     explanation, segmentation = cam.explain(tensor=VOLUME), cam.segment(tensor=VOLUME)
-    sentence = r"a volume is drawn a slice at a time: say which, by slice= \(--slice\) from 0 to 7"
+    sentence = r"a volume is drawn a slice at a time: say which, by slice= from 0 to 7"
     for draw in (explanation.figure, segmentation.figure, segmentation.overlay):
         with pytest.raises(InputError, match=sentence):
             draw()

@@ -25,7 +25,7 @@ import onnx_ir as ir
 
 from ortcam.artifact import Layer, Score, weights_name
 from ortcam.errors import InputError, LayerError
-from ortcam_export.layout import Axes, channel_axes, constant_ints, rank
+from ortcam_export.layout import Axes, channel_axes, constant_ints, extents, rank
 from ortcam_export.names import find, unused
 from ortcam_export.tokens import Grids, reach_picture, token_grids
 
@@ -201,6 +201,7 @@ def find_score(
         raise InputError(f"score is {score!r}; it is softmax, sigmoid or logits")
     if reduction_layer is None:
         candidate, *others = score_candidates(model, axes)
+        _refuse_apart(model, [candidate, *others], axes)
         if notes is not None:
             _note_choice(candidate, others, notes)
         return candidate
@@ -267,6 +268,74 @@ def score_candidates(model: ir.Model, axes: Axes) -> list[ScoreCandidate]:
     return sorted(found.values(), key=order)
 
 
+def _refuse_apart(model: ir.Model, candidates: Sequence[ScoreCandidate], axes: Axes) -> None:
+    """Refuses heads that keep what and where apart, so that no output scores a class by place.
+
+    A YOLO's output holds boxes, classes and mask coefficients of its anchors, one after the other;
+    a Mask2Former's are the classes of its queries and the masks of the same queries.
+
+    Raises:
+        LayerError: the best of the candidates is one of these.
+    """
+    if candidates[0].kind is not None or all(rank(value) < 4 for value in model.graph.inputs):
+        return
+    tokens = token_grids(model, axes)
+    flat = [c.logits for c in candidates if rank(c.logits) == 3 and c.logits not in tokens]
+    maps = [c.logits for c in candidates if rank(c.logits) == 4]
+    listed = next((value for value in flat if _is_concatenated(value)), None)
+    if listed is not None:
+        masks = ", and its masks are prototypes without classes" if maps else ""
+        names = " or ".join(repr(value.name) for value in _class_convolutions(listed))
+        raise LayerError(
+            f"the output {_shaped(listed)} is a detector's list of anchors, boxes beside classes"
+            f"{masks}; what scores classes by place is the last convolution of their branch at "
+            f"one scale: name it{f' ({names})' if names else ''} by reduction_layer=, with "
+            "score='sigmoid'"
+        )
+    for value in flat:
+        for mask in maps:
+            if extents(value)[1] == extents(mask)[1]:
+                raise LayerError(
+                    f"the outputs {_shaped(value)} and {_shaped(mask)} hold the classes and the "
+                    "masks of queries apart, so none scores a class by place; add their product, "
+                    "the sum over queries of class probability times mask probability, to the "
+                    "network, and name it by reduction_layer=, with score='logits'"
+                )
+
+
+def _class_convolutions(listed: ir.Value) -> list[ir.Value]:
+    """The convolutions behind the sigmoid in a list of anchors that give as many channels."""
+    found: dict[ir.Value, None] = {}
+    stack: list[tuple[ir.Value, int | str | None]] = [(listed, None)]
+    seen = {listed}
+    while stack:
+        value, classes = stack.pop()
+        node = value.producer()
+        if node is None:
+            continue
+        if node.op_type in CONVOLUTIONS:
+            if classes is not None and extents(value)[1:2] == (classes,):
+                found[value] = None
+        elif node.op_type in _PASSING | {"Concat", "Sigmoid", "Split"}:
+            if node.op_type == "Sigmoid":
+                classes = extents(value)[1]
+            read = [v for v in node.inputs if v is not None and v not in seen]
+            seen.update(read)
+            stack.extend((v, classes) for v in reversed(read))
+    return list(found)
+
+
+def _shaped(value: ir.Value) -> str:
+    return f"{value.name!r} [{', '.join(map(str, extents(value)))}]"
+
+
+def _is_concatenated(value: ir.Value) -> bool:
+    node = value.producer()
+    while node is not None and node.op_type in _PASSING and node.inputs[0] is not None:
+        node = node.inputs[0].producer()
+    return node is not None and node.op_type == "Concat"
+
+
 def _note_choice(
     chosen: ScoreCandidate, others: Sequence[ScoreCandidate], notes: list[str]
 ) -> None:
@@ -276,7 +345,7 @@ def _note_choice(
     notes.append(f"reduction layer {chosen.name!r}, {what}{where}")
     if others:
         listed = ", ".join(repr(other.name) for other in others)
-        notes.append(f"other outputs have scores too; reduction_layer can be {listed}")
+        notes.append(f"other outputs have scores too: {listed}; choose by reduction_layer=")
 
 
 def _trace(end: ir.Value, axes: Axes, *, keep: bool = False) -> ScoreCandidate:

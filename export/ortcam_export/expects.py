@@ -253,7 +253,7 @@ def _preprocess(
     if result.assumed:
         notes.append(
             "nothing says what the network expects of a picture: assumed "
-            f"{_pixels(result)}; say it by scale, mean, std and color_order"
+            f"{_pixels(result)}; say it by scale=, mean=, std= and color_order="
         )
     return result
 

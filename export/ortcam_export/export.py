@@ -15,7 +15,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from ortcam.artifact import CLASS_WEIGHTS, LAYERS, REGION, Artifact, Gradient
+from ortcam.artifact import CLASS_WEIGHTS, LAYERS, REGION, Artifact, Expectations, Gradient
 from ortcam.errors import InputError
 from ortcam.files import check_writable
 from ortcam.pair import Pair, Runs
@@ -24,6 +24,7 @@ from ortcam_export import training
 from ortcam_export.biased import biased, lacks_biases
 from ortcam_export.choose import choose_features, choose_score
 from ortcam_export.differentiate import append_gradient
+from ortcam_export.divisor import find_divisor
 from ortcam_export.expects import Options, expectations, find_picture
 from ortcam_export.gradient import reachable
 from ortcam_export.layout import channel_axes, rank
@@ -108,7 +109,8 @@ def export(
         mean: subtracted from scaled pixels, one number or one a channel.
         std: divided by after that, one number or one a channel.
         size: the working size (width, height).
-        divisor: what the width and height of the input are multiples of.
+        divisor: what the width and height of the input are multiples of; by default found by
+            trying, where the input is of no fixed size.
         token_grid: the (width, height) that layers of tokens are folded to, instead of that of
             the convolution whose cells the tokens are.
         leading_tokens: how many class and register tokens stand before the picture's; by default
@@ -229,6 +231,23 @@ def _check_engine(engine: str) -> None:
         training.require()
 
 
+def _divided(
+    prepared: ir.Model, picture: ir.Value, expects: Expectations, notes: list[str]
+) -> Expectations:
+    """What is expected of a picture, with what its sides are to be multiples of."""
+    if expects.preprocess is None or expects.preprocess.divisor > 1:
+        return expects
+    divisor = find_divisor(prepared, picture, expects.preprocess)
+    if divisor == 1:
+        return expects
+    notes.append(
+        f"the network runs on widths and heights that are multiples of {divisor}, by trying: "
+        "divisor= says it otherwise"
+    )
+    preprocess = dataclasses.replace(expects.preprocess, divisor=divisor)
+    return dataclasses.replace(expects, preprocess=preprocess)
+
+
 def _verified(
     artifact: Artifact,
     plain: ir.Model,
@@ -295,17 +314,20 @@ def _choose(
         )
     shape = find(prepared, chosen.name).shape
     classes = None if shape is None else shape[chosen.class_axis]
+    expects = expectations(
+        network,
+        taken,
+        options,
+        classes=classes if isinstance(classes, int) else None,
+        notes=notes,
+    )
+    if options.divisor is None:
+        expects = _divided(prepared, taken, expects, notes)
     return Artifact(
         layers=layers,
         score=chosen,
         picture=taken.name or "",
-        expects=expectations(
-            network,
-            taken,
-            options,
-            classes=classes if isinstance(classes, int) else None,
-            notes=notes,
-        ),
+        expects=expects,
         class_weights=unused(prepared, CLASS_WEIGHTS),
         region=unused(prepared, REGION),
         mask=unused(prepared, LAYERS) if engine == "ortcam" and len(layers) > 1 else None,

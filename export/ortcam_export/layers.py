@@ -21,7 +21,7 @@ from ortcam_export.choose import (
 )
 from ortcam_export.expects import find_picture, picture_layout
 from ortcam_export.gradient import reachable
-from ortcam_export.layout import Axes, channel_axes, rank
+from ortcam_export.layout import Axes, channel_axes, extents, rank
 from ortcam_export.load import ModelLike, load
 from ortcam_export.names import find
 from ortcam_export.prepare import infer, prepare
@@ -127,14 +127,14 @@ def layers(
 
     def row(value: ir.Value, kind: str, appended: str = "") -> Candidate:
         name, axis = value.name or "", axes.get(value.name or "")
-        sized = sizes.get(name, _shape(value))
+        sized = sizes.get(name, extents(value))
         channels = sized[axis] if axis is not None and axis < len(sized) else None
         node = value.producer()
         grid = _grid(grids.get(value), sizes)
         return Candidate(
             name=name,
             operator=("" if node is None else node.op_type) + appended,
-            shape=_shape(value),
+            shape=extents(value),
             channels=channels if isinstance(channels, int) else None,
             stride=_stride(height, sized if grid is None else (0, *grid), axis),
             reached=name in reached,
@@ -184,7 +184,7 @@ def _grid(grid: Grid | None, sizes: dict[str, Shape]) -> tuple[int | str, int | 
     """The rows and columns of tokens, at the trial size where they hang on the picture's."""
     if grid is None:
         return None
-    sized = sizes.get(grid.space.name or "", _shape(grid.space))
+    sized = sizes.get(grid.space.name or "", extents(grid.space))
     return sized[grid.rows], sized[grid.columns]
 
 
@@ -198,13 +198,6 @@ def _is_continued(value: ir.Value) -> bool:
         consumer.op_type in _CONTINUING | GATES or is_relu_like(consumer.outputs[0])
         for consumer in consumers
     )
-
-
-def _shape(value: ir.Value) -> Shape:
-    """Extents for a reader: the names that inference makes up tell nothing."""
-    dims = () if value.shape is None else value.shape.dims
-    names = (dim if isinstance(dim, int) else dim.value for dim in dims)
-    return tuple("?" if n is None or str(n).startswith("unk__") else n for n in names)
 
 
 def _stride(height: int | str | None, shape: Shape, channel_axis: int | None) -> float | None:
@@ -227,12 +220,12 @@ def _trial_shapes(model: ir.Model) -> tuple[dict[str, Shape], int | str | None]:
     except InputError:  # several inputs could be it: shapes are as they are, strides not known
         return {}, None
     trial = model.clone()
-    extents: dict[str, int] = {}
+    fixed: dict[str, int] = {}
     for value in sorted(trial.graph.inputs, key=lambda value: value.name != picture.name):
         dims = () if value.shape is None else value.shape.dims
         fill = _TRIAL_EXTENT if value.name == picture.name else 1
         value.shape = ir.Shape(
-            dim if isinstance(dim, int) else extents.setdefault(str(dim.value), fill if axis else 1)
+            dim if isinstance(dim, int) else fixed.setdefault(str(dim.value), fill if axis else 1)
             for axis, dim in enumerate(dims)
         )
     try:
@@ -240,6 +233,6 @@ def _trial_shapes(model: ir.Model) -> tuple[dict[str, Shape], int | str | None]:
     except ModelError:  # the network takes no picture of that size
         return {}, None
     values = [*trial.graph.inputs, *(value for node in trial.graph for value in node.outputs)]
-    shapes = {value.name or "": _shape(value) for value in values}
+    shapes = {value.name or "": extents(value) for value in values}
     height = 1 if picture_layout(picture) == "NHWC" else 2
     return shapes, (*shapes[picture.name or ""], None, None, None)[height]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
-__all__ = ["Axes", "channel_axes", "constant_ints", "is_channels_last", "rank"]
+__all__ = ["Axes", "channel_axes", "constant_ints", "extents", "is_channels_last", "rank"]
 
 #: A tensor's name to its channel axis, or to None where its channels have been reduced away.
 Axes = dict[str, int | None]
@@ -74,6 +74,13 @@ def channel_axes(model: ir.Model) -> Axes:
 def rank(value: ir.Value) -> int:
     """The rank of a tensor, 0 where it is not known."""
     return 0 if value.shape is None else len(value.shape)
+
+
+def extents(value: ir.Value) -> tuple[int | str, ...]:
+    """Extents for a reader: the names that inference makes up tell nothing, and are ``"?"``."""
+    dims = () if value.shape is None else value.shape.dims
+    names = (dim if isinstance(dim, int) else dim.value for dim in dims)
+    return tuple("?" if n is None or str(n).startswith("unk__") else n for n in names)
 
 
 def is_channels_last(value: ir.Value) -> bool:

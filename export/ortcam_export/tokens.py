@@ -107,7 +107,9 @@ def _carried(node: ir.Node, value: ir.Value, grids: Grids) -> Grid | None:
         axis = perm.index(grid.axis)
         return replace(grid, axis=axis) if axis else None
     if node.op_type == "Concat":
-        return grid
+        along = (node.attributes.get_int("axis", 0) or 0) % 3
+        several = sum(v in grids for v in node.inputs if v is not None) > 1
+        return None if along == grid.axis and several else grid
     if node.op_type == "Slice":
         return grid if _keeps_picture(node, grid.axis) else None
     if node.op_type in ("MatMul", "Gemm"):
@@ -250,7 +252,7 @@ def _found(tape: Tape, value: ir.Value, axis: int, grids: Grids) -> tuple[Dim, D
     if grid is None or grid.axis != axis:
         raise LayerError(
             f"{value.name!r} is {value.shape}, and the rows and columns of its tokens cannot be "
-            "found; say them by --token-grid (token_grid=), or choose another layer"
+            "found; say them by token_grid=, or choose another layer"
         )
     space = tape.wrap(grid.space)
     return space.dim(grid.rows), space.dim(grid.columns)
@@ -272,7 +274,7 @@ def _check_count(value: ir.Value, there: Dim, count: Dim, before: Dim) -> None:
         leading = f" behind {before} others" if before > 0 else ""
         raise InputError(
             f"{value.name!r} is {value.shape}: {there} tokens, too few for a grid of "
-            f"{count}{leading}; say another by --token-grid and --leading-tokens"
+            f"{count}{leading}; say another by token_grid= and leading_tokens="
         )
 
 
@@ -292,6 +294,6 @@ def _note(name: str, folded: str, rows: Dim, columns: Dim, before: Dim) -> str:
     else:
         number = "those before the picture's left out"
     return (
-        f"the tokens of {name!r} are folded{called} to {grid}, {number}; --token-grid and "
-        "--leading-tokens say it otherwise"
+        f"the tokens of {name!r} are folded{called} to {grid}, {number}; token_grid= and "
+        "leading_tokens= say it otherwise"
     )

@@ -38,6 +38,7 @@ def trial_feeds(
     *,
     batch: int = 2,
     seed: int = SEED,
+    size: tuple[int, int] | None = None,
 ) -> Feeds:
     """Seeded values for every input of a network.
 
@@ -51,13 +52,14 @@ def trial_feeds(
             gets normal noise.
         batch: how many pictures, where the network leaves a choice.
         seed: of the values.
+        size: the picture's (width, height), where the network leaves a choice.
 
     Raises:
         ModelError: an input is of a type that no value is known for.
     """
     random = np.random.default_rng(seed)
     inputs = {value.name or "": value for value in model.graph.inputs}
-    taken = _picture(inputs[picture], preprocess, batch, random)
+    taken = _picture(inputs[picture], preprocess, batch, random, size)
     extents = dict(zip(_extents(inputs[picture]), taken.shape, strict=True))
     feeds = {picture: taken}
     for name, value in inputs.items():
@@ -85,7 +87,11 @@ def _extents(value: ir.Value) -> list[int | str]:
 
 
 def _picture(
-    value: ir.Value, preprocess: Preprocessing | None, batch: int, random: np.random.Generator
+    value: ir.Value,
+    preprocess: Preprocessing | None,
+    batch: int,
+    random: np.random.Generator,
+    wanted: tuple[int, int] | None,
 ) -> NDArray[Any]:
     dtype = np.dtype(np.float32 if value.dtype is None else value.dtype.numpy()).type
     first, *extents = (e if isinstance(e, int) else 0 for e in _extents(value))
@@ -94,18 +100,19 @@ def _picture(
         noise = random.standard_normal((batch, *(e or OPEN_EXTENT for e in extents)))
         return noise.astype(dtype)
     own = extents[:2] if preprocess.layout == "NHWC" else extents[1:]
-    size = _size(preprocess, own[1], own[0])
+    chosen = wanted or _size(preprocess)
+    size = own[1] or chosen[0], own[0] or chosen[1]
     scenes = [scene(size, random) for _ in range(batch)]
     return np.concatenate([to_array(s, preprocess, size, dtype) for s in scenes])
 
 
-def _size(preprocess: Preprocessing, width: int, height: int) -> tuple[int, int]:
-    """The network's own (width, height) where these are not 0, else one within the bounds."""
+def _size(preprocess: Preprocessing) -> tuple[int, int]:
+    """A (width, height) within the bounds."""
     wanted = preprocess.size or (256, 256)
     shrink = min(1.0, (PIXELS / (wanted[0] * wanted[1])) ** 0.5)
     grid = int(np.lcm(GRID, preprocess.divisor))
-    bounded = [max(grid, int(extent * shrink) // grid * grid) for extent in wanted]
-    return width or bounded[0], height or bounded[1]
+    width, height = (max(grid, int(extent * shrink) // grid * grid) for extent in wanted)
+    return width, height
 
 
 def scene(size: tuple[int, int], random: np.random.Generator) -> NDArray[np.uint8]:

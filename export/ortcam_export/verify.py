@@ -428,7 +428,7 @@ def judge(
     if not all(np.isfinite(values).all() for values in (*measured, expected)):
         raise VerificationError(
             f"the network's score or its gradient at {name!r} is not finite on the trial picture, "
-            "so no artifact is made; does the network expect other input (scale, mean, std)?"
+            "so no artifact is made; does the network expect other input (scale=, mean=, std=)?"
         )
     typical = np.stack([np.abs(ladder).mean(axis=0) for ladder in measured])
     usual = np.sqrt(np.mean(typical**2, axis=0))
@@ -441,10 +441,16 @@ def judge(
         if doubt <= CERTAIN * TOLERANCE:
             beyond = np.maximum(np.abs(value - wanted) - unseen, 0)
             errors.append(_relative(beyond, own))
-    if flat or len(errors) < ENOUGH * len(measured):
+    if flat:
+        raise GradientError(
+            f"the score does not respond to {name!r}: shifting its features leaves every class as "
+            "it was on the trial picture, as where the weights are no trained ones or the softmax "
+            "is saturated; try score='logits' or another layer, or export with verify=False"
+        )
+    if len(errors) < ENOUGH * len(measured):
         raise GradientError(
             f"central differences cannot measure the gradient at {name!r}: the score is too rough "
-            "or too flat on the trial picture; export with verify=False to go without this check"
+            "on the trial picture; export with verify=False to go without this check"
         )
     return max(errors), len(errors)
 

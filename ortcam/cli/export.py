@@ -97,5 +97,5 @@ def _report(exported: Exported, output: Path) -> list[str]:
         f"feature layers: {', '.join(layer.name for layer in artifact.layers)}",
         f"reduction layer: {wording.reduction_layer(artifact.score)}",
         f"verification: {wording.verification(artifact.verification)}",
-        *(f"note: {note}" for note in exported.notes),
+        *(f"note: {wording.options(note)}" for note in exported.notes),
     ]

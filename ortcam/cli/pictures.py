@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ortcam.cli.parameters import array, is_array
+from ortcam.cli.wording import options
 from ortcam.errors import InputError, PictureError
 
 
@@ -45,11 +46,11 @@ def for_each(
                     if len(pairs) == 1:
                         raise
                     left_out += 1
-                    said.append((f"Error: {error}", True))
+                    said.append((f"Error: {options(str(error))}", True))
                     continue
                 if not quiet:
                     said.append((f"{picture} -> {destination}", False))
-                    said += [(f"note: {note}", True) for note in notes]
+                    said += [(f"note: {options(note)}", True) for note in notes]
     finally:
         for line, is_error in said:
             click.echo(line, err=is_error)

@@ -189,7 +189,7 @@ def test_a_classifier() -> None:
 def test_several_outputs_and_the_others_named() -> None:
     score, notes, _ = score_of(networks.unet_two_heads())
     assert score.name == "out.softmax"
-    assert "other outputs have scores too; reduction_layer can be 'aux'" in notes
+    assert "other outputs have scores too: 'aux'; choose by reduction_layer=" in notes
 
 
 def test_a_map_comes_before_a_vector_and_a_softmax_before_logits() -> None:
@@ -208,7 +208,9 @@ def test_a_map_comes_before_a_vector_and_a_softmax_before_logits() -> None:
     }
     score, notes, _ = score_of(g.model(outputs))
     assert score.name == "map"
-    assert notes[-1] == ("other outputs have scores too; reduction_layer can be 'other', 'label'")
+    assert notes[-1] == (
+        "other outputs have scores too: 'other', 'label'; choose by reduction_layer="
+    )
 
 
 def test_a_named_reduction_layer_by_tensor_or_node() -> None:

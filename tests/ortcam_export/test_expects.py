@@ -250,7 +250,7 @@ def test_what_nobody_says_is_assumed_and_said() -> None:
     assert told == Expectations(preprocess=Preprocessing(assumed=True))
     assert notes == [
         "nothing says what the network expects of a picture: assumed RGB pixels from 0 to 1, "
-        "without mean and std; say it by scale, mean, std and color_order"
+        "without mean and std; say it by scale=, mean=, std= and color_order="
     ]
 
 

@@ -267,7 +267,7 @@ def test_a_question_without_an_answer_is_no_error() -> None:
 
 def test_a_score_that_does_not_move_cannot_be_judged() -> None:
     nothing = np.zeros((4, 3, 5, 1))
-    with pytest.raises(VerificationError, match="too rough or too flat on the trial picture"):
+    with pytest.raises(VerificationError, match="the score does not respond to 'a'"):
         judge("a", nothing, nothing[:, 0])
 
 

@@ -1,0 +1,177 @@
+"""Heads of every kind, from the network to the figure, and their maps against autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import networks
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+from onnx import TensorProto
+
+import ortcam
+from ortcam.cli import main
+from ortcam.errors import LayerError
+from ortcam_export import export, layers
+
+PICTURE = np.random.default_rng(2).integers(0, 256, (22, 30, 3), np.uint8)
+
+
+def pooled_map(classes: int = 4) -> onnx.ModelProto:
+    """A classifier whose scores keep their space, [N, C, 1, 1]."""
+    g = networks.Builder(0)
+    x = g.block(g.block("input", 3, 6, "a"), 6, 8, "b", strides=[2, 2])
+    pooled = g.node("GlobalAveragePool", [x], "pooled")
+    g.node("Softmax", [g.conv(pooled, 8, classes, "logits", k=1)], "probabilities", axis=1)
+    return g.model({"probabilities": (TensorProto.FLOAT, ["N", classes, 1, 1])})
+
+
+# name: the network, what the export is told, the layer and the score that it takes
+HEADS: dict[str, tuple[Callable[[], onnx.ModelProto], dict[str, Any], str, str]] = {
+    "softmax": (networks.unet, {}, "dec1_relu", "probabilities"),
+    "one sigmoid": (networks.unet_sigmoid, {}, "dec1_relu", "mask"),
+    "several sigmoids": (lambda: networks.unet_sigmoid(classes=3), {}, "dec1_relu", "mask"),
+    "argmax of logits": (networks.unet_argmax, {}, "dec1_relu", "logits.softmax"),
+    "argmax of a softmax": (
+        lambda: networks.unet_argmax(softmax=True),
+        {},
+        "dec1_relu",
+        "probabilities",
+    ),
+    "the second output": (
+        networks.unet_two_heads,
+        {"reduction_layer": "aux"},
+        "enc2_relu",
+        "aux.softmax",
+    ),
+    "channels last": (networks.channels_last, {}, "head_relu", "probabilities"),
+    "classifier": (networks.classifier, {}, "b_relu", "probabilities"),
+    "classifier of a map": (pooled_map, {}, "b_relu", "probabilities"),
+    "one scale's anchors": (
+        networks.anchors,
+        {"reduction_layer": "class_4", "score": "sigmoid"},
+        "class_4_hidden_relu",
+        "class_4.sigmoid",
+    ),
+    "the product of queries": (
+        lambda: networks.queries(product=True),
+        {"reduction_layer": "segmentation", "score": "logits"},
+        "b_relu",
+        "segmentation",
+    ),
+}
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("head", HEADS)
+def test_from_the_network_to_the_figure(head: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("matplotlib")
+    make, told, layer, score = HEADS[head]
+    model = make()
+    exported = export(model, scale=1 / 255, size=(30, 22), **told)
+    assert exported.artifact.verification is not None
+    assert (exported.artifact.layers[0].name, exported.artifact.score.name) == (layer, score)
+    cam = ortcam.load(exported.model, "cpu")
+    explanation = cam.explain(PICTURE)
+    expected = reference(model, cam, explanation.indices)
+    found = explanation.raw[layer]
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(found, np.maximum(expected, 0), atol=1e-4 * scale)
+    explanation.save(tmp_path / "figure.png")
+    assert explanation.overlay(explanation.indices[0]).size == (30, 22)
+    if exported.artifact.score.name == "probabilities" and head.startswith("classifier"):
+        assert len(explanation.classes) == 1
+    else:
+        assert cam.segment(PICTURE).labels.shape == (22, 30)
+
+
+def reference(model: onnx.ModelProto, cam: ortcam.Cam, indices: tuple[int, ...]) -> Any:
+    """The weighted sums of the one layer [classes, h, w], by autograd in float64."""
+    import torch
+    from reference import run
+
+    artifact = cam.artifact
+    (layer,) = artifact.layers
+    while model.graph.node[-1].op_type == "ArgMax":
+        del model.graph.node[-1]
+    env = run(model, {"input": cam.preprocess(PICTURE)})
+    logits, _, appended = artifact.score.name.partition(".")
+    scored = env[logits].moveaxis(artifact.score.class_axis, 1)
+    if appended:
+        scored = scored.softmax(1) if appended == "softmax" else scored.sigmoid()
+    features = env[layer.name]
+    maps = []
+    for index in indices:
+        total = scored[0, index].sum()
+        (gradient,) = torch.autograd.grad(total, features, retain_graph=True)
+        g, a = (t.moveaxis(layer.channel_axis, 1)[0] for t in (gradient, features))
+        maps.append((g.mean((1, 2))[:, None, None] * a).sum(0).detach().numpy())
+    return np.stack(maps)
+
+
+# ---- Several outputs
+
+
+def test_other_outputs_are_told_and_can_be_named() -> None:
+    notes = export(networks.unet_two_heads(), verify=False).notes
+    assert "other outputs have scores too: 'aux'; choose by reduction_layer=" in notes
+    listed = [c for c in layers(networks.unet_two_heads()) if c.kind == "reduction"]
+    assert [(c.name, c.chosen) for c in listed] == [("out", True), ("aux", False)]
+
+
+def test_the_command_names_its_own_options(tmp_path: Path) -> None:
+    onnx.save(networks.unet_two_heads(), tmp_path / "net.onnx")
+    result = CliRunner().invoke(
+        main, ["export", str(tmp_path / "net.onnx"), "-o", str(tmp_path / "a.onnx"), "--no-verify"]
+    )
+    assert "too: 'aux'; choose by --reduction-layer\n" in result.output
+    assert "changes every map; --score logits explains the logits" in result.output
+    assert "say it by --scale, --mean, --std and --bgr\n" in result.output
+
+
+# ---- Classes and masks apart
+
+
+def test_a_detectors_anchors_are_no_classes_by_place() -> None:
+    with pytest.raises(LayerError) as caught:
+        export(networks.anchors())
+    assert str(caught.value) == (
+        "the output 'output0' [N, 12, ?] is a detector's list of anchors, boxes beside "
+        "classes, and its masks are prototypes without classes; what scores classes by place is "
+        "the last convolution of their branch at one scale: name it ('class_4' or 'class_8') by "
+        "reduction_layer=, with score='sigmoid'"
+    )
+
+
+def test_queries_are_no_classes_by_place() -> None:
+    with pytest.raises(LayerError) as caught:
+        export(networks.queries())
+    assert str(caught.value) == (
+        "the outputs 'class_queries' [N, 6, 4] and 'mask_queries' [N, 6, ?, ?] hold the "
+        "classes and the masks of queries apart, so none scores a class by place; add their "
+        "product, the sum over queries of class probability times mask probability, to the "
+        "network, and name it by reduction_layer=, with score='logits'"
+    )
+
+
+# ---- A score that does not move
+
+
+def test_a_score_that_does_not_respond_is_said_to() -> None:
+    """Equal weights for every class: the softmax is flat, whatever the features are."""
+    model = networks.unet()
+    for tensor in model.graph.initializer:
+        if tensor.name in ("logits.weight", "logits.bias"):
+            values = np.ones(tuple(tensor.dims), np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    with pytest.raises(ortcam.errors.VerificationError) as caught:
+        export(model, size=(30, 22))
+    assert str(caught.value).startswith(
+        "the score does not respond to 'dec1_relu': shifting its features leaves every class as "
+        "it was on the trial picture"
+    )
