@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from ortcam import pictures
 from ortcam import region as regions
 from ortcam.artifact import FORMAT, METADATA_KEY, Artifact
-from ortcam.errors import ArtifactError
+from ortcam.batch import ClassesOfEach, explain_all, for_each
+from ortcam.errors import ArtifactError, InputError
 from ortcam.feeds import entering, feeds
 from ortcam.graph import Graph
 from ortcam.names import Classes
@@ -184,6 +185,55 @@ class Cam:
         """
         asked = self._named.question(classes, layers, upsample)
         return self._view(picture, tensor, inputs, size).answer(asked, region, memory)
+
+    def explain_batch(
+        self,
+        pictures: Sequence[pictures.Picture],
+        classes: ClassesOfEach | None = None,
+        layers: Iterable[str] | str | None = None,
+        regions: Sequence[regions.Region | None] | None = None,
+        *,
+        inputs: Mapping[str, ArrayLike] | None = None,
+        size: Size = None,
+        upsample: str = "bicubic",
+        batch: int = 8,
+        memory: int = MEMORY,
+    ) -> list[Explanation]:
+        """What :meth:`explain` tells of each picture, those of one size in runs together.
+
+        Args:
+            pictures: paths, PIL images, or arrays [H, W, 3] uint8 in RGB order, of any sizes.
+            classes: for all pictures alike, by name or 0-based index; or a list of lists, one a
+                picture. None for those that the network sees in a picture.
+            layers: by name. None for all of the artifact's.
+            regions: a region or None for each picture, or None; see :meth:`explain`.
+            inputs: the network's further inputs, by name, as for one picture.
+            size: as for :meth:`preprocess`.
+            upsample: as for :meth:`explain`.
+            batch: how many pictures enter the network together at most.
+            memory: bytes that the classes asked about at once may take, as for :meth:`explain`.
+
+        Raises:
+            ClassError, LayerError: there is no such class or layer.
+            InputError: an option or a further input does not fit, or the numbers of pictures,
+                lists of classes and regions differ.
+            PictureError: a picture cannot be read, or the network does not run on it.
+            RegionError: a region has another size than its picture, or selects nothing.
+        """
+        listed = list(pictures)
+        if batch < 1:
+            raise InputError(f"batch is {batch}; it is 1 or more")
+        areas = [None] * len(listed) if regions is None else list(regions)
+        if len(areas) != len(listed):
+            raise InputError(
+                f"there are {len(listed)} pictures and {len(areas)} regions; give one, or None, "
+                "for each picture"
+            )
+        each = for_each(classes, len(listed))
+        asked = [self._named.question(own, layers, upsample) for own in each]
+        slots = self._graph.session.inputs
+        fed = [feeds(self.artifact, slots, one, None, inputs, size) for one in listed]
+        return explain_all(self._named, fed, asked, areas, batch=batch, memory=memory)
 
     def open(
         self,

@@ -1,0 +1,146 @@
+"""Several pictures at once: those of one size enter the network together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ortcam import region as regions
+from ortcam.errors import InputError
+from ortcam.feeds import Feeds
+from ortcam.graph import Opened
+from ortcam.labels import classes_seen
+from ortcam.names import Classes
+from ortcam.results import Explanation
+from ortcam.session import Slot
+from ortcam.view import Named, Question, cells_of, explanation
+
+__all__ = ["ClassesOfEach", "explain_all", "for_each"]
+
+ClassesOfEach: TypeAlias = "Classes | Sequence[Sequence[str | int] | None]"
+"""Classes for all pictures alike, or a list of lists, one a picture."""
+
+
+def for_each(classes: ClassesOfEach | None, pictures: int) -> list[Classes | None]:
+    """The classes of each picture.
+
+    Raises:
+        InputError: there are more or fewer lists than pictures.
+    """
+    if classes is None or isinstance(classes, str | int):
+        return [classes] * pictures
+    listed = list(classes)
+    if all(isinstance(entry, str) or not isinstance(entry, Sequence | None) for entry in listed):
+        return [cast("list[str | int]", listed)] * pictures
+    if len(listed) != pictures:
+        raise InputError(
+            f"there are {pictures} pictures and classes for {len(listed)}; give a list of classes "
+            "for each picture, or classes for all alike"
+        )
+    return cast("list[Classes | None]", listed)
+
+
+def explain_all(
+    named: Named,
+    fed: Sequence[Feeds],
+    asked: Sequence[Question],
+    areas: Sequence[regions.Region | None],
+    *,
+    batch: int,
+    memory: int,
+) -> list[Explanation]:
+    """The explanation of each picture.
+
+    Args:
+        named: the artifact's graph and classes.
+        fed: what each picture is fed.
+        asked: about each picture; the layers are the same.
+        areas: the region of each.
+        batch: how many pictures enter the network together at most.
+        memory: bytes that the classes asked about at once may take.
+    """
+    explained: dict[int, Explanation] = {}
+    for places in _together(named, fed, batch):
+        part = [fed[i] for i in places], [asked[i] for i in places], [areas[i] for i in places]
+        explained.update(zip(places, _explain(named, *part, memory), strict=True))
+    return [explained[i] for i in range(len(fed))]
+
+
+def _together(named: Named, fed: Sequence[Feeds], batch: int) -> Iterator[list[int]]:
+    """The places of pictures that enter together, in their order."""
+    picture = named.graph.session.inputs[named.graph.artifact.picture]
+    most = 1 if isinstance(picture.shape[0], int) else batch
+    alike: dict[object, list[int]] = {}
+    for i, one in enumerate(fed):
+        alike.setdefault(one.shapes, []).append(i)
+    for places in alike.values():
+        for start in range(0, len(places), most):
+            yield places[start : start + most]
+
+
+def _explain(
+    named: Named,
+    fed: Sequence[Feeds],
+    asked: Sequence[Question],
+    areas: Sequence[regions.Region | None],
+    memory: int,
+) -> Iterator[Explanation]:
+    """The same of pictures of one size."""
+    graph = named.graph
+    opened = graph.open(_joined(fed, graph.session.inputs, graph.artifact.picture))
+    cells = [
+        cells_of(graph, opened, area, one, None if q.classes is None else len(q.classes))
+        for area, one, q in zip(areas, fed, asked, strict=True)
+    ]
+    classes = [
+        _seen(named, opened, n, cells[n]) if q.classes is None else q.classes
+        for n, q in enumerate(asked)
+    ]
+    rows = np.zeros((max(map(len, classes)), len(fed), len(named.classes)), np.float32)
+    for n, indices in enumerate(classes):
+        rows[range(len(indices)), n, indices] = 1
+    own = _cells(cells, len(rows), opened)
+    answers = opened.ask(rows, own, asked[0].layers, memory)
+    for one, q, indices, answer in zip(fed, asked, classes, answers, strict=True):
+        for layer, weights in answer.weights.items():
+            answer.weights[layer] = weights[: len(indices)]
+        seen = classes_seen(answer.score, graph.artifact.score.kind)
+        yield explanation(named, one, answer, indices, q, seen)
+
+
+def _seen(
+    named: Named, opened: Opened, n: int, cells: NDArray[np.float32] | None
+) -> tuple[int, ...]:
+    kind = named.graph.artifact.score.kind
+    return classes_seen(opened.score[n], kind, None if cells is None else cells[0])
+
+
+def _joined(fed: Sequence[Feeds], slots: Mapping[str, Slot], picture: str) -> Feeds:
+    """What one run of all is fed: a further input is given once, and repeated for each picture."""
+    arrays = dict(fed[0].arrays)
+    arrays[picture] = np.concatenate([one.arrays[picture] for one in fed])
+    batch = slots[picture].shape[0]
+    for name, slot in slots.items():
+        if name in arrays and name != picture and isinstance(batch, str):
+            for axis, extent in enumerate(slot.shape):
+                if extent == batch and arrays[name].shape[axis] == 1:
+                    arrays[name] = np.repeat(arrays[name], len(fed), axis)
+    extents = fed[0].extents | ({batch: len(fed)} if isinstance(batch, str) else {})
+    return Feeds(arrays, None, fed[0].grid, extents)
+
+
+def _cells(
+    cells: Sequence[NDArray[np.float32] | None], questions: int, opened: Opened
+) -> NDArray[np.float32] | None:
+    """All regions, [questions or 1, N, *space]; everywhere where there is none."""
+    if all(one is None for one in cells):
+        return None
+    rows = 1 if all(one is None or len(one) == 1 for one in cells) else questions
+    together = np.ones((rows, len(cells), *opened.score_space), np.float32)
+    for n, one in enumerate(cells):
+        if one is not None:
+            together[: rows if len(one) == 1 else len(one), n] = one
+    return together
