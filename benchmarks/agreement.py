@@ -8,8 +8,10 @@ from benchmarks.contestants import Maps
 
 __all__ = ["TOLERANCE", "difference"]
 
-TOLERANCE = 1e-3
-"""Of a map's largest value: float32, and summed in different orders."""
+TOLERANCE = 5e-3
+"""Of a map's largest value. It is what float32 leaves of a deep network with random weights: the
+U-Net's maps at its earliest layer differ from those in double precision by 2e-3 here and by 6e-4
+in PyTorch, since a ReLU near its kink falls on either side. With the shipped network it is 1e-5."""
 
 
 def difference(found: Maps, reference: Maps) -> float:

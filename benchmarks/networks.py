@@ -149,7 +149,7 @@ NETWORKS = {
             "SegFormer-b0, 150 classes",
             (512, 384),
             150,
-            ("taps.stage2", "taps.stage3", "taps.stage4", "decoder.fuse_stage"),
+            ("encoder.norm2", "encoder.norm3", "encoder.norm4", "decoder.fuse_stage"),
             _exported,
             module="segformer_b0",
         ),

@@ -1,6 +1,7 @@
 """The networks as PyTorch modules, for the peers, and the random ones as ONNX files.
 
-Feature layers are submodules whose output is the layer, since that is what the peers' hooks take.
+Feature layers are submodules, since the peers' hooks take a submodule's output; and nothing goes
+on from a layer but by way of that output.
 """
 
 from __future__ import annotations
@@ -162,22 +163,6 @@ def _onnx_name(key: str) -> str:
     return key.replace(".", "_")
 
 
-class Taps(nn.Module):
-    """SegFormer with its encoder's stages as submodules."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.encoder, self.decoder = model.encoder, model.decoder
-        self.head = model.segmentation_head
-        self.taps = nn.ModuleDict({f"stage{i}": nn.Identity() for i in (2, 3, 4)})
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits at the picture's size."""
-        *early, two, three, four = self.encoder(x)
-        stages = [self.taps[f"stage{i}"](s) for i, s in ((2, two), (3, three), (4, four))]
-        return self.head(self.decoder([*early, *stages]))
-
-
 def shipped() -> nn.Module:
     """The network in ``models/``, its weights from there."""
     return Shipped()
@@ -201,4 +186,4 @@ def segformer_b0() -> nn.Module:
     """A transformer of four stages, and a decoder of linear layers."""
     import segmentation_models_pytorch as smp
 
-    return Taps(smp.Segformer("mit_b0", encoder_weights=None, classes=150))
+    return smp.Segformer("mit_b0", encoder_weights=None, classes=150)
