@@ -125,7 +125,7 @@ class Row:
     missing: str = ""
 
 
-def rows(network: Network, plain: Path, folder: Path, provider: str) -> dict[str, Row]:
+def rows(network: Network, plain: Path, folder: Path, provider: str, unit: Plain) -> dict[str, Row]:
     """The rows of one network by their names; its artifacts are left in the folder.
 
     Args:
@@ -133,15 +133,15 @@ def rows(network: Network, plain: Path, folder: Path, provider: str) -> dict[str
         plain: its file.
         folder: for the artifacts.
         provider: of onnxruntime.
+        unit: the plain network, in its session.
     """
     x = tensor(network)
-    unit = Plain(plain, x, provider)
     two, everything = list(network.asked), list(range(network.classes))
     last = network.layers[-1:]
     last_file = artifact(plain, last, folder / f"{network.name}.last.cam.onnx")
     four_file = artifact(plain, network.layers, folder / f"{network.name}.four.cam.onnx")
     one, four = Asked(last_file, x, provider), Asked(four_file, x, provider)
-    cam = ortcam.load(last_file, provider)
+    cam = ortcam.Cam(one.session, one.artifact)
     news = _questions(network, one.space)
 
     def row(run: Callable[[int], object], maps: Callable[[], Maps] | None = None) -> Row:

@@ -129,7 +129,7 @@ NETWORKS = {
         Network(
             "deeplab-r50",
             "DeepLab v3+, ResNet-50, 150 classes",
-            (512, 384),
+            (384, 288),
             150,
             ("encoder.layer4", "decoder.aspp", "decoder.up", "decoder.block2"),
             _exported,
@@ -138,7 +138,7 @@ NETWORKS = {
         Network(
             "unet-r34",
             "U-Net, ResNet-34, 21 classes (a 3x3 scorer)",
-            (512, 384),
+            (384, 288),
             21,
             ("encoder.layer4", "decoder.blocks.0", "decoder.blocks.2", "decoder.blocks.4"),
             _exported,
@@ -147,7 +147,7 @@ NETWORKS = {
         Network(
             "segformer-b0",
             "SegFormer-b0, 150 classes",
-            (512, 384),
+            (384, 288),
             150,
             ("encoder.norm2", "encoder.norm3", "encoder.norm4", "decoder.fuse_stage"),
             _exported,

@@ -41,10 +41,11 @@ def network(
     """
     progress(f"{one.name}: building")
     plain = _plain(one, folder)
-    rows = contestants.rows(one, plain, folder, PROVIDERS[device])
+    unit = contestants.Plain(plain, tensor(one), PROVIDERS[device])
+    rows = contestants.rows(one, plain, folder, PROVIDERS[device], unit)
     if torch and one.module:
         progress(f"{one.name}: finding the fastest way by hand")
-        rows |= _peers(one, plain, device, threads)
+        rows |= _peers(one, unit, device, threads)
     differences = compared(rows)
     there = {name: r.contestant for name, r in rows.items() if r.contestant}
     measured = interleave(there, rounds, progress=lambda line: progress(f"{one.name}: {line}"))
@@ -90,7 +91,7 @@ def _plain(one: Network, folder: Path) -> Path:
     return path
 
 
-def _peers(one: Network, plain: Path, device: str, threads: int) -> dict[str, Row]:
+def _peers(one: Network, unit: contestants.Plain, device: str, threads: int) -> dict[str, Row]:
     import torch
 
     from benchmarks import peers
@@ -98,7 +99,6 @@ def _peers(one: Network, plain: Path, device: str, threads: int) -> dict[str, Ro
 
     torch.set_num_threads(threads)
     x, model = tensor(one), module(one).to(device)
-    unit = contestants.Plain(plain, x, PROVIDERS[device])
     inference = peers.inference(model, x)
     found = {"torch-plain": Row(Contestant(lambda _: inference(), unit))}
     for layers, which in ((one.layers[-1:], "last"), (one.layers, "four")):

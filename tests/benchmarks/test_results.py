@@ -136,3 +136,20 @@ def test_maps_that_differ_are_not_timed() -> None:
 def test_only_what_is_much_slower_is_too_slow() -> None:
     measured = {"x": steady(1.29), "y": steady(1.31), "z": steady(2.5)}
     assert too_slow(measured, {"x": 1.0, "y": 1.0, "z": 2.0}, 1.3) == {"y"}
+
+
+def test_the_chart_begins_at_nothing_and_needs_a_peer(
+    results: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = pytest.importorskip("matplotlib.figure")
+    drawn: list[Any] = []
+    monkeypatch.setattr(figures.Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    from benchmarks.chart import draw
+
+    assert draw({"cpu": results}, tmp_path / "chart.png")
+    (axes,) = drawn[0].axes
+    assert axes.get_xscale() == "linear"
+    assert axes.get_xlim()[0] == 0
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([1.01, 7.07, 2.5])
+    del results["networks"]["shipped"]["rows"]["gradcam-last-2"]
+    assert not draw({"cpu": results}, tmp_path / "chart.png")
