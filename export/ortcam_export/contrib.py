@@ -34,10 +34,11 @@ def unfuse(model: ir.Model) -> None:
     """Replaces the operators of onnxruntime's own that are a few standard ones; others stay.
 
     Args:
-        model: a network of opset 18 or later; its graph is changed in place.
+        model: a network of opset 18 or later; its graphs are changed in place.
     """
-    graph = model.graph
-    for node in list(graph):
+    for node in list(model.graph.all_nodes()):
+        graph = node.graph
+        assert isinstance(graph, ir.Graph)
         rule = _RULES.get(node.op_type) if node.domain == CONTRIB else None
         if rule is None:
             continue
@@ -45,7 +46,7 @@ def unfuse(model: ir.Model) -> None:
         results = rule(parts)
         if results is not None:
             parts.replace(results)
-    if not any(node.domain == CONTRIB for node in graph.all_nodes()):
+    if not any(node.domain == CONTRIB for node in model.graph.all_nodes()):
         model.opset_imports.pop(CONTRIB, None)
 
 

@@ -17,6 +17,7 @@ from onnx import shape_inference, version_converter
 
 from ortcam.errors import ModelError
 from ortcam_export.contrib import unfuse
+from ortcam_export.control_flow import unfold
 from ortcam_export.integers import fold
 from ortcam_export.shapes import better
 
@@ -60,6 +61,9 @@ def prepare(model: ir.Model) -> ir.Model:
     model.graph.sort()  # the bodies of functions may stand in any order
     passes.NameFixPass(_Names())(model)
     infer(model)
+    while unfold(model):  # what was inside may be decided now
+        _lift_constants(model)
+        infer(model)
     return model
 
 
@@ -133,6 +137,11 @@ def skeleton(model: ir.Model) -> onnx.ModelProto:
 def _raise_opset(model: ir.Model) -> ir.Model:
     """Raises the opset to :data:`OPSET` with onnx's converter, and puts back what that drops."""
     before = opset(model)
+    if before < 9 and any(node.op_type == "Scan" for node in model.graph.all_nodes()):
+        raise ModelError(  # the converter would take the batch's axis out of the whole network
+            "the network has a Scan of opset 8, which scans each picture of a batch by itself; "
+            "export it again with opset 9 or later"
+        )
     model.ir_version = max(model.ir_version or 0, IR_VERSION)  # IR 3 wants weights as inputs
     try:
         converted = ir.from_proto(version_converter.convert_version(skeleton(model), OPSET))

@@ -156,6 +156,17 @@ def test_an_opset_that_cannot_be_raised() -> None:
     assert str(caught.value).endswith("; export it again with opset 18 or later")
 
 
+def test_a_scan_of_opset_8() -> None:
+    """onnx's converter makes another network of it, whose inputs have lost an axis."""
+    model = parser.parse_model(
+        '<ir_version: 3, opset_import: ["": 8]> g (float[1, 3, 2] x) => (float[1, 3, 2] y)'
+        '{ y = Scan("", x) <num_scan_inputs = 1, body = b (float[2] s) => (float[2] o)'
+        "{ o = Sin(s) }> }"
+    )
+    with pytest.raises(ModelError, match=r"a Scan of opset 8, .*; export it again with opset 9 or"):
+        prepared(model)
+
+
 def test_no_opset_of_onnx() -> None:
     model = networks.unet()
     model.opset_import[0].domain = "com.example"

@@ -13,16 +13,20 @@ from functools import cache
 import onnx
 
 from ortcam_export.contrib import CONTRIB
+from ortcam_export.control_flow import MOST_NODES
 from ortcam_export.gradient import rules as _rules  # noqa: F401 - fills the table
 from ortcam_export.gradient.table import NO_DERIVATIVE, ruled
 
-__all__ = ["CONVERTED", "REFUSED", "Decision", "Kind", "decision"]
+__all__ = ["BRANCHED", "CONVERTED", "REFUSED", "Decision", "Kind", "decision"]
 
 _RECURRENT = "a recurrence over time, whose steps its node does not give away"
 _SEQUENCE = "it works on sequences of tensors, which carry no cotangent"
 _OPTIONAL = "it works on optional values, which carry no cotangent"
 _RANDOM = "it draws at random, so its derivative is that of another run"
-_BODY = "a subgraph that runs as often as the data says"
+_BODY = (
+    "its body runs as often as the data say, or so often that its copies would be more than "
+    f"{MOST_NODES} nodes"
+)
 _INTEGER = (
     "its arithmetic is of integers, which carry no cotangent between each other; quantize the "
     "network in the QDQ form instead (onnxruntime.quantization: quant_format=QuantFormat.QDQ)"
@@ -38,9 +42,7 @@ REFUSED: dict[str, str] = {
     "ConcatFromSequence": _SEQUENCE,
     "ConvInteger": _INTEGER,
     "GRU": _RECURRENT,
-    "If": "which of its two subgraphs counts is known only when the network runs",
     "LSTM": _RECURRENT,
-    "LinearAttention": _RECURRENT,
     "Loop": _BODY,
     "MatMulInteger": _INTEGER,
     "Multinomial": _RANDOM,
@@ -65,6 +67,10 @@ REFUSED: dict[str, str] = {
 
 #: Operators of old files, and what raising the opset makes of them before they are differentiated.
 CONVERTED = {"Scatter": "ScatterElements", "Upsample": "Resize"}
+
+
+#: Operators that are differentiated through the graphs they hold.
+BRANCHED = {"If": "that of the branch taken, to what the branches read"}
 
 
 class Kind(enum.Enum):
@@ -100,6 +106,8 @@ def decision(op_type: str, domain: str = "") -> Decision:
         return Decision(Kind.NONE)
     if ruled(op_type):
         return Decision(Kind.RULE)
+    if op_type in BRANCHED:
+        return Decision(Kind.RULE, BRANCHED[op_type])
     if op_type in CONVERTED:
         return Decision(Kind.RULE, f"that of {CONVERTED[op_type]}, into which it is converted")
     if op_type in _with_bodies():

@@ -87,10 +87,8 @@ class Question:
         self._space = [axis for axis in range(1, score.rank) if axis != class_axis]
         self._class_weights = class_weights.leading()
         # [K or 1, N or 1, *space], full in space: a sum over an extent of 1 would miss the rest
-        repeated = region.tape.constant(1, region.dtype).expand(
-            [1, 1, *(self._dims[axis] for axis in self._space)]
-        )
-        self._full_region = region * repeated if self._space else region
+        space = [self._dims[axis] for axis in self._space]
+        self._full_region = region.expand([region.dim(0), region.dim(1), *space])
 
     @property
     def _weights(self) -> Tensor:

@@ -7,14 +7,16 @@ over broadcast axes, and whether a cotangent is wanted whole or contracted with 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 import onnx_ir as ir
 
 from ortcam.errors import LayerError, OperatorError
-from ortcam_export.gradient.operators import Kind, decision
-from ortcam_export.gradient.seed import Seed
+from ortcam_export.control_flow import subgraphs
+from ortcam_export.gradient.branches import through_branches
+from ortcam_export.gradient.operators import BRANCHED, Kind, decision
+from ortcam_export.gradient.seed import Given, Seed
 from ortcam_export.gradient.table import (
     Node,
     broadcasts,
@@ -134,12 +136,15 @@ class Sweep:
                 return closed
         if node.outputs[0] in self._in_parts and node.outputs[0] not in self._whole:
             return self._part(n)
-        rule = lookup(node, index)
-        assert rule is not None
         n.cotangents = [
             self._let_through(output, self._whole[output]) if output in self._whole else None
             for output in node.outputs
         ]
+        if index < 0:
+            value = _captured(node)[-1 - index]
+            return through_branches(self._tape, node, value, n.cotangents, _inner(value))
+        rule = lookup(node, index)
+        assert rule is not None
         g = rule(n, n.cotangent(0))
         if broadcasts(node.op_type) and len(node.inputs) > 1:
             g = summed_to(g, n.y.dims, n.here)
@@ -186,11 +191,11 @@ class Sweep:
         """
         for node, index in _consumers(self._tape.graph, value):
             if any(output in self._on_path for output in node.outputs) and _passes(node, index):
-                if not _decided(node, index):
-                    raise self._refusal(node)
+                for blocking in _without_rule(node):
+                    raise self._refusal(node, blocking)
                 yield node, index
 
-    def _refusal(self, node: ir.Node) -> OperatorError:
+    def _refusal(self, node: ir.Node, blocking: ir.Node) -> OperatorError:
         after = next(
             (
                 output.name
@@ -207,8 +212,8 @@ class Sweep:
             if after
             else "no layer between it and the score avoids it"
         )
-        described = Node(self._tape, node).described
-        return OperatorError(f"{described} has no gradient rule{_because(node)}; {way_out}")
+        described = Node(self._tape, blocking).described
+        return OperatorError(f"{described} has no gradient rule{_because(blocking)}; {way_out}")
 
     @cached_property
     def _reachable(self) -> set[ir.Value]:
@@ -229,9 +234,9 @@ class Sweep:
         return sorted(found, key=self.position, reverse=True)
 
     def position(self, value: ir.Value) -> int:
-        """Where in the graph a tensor is made; -1 for inputs and initializers."""
+        """Where in the graph a tensor is made; -1 for inputs, initializers and what is outside."""
         producer = value.producer()
-        return -1 if producer is None else self._order[producer]
+        return -1 if producer is None else self._order.get(producer, -1)
 
     def _require(self, value: ir.Value) -> None:
         if value not in self._on_path:
@@ -249,9 +254,9 @@ def dependencies(graph: ir.Graph, score: ir.Value) -> set[ir.Value]:
     found, stack = {score}, [score]
     while stack:
         node = stack.pop().producer()
-        if node is None:
+        if node is None or node.graph is not graph:
             continue
-        for index, value in _operands(graph, node):
+        for index, value in _operands(node):
             if value in found or not _passes(node, index):
                 continue
             if _carries(node, value, found):
@@ -273,9 +278,10 @@ def undecided(graph: ir.Graph, score: ir.Value) -> list[ir.Node]:
     """The nodes a score depends on whose operators have no rule, in the graph's order."""
     on_path = dependencies(graph, score)
     return [
-        node
+        blocking
         for node in graph
-        if any(output in on_path for output in node.outputs) and not _decided(node)
+        if any(output in on_path for output in node.outputs)
+        for blocking in _without_rule(node)
     ]
 
 
@@ -295,42 +301,71 @@ def _unblocked(graph: ir.Graph, score: ir.Value) -> set[ir.Value]:
     for node in reversed(graph):
         downstream = [output for output in node.outputs if output in on_path]
         if downstream and (not _differentiable(node) or any(v in blocked for v in downstream)):
-            blocked.update(v for i, v in _operands(graph, node) if _passes(node, i))
+            blocked.update(v for i, v in _operands(node) if _passes(node, i))
     return on_path - blocked
 
 
-def _operands(graph: ir.Graph, node: ir.Node) -> list[tuple[int, ir.Value]]:
-    """A node's inputs with their indices; what its subgraphs take from outside has index -1."""
+def _operands(node: ir.Node) -> list[tuple[int, ir.Value]]:
+    """A node's inputs with their indices; what its graphs take from outside has -1, -2, ..."""
     given = [(i, value) for i, value in enumerate(node.inputs) if value is not None]
-    inner = (
-        value
-        for subgraph in _subgraphs(node)
-        for inner_node in subgraph.all_nodes()
-        for value in inner_node.inputs
-        if value is not None and value.graph is graph
-    )
-    return given + [(-1, value) for value in dict.fromkeys(inner)]
+    return given + [(-1 - i, value) for i, value in enumerate(_captured(node))]
+
+
+def _captured(node: ir.Node) -> list[ir.Value]:
+    """What a node's graphs take from outside: an If's, what a cotangent of its outputs reaches."""
+    held = [inner for graph in subgraphs(node) for inner in (graph, *graph.subgraphs())]
+    if not held:
+        return []
+    if node.op_type in BRANCHED:
+        read = {
+            value
+            for branch in subgraphs(node)
+            for output in _floating(branch.outputs)
+            for value in dependencies(branch, output)
+        }
+    else:
+        read = {v for graph in held for inner in graph for v in inner.inputs if v is not None}
+    return sorted((v for v in read if v.graph not in held), key=lambda v: v.name or "")
 
 
 def _consumers(graph: ir.Graph, value: ir.Value) -> Iterator[tuple[ir.Node, int]]:
     yield from ((use.node, use.idx) for use in value.uses() if use.node.graph is graph)
     if any(use.node.graph is not graph for use in value.uses()):
         for node in graph:
-            if any(operand is value for i, operand in _operands(graph, node) if i < 0):
-                yield node, -1
+            yield from ((node, i) for i, v in _operands(node) if i < 0 and v is value)
 
 
-def _subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            yield attribute.as_graph()
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            yield from attribute.as_graphs()
+def _inner(value: ir.Value) -> Callable[[Tape, ir.Value, Tensor], Tensor | None]:
+    """The sweep through a graph inside a node, back to a tensor from outside it."""
+
+    def back(tape: Tape, output: ir.Value, g: Tensor) -> Tensor | None:
+        if value not in dependencies(tape.graph, output):
+            return None
+        return Sweep(tape, Given(output, g)).whole(value)
+
+    return back
 
 
-def _decided(node: ir.Node, index: int = 0) -> bool:
+def _floating(values: Iterable[ir.Value]) -> list[ir.Value]:
+    return [v for v in values if v.dtype is None or v.dtype.is_floating_point()]
+
+
+def _without_rule(node: ir.Node) -> list[ir.Node]:
+    """A node itself where its operator has no rule; of an If, such nodes in its branches."""
+    if node.op_type in BRANCHED and not node.domain:
+        found = (
+            inner
+            for branch in subgraphs(node)
+            for output in _floating(branch.outputs)
+            for inner in undecided(branch, output)
+        )
+        return list(dict.fromkeys(found))
+    return [] if _decided(node) else [node]
+
+
+def _decided(node: ir.Node) -> bool:
     try:
-        lookup(node, index)
+        lookup(node, 0)
     except KeyError:
         return False
     return True
@@ -338,6 +373,8 @@ def _decided(node: ir.Node, index: int = 0) -> bool:
 
 def _passes(node: ir.Node, index: int) -> bool:
     """Whether a gradient may pass from a node's outputs to an input; if undecided, it may."""
+    if node.op_type in BRANCHED and not node.domain:
+        return index < 0
     try:
         return lookup(node, index) is not None
     except KeyError:
@@ -359,6 +396,8 @@ def _because(node: ir.Node) -> str:
 
 def _differentiable(node: ir.Node) -> bool:
     """Whether a node has a rule, or a function body to put in its place."""
+    if node.op_type in BRANCHED and not node.domain:
+        return all(_differentiable(inner) for inner in _without_rule(node))
     try:
         kind = decision(node.op_type, node.domain).kind
     except KeyError:

@@ -360,10 +360,12 @@ class Tensor:
         if isinstance(before, int) and isinstance(after, int) and min(before, after) < 0:
             cropped = self.slice(axis, max(-before, 0), after if after < 0 else 2**62)
             return cropped.pad(axis, max(before, 0), max(after, 0))
-        along = self.tape.constant([axis % self.rank + self.lead])
+        # All axes are told: onnxruntime's transpose optimiser misreads a Pad that names its axes.
+        along, rank = axis % self.rank + self.lead, self.rank + self.lead
+        amounts: list[Dim] = [0] * (2 * rank)
+        amounts[along], amounts[rank + along] = before, after
         zero = self.tape.constant(np.zeros((), self.dtype.numpy()))
-        amounts = self.tape.shape([before, after])
-        padded = self.tape.op("Pad", self, amounts, zero, along, lead=self.lead)
+        padded = self.tape.op("Pad", self, self.tape.shape(amounts), zero, lead=self.lead)
         return padded._alike(self, axis)
 
     def _alike(self, other: Tensor, but: int) -> Tensor:
@@ -552,6 +554,46 @@ class Tape:
         copy = self._tape.op("Identity", [value], name=self._name("Identity"))
         copy.type, copy.shape = value.type, value.shape
         return copy
+
+    def inside(self, graph: ir.Graph) -> Tape:
+        """A tape for a graph that a node recorded here will hold; its names are made unique."""
+        inner = Tape(graph, self.opset, prefix=self._name("inside"))
+        for node in graph.all_nodes():
+            node.name = f"{inner._prefix}.{node.name}"
+        for held in (graph, *graph.subgraphs()):
+            own = [value for node in held for value in node.outputs if value.name]
+            for value in (*held.inputs, *tuple(held.initializers.values()), *own):
+                value.name = f"{inner._prefix}.{value.name}"
+        questions = self.questions
+        inner.questions = questions if isinstance(questions, int) else inner.seen(questions)
+        return inner
+
+    def seen(self, tensor: Tensor) -> Tensor:
+        """A tensor of the tape outside this one, as operations here see it."""
+        seen = Tensor(
+            self,
+            shape=tensor.shape,
+            dtype=tensor.dtype,
+            value=tensor.value if tensor.const is None else None,
+            const=tensor.const,
+            lead=tensor.lead,
+        )
+        seen.symbol = tensor.symbol
+        return seen
+
+    def branch(
+        self,
+        condition: ir.Value,
+        branches: Sequence[ir.Graph],
+        dtype: ir.DataType,
+        physical: Sequence[int | str | None],
+    ) -> Tensor:
+        """Records an If of two graphs, whose one output has the questions' axis."""
+        held = dict(zip(("then_branch", "else_branch"), branches, strict=True))
+        value = self._tape.op("If", [condition], held, name=self._name("If"))
+        value.name, value.dtype = self._name("If_out"), dtype
+        value.shape = ir.Shape(physical)
+        return Tensor(self, shape=physical, dtype=dtype, value=value, lead=1)
 
     def op(self, op_type: str, *inputs: Tensor | None, lead: int = 0, **attributes: Any) -> Tensor:
         """Records a standard operator and returns its first output."""

@@ -57,17 +57,25 @@ class Edged:
         last = x.slice(axis, self.extent - self.tail.dim(1), self.extent)
         return x.tape.concat([first, last], axis)
 
-    def through(self, matrix: Tensor) -> Edged:
-        """The windows multiplied by a banded matrix [extent after, extent before]."""
+    def through(self, matrix: Tensor, *, ones_to_ones: bool) -> Edged:
+        """The windows multiplied by a banded matrix [extent after, extent before].
+
+        With ``ones_to_ones`` each of its rows adds up to one.
+        """
         count, places = matrix.dim(0), matrix.tape.arange(matrix.dim(0))
         left = matrix.slice(1, 0, self.head.dim(1))
         right = matrix.slice(1, self.extent - self.tail.dim(1), self.extent)
         first = _furthest(left, places + 1)
         last = _furthest(right, count - places)
-        common = self.common
-        row = left.tape.constant([[1]], left.dtype).expand([1, self.extent])
+        common: Tensor | Ones = self.common
+        if isinstance(common, Tensor):
+            common = common @ matrix.mT
+        elif ones_to_ones:
+            common = Ones(count)
+        else:
+            common = matrix.sum([1]).unsqueeze([0])
         return Edged(
-            (row if isinstance(common, Ones) else common) @ matrix.mT,
+            common,
             self.head @ left.slice(0, 0, first).mT,
             self.tail @ right.slice(0, count - last, count).mT,
             count,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from finite_differences import Case, check, check_operator, operator
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, parser
 
 
 def ints(*values):
@@ -113,3 +113,14 @@ def test_gather(normal, axis, indices):
 def test_gather_by_32_bit_indices(normal):
     inputs = {"x": normal(4, 3), "indices": np.array([0, -1, 0], np.int32)}
     check_operator("Gather", inputs)
+
+
+def test_a_slice_between_transposes(normal):
+    """onnxruntime moves Transposes past a Pad, and misreads one that names its axes."""
+    model = parser.parse_model("""<ir_version: 10, opset_import: ["": 21]>
+        g (float[2, 3, 4] x) => (float[2, 3, 2] y) <int64[1] s = {1}, int64[1] e = {3}> {
+            t = Transpose <perm = [0, 2, 1]> (x)
+            cut = Slice (t, s, e, s)
+            y = Transpose <perm = [0, 2, 1]> (cut)
+        }""")
+    check(Case(model, {"x": normal(2, 3, 4)}), wrt=["x"])

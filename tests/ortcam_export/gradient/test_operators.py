@@ -9,7 +9,7 @@ from onnx import helper
 
 from ortcam.errors import OperatorError
 from ortcam_export.gradient import reachable
-from ortcam_export.gradient.operators import CONVERTED, REFUSED, Kind, decision
+from ortcam_export.gradient.operators import BRANCHED, CONVERTED, REFUSED, Kind, decision
 from ortcam_export.gradient.table import NO_DERIVATIVE, ruled
 from ortcam_export.load import load
 from ortcam_export.prepare import prepare
@@ -22,11 +22,12 @@ NAMES = sorted({schema.name for schema in onnx.defs.get_all_schemas() if not sch
 def test_every_operator_is_decided_once(name):
     decided = decision(name)
     lists = [name in REFUSED, name in NO_DERIVATIVE, ruled(name), name in CONVERTED]
+    lists.append(name in BRANCHED)
     assert sum(lists) == (decided.kind != Kind.BODY)
 
 
 def test_what_is_decided_is_an_operator():
-    assert {*REFUSED, *NO_DERIVATIVE, *CONVERTED} <= set(NAMES)
+    assert {*REFUSED, *NO_DERIVATIVE, *CONVERTED, *BRANCHED} <= set(NAMES)
 
 
 def test_an_operator_that_nobody_knows():

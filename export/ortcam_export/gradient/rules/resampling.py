@@ -20,8 +20,12 @@ def resize(n: Node, g: Tensor) -> Tensor:
 
 @contracted("Resize")
 def resize_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
-    """<A, g_x> = <A M', g_y>, M the interpolation weights along each axis."""
-    return adjoint_contracted(n, windows, ask, matrices(n))
+    """<A, g_x> = <A M', g_y>, M the interpolation weights along each axis.
+
+    The weights of each place add up to one, but where it lies outside: ones pass on as ones.
+    """
+    whole = n.attribute("coordinate_transformation_mode") != "tf_crop_and_resize"
+    return adjoint_contracted(n, windows, ask, matrices(n), ones_to_ones=whole)
 
 
 def matrices(n: Node) -> dict[int, Tensor]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ortcam_export.gradient.table import Ask, Node
 from ortcam_export.gradient.tensor import Tensor
-from ortcam_export.gradient.windows import Edged, Window, Windows
+from ortcam_export.gradient.windows import Edged, Ones, Window, Windows
 
 __all__ = ["adjoint", "adjoint_contracted"]
 
@@ -19,13 +19,23 @@ def adjoint(g: Tensor, matrices: Mapping[int, Tensor]) -> Tensor:
 
 
 def adjoint_contracted(
-    n: Node, windows: Windows, ask: Ask, matrices: Mapping[int, Tensor]
+    n: Node,
+    windows: Windows,
+    ask: Ask,
+    matrices: Mapping[int, Tensor],
+    *,
+    ones_to_ones: bool = False,
 ) -> Tensor:
-    """<A, g_x> = <A M', g_y>, A's rows and columns each multiplied by their axis's matrix."""
+    """<A, g_x> = <A M', g_y>, A's rows and columns each multiplied by their axis's matrix.
+
+    With ``ones_to_ones`` each row of every matrix adds up to one.
+    """
     axes: dict[int, Window] = dict(windows.axes)
     for axis, window in windows.axes.items():
-        if axis in matrices and isinstance(window, Edged):
-            axes[axis] = window.through(matrices[axis])
+        if axis in matrices and isinstance(window, Ones) and ones_to_ones:
+            axes[axis] = Ones(n.y.dim(axis))
+        elif axis in matrices and isinstance(window, Edged):
+            axes[axis] = window.through(matrices[axis], ones_to_ones=ones_to_ones)
         elif axis in matrices:
             axes[axis] = windows.matrix(axis) @ matrices[axis].mT
     g = ask(n.node.outputs[0], windows.over(axes))

@@ -1,0 +1,56 @@
+"""Through a condition that is computed when the network runs: the gradient of the branch taken.
+
+It is an If of the same condition, each of whose branches holds a branch of the network once more,
+for what its gradient needs of it, and that gradient. onnxruntime runs the one branch alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import onnx_ir as ir
+
+from ortcam_export.gradient.table import cotangent_dtype
+from ortcam_export.gradient.tensor import Tape, Tensor
+
+__all__ = ["through_branches"]
+
+#: The cotangent of a tensor, given that of one that a graph computes from it; None where it does
+#: not depend on it.
+Back: TypeAlias = Callable[[Tape, ir.Value, Tensor], Tensor | None]
+
+
+def through_branches(
+    tape: Tape, node: ir.Node, value: ir.Value, cotangents: Sequence[Tensor | None], back: Back
+) -> Tensor:
+    """What an If contributes to the cotangent of a tensor that its branches read.
+
+    Args:
+        tape: of the graph the If is in.
+        node: the If.
+        value: the tensor.
+        cotangents: of the If's outputs; None where the score does not depend on one.
+        back: the sweep through a branch, recorded on the tape it is given.
+    """
+    condition = node.inputs[0]
+    assert condition is not None
+    x = tape.wrap(value)
+    dtype = cotangent_dtype(x.dtype)
+    branches = []
+    for name in ("then_branch", "else_branch"):
+        branch = node.attributes[name].as_graph().clone(allow_outer_scope_values=True)
+        inner = tape.inside(branch)
+        outputs = list(branch.outputs)
+        branch.outputs.clear()
+        total: Tensor | None = None
+        for output, g in zip(outputs, cotangents, strict=True):
+            part = None if g is None else back(inner, output, inner.seen(g))
+            if part is not None:
+                total = part if total is None else total + part
+        if total is None:
+            total = inner.zeros(inner.wrap(value).dims, dtype, lead=1)
+        branch.outputs.append(inner.again(total.cast(dtype).value))
+        branches.append(branch)
+    questions = tape.questions if isinstance(tape.questions, int) else tape.questions.symbol
+    return tape.branch(condition, branches, dtype, [questions, *x.shape])
