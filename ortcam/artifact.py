@@ -176,11 +176,14 @@ class Verification:
         directions: how many directions were tried, over all layers.
         isolation: the largest relative change of picture 1's weights when picture 2 was changed,
             or None where the network takes one picture only.
+        form: what the network was checked as, where not as it is: ``"in float32"`` for one in half
+            precision, ``"without the rounding of its quantizers"`` for one in whole numbers.
     """
 
     error: float
     directions: int
     isolation: float | None = None
+    form: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +217,7 @@ class Artifact:
         class_weights, region: the names of the question's inputs.
         mask: the name of the input that says which layers are asked for, or None where it has none.
         gradient: where the gradient is, if not in the same graph.
+        numbers: the formats of the numbers that the network computes in, in words.
         engine: which engine built the gradient graph, one of :data:`ENGINES`.
         source_sha256: of the network's file, in hexadecimal.
         verification: what the exporter measured, or None where it was told not to.
@@ -227,6 +231,7 @@ class Artifact:
     region: str = REGION
     mask: str | None = None
     gradient: Gradient | None = None
+    numbers: str = ""
     engine: str = "ortcam"
     source_sha256: str = ""
     verification: Verification | None = None
@@ -276,6 +281,7 @@ class Artifact:
                 region=str(data["region"]),
                 mask=None if data.get("mask") is None else str(data["mask"]),
                 gradient=Gradient(**data["gradient"]) if data.get("gradient") else None,
+                numbers=str(data.get("numbers", "")),
                 engine=str(data["engine"]),
                 source_sha256=str(data["source_sha256"]),
                 verification=Verification(**verification) if verification else None,

@@ -25,6 +25,7 @@ import onnx_ir as ir
 
 from ortcam.artifact import Layer, Score, weights_name
 from ortcam.errors import InputError, LayerError
+from ortcam_export.gradient.rules.quantization import representable
 from ortcam_export.layout import Axes, channel_axes, constant_ints, extents, rank
 from ortcam_export.names import find, unused
 from ortcam_export.tokens import Grids, reach_picture, token_grids
@@ -34,13 +35,16 @@ __all__ = [
     "FLOATS",
     "GATES",
     "KINDS",
+    "QUANTIZERS",
     "ScoreCandidate",
+    "before_quantization",
     "choose_features",
     "choose_score",
     "find_score",
     "is_handed_on",
     "is_relu_like",
     "is_spatial",
+    "operator",
     "score_candidates",
     "take_score",
 ]
@@ -55,10 +59,12 @@ _PASSING = frozenset(
     {
         "Cast",
         "Clip",
+        "DequantizeLinear",
         "Dropout",
         "Flatten",
         "Identity",
         "Pad",
+        "QuantizeLinear",
         "Reshape",
         "Resize",
         "Slice",
@@ -90,6 +96,7 @@ FLOATS = frozenset(
 )
 
 CONVOLUTIONS = frozenset({"Conv", "ConvTranspose", "DeformConv"})
+QUANTIZERS = frozenset({"DynamicQuantizeLinear", "QuantizeLinear"})
 _SCORERS = CONVOLUTIONS | {"Gemm", "MatMul"}
 _RELU_LIKE = frozenset(
     {
@@ -109,10 +116,12 @@ _RELU_LIKE = frozenset(
 )
 
 _NORMALIZATIONS = frozenset({"LayerNormalization", "RMSNormalization"})
+#: What computes a tensor of either sign, into whose quantizer a ReLU may be folded.
+_LINEAR = CONVOLUTIONS | {"Add", "BatchNormalization"}
 
 #: What makes a gate of a tensor, in an activation written out: x * sigmoid(x) and its like.
 GATES = frozenset({"Clip", "Erf", "HardSigmoid", "Relu", "Sigmoid", "Softplus", "Tanh"})
-_BY_CONSTANT = frozenset({"Add", "Div", "Mul", "Sub"})
+_BY_CONSTANT = frozenset({"Add", "DequantizeLinear", "Div", "Mul", "QuantizeLinear", "Sub"})
 
 #: What can hold the features of several branches, or goes on from these.
 _JOINING = CONVOLUTIONS | {
@@ -502,6 +511,8 @@ def choose_features(
         values = dict.fromkeys(find(model, name) for name in feature_layers)
         for value in values:
             _refuse_no_feature(value)
+            if notes is not None:
+                _note_quantized(value, notes)
     else:
         chosen, described = _last_feature(model, score, set(reached), axes, grids)
         values = {chosen: None}
@@ -518,6 +529,25 @@ def choose_features(
     )
 
 
+def _note_quantized(value: ir.Value, notes: list[str]) -> None:
+    """Says what becomes of a tensor that goes into a quantizer alone.
+
+    The names of the network before it was quantized are those of such tensors.
+    """
+    goes_on = [
+        output.name
+        for quantizer in value.consumers()
+        for dequantizer in quantizer.outputs[0].consumers()
+        for output in dequantizer.outputs
+        if before_quantization(output) is value
+    ]
+    if goes_on and all(node.op_type in QUANTIZERS for node in value.consumers()):
+        notes.append(
+            f"{value.name!r} is quantized before the network goes on with it, and cut off to the "
+            f"quantizer's range, which a ReLU may be part of; after that it is {goes_on[0]!r}"
+        )
+
+
 def is_spatial(value: ir.Value, axis: int | None) -> bool:
     """Whether a tensor has axes beside its batch and channels, not all of extent 1."""
     if value.shape is None or axis is None:
@@ -526,15 +556,37 @@ def is_spatial(value: ir.Value, axis: int | None) -> bool:
     return any(extent != 1 for extent in space)
 
 
+def before_quantization(value: ir.Value) -> ir.Value:
+    """The tensor that this one is the dequantized form of; itself where it is none's."""
+    node = value.producer()
+    if node is None or node.op_type != "DequantizeLinear" or node.inputs[0] is None:
+        return value
+    quantizer = node.inputs[0].producer()
+    if quantizer is None or quantizer.op_type not in QUANTIZERS or quantizer.inputs[0] is None:
+        return value
+    return quantizer.inputs[0]
+
+
+def operator(value: ir.Value) -> str:
+    """What computes a tensor; of a dequantized one also what was quantized."""
+    node, before = value.producer(), before_quantization(value).producer()
+    name = "" if node is None else node.op_type
+    return name if before is node or before is None else f"{name} of {before.op_type}"
+
+
 def is_relu_like(value: ir.Value) -> bool:
     """Whether a tensor is the output of a ReLU or of an activation that serves as one.
 
     Activations that an exporter writes out are known as a product whose factors come from one
-    tensor, one of them through a gate: SiLU as x * sigmoid(x), and so HardSwish, Mish, GELU.
+    tensor, one of them through a gate: SiLU as x * sigmoid(x), and so HardSwish, Mish, GELU. A
+    quantizer whose range begins at 0 is the ReLU of what it reads.
     """
     node = value.producer()
     if node is None:
         return False
+    before = before_quantization(value)
+    if before is not value:
+        return is_relu_like(before) or (_is_linear(before) and _from_zero(node))
     if node.op_type in _RELU_LIKE:
         return True
     if node.op_type == "Clip":  # ReLU6
@@ -550,6 +602,18 @@ def is_relu_like(value: ir.Value) -> bool:
             return _is_product(one) and is_relu_like(one)
     (a, gated_a), (b, gated_b) = _origin(first), _origin(second)
     return a is b and (gated_a or gated_b)
+
+
+def _from_zero(dequantizer: ir.Node) -> bool:
+    """Whether the least number that a tensor can hold is 0."""
+    quantized = dequantizer.inputs[0]
+    zero = dequantizer.inputs[2] if len(dequantizer.inputs) > 2 else None
+    if quantized is None or quantized.dtype is None:
+        return False
+    if zero is None:
+        return not quantized.dtype.is_signed()
+    least, _ = representable(quantized.dtype)
+    return zero.const_value is not None and bool((zero.const_value.numpy() == least).all())
 
 
 def _is_product(value: ir.Value) -> bool:
@@ -611,8 +675,8 @@ def _last_feature(
     handed_on = [value for value in possible if value in before and is_handed_on(value)]
     wishes = (
         [value for value in active if not is_hidden(value)],
-        [value for value in possible if value in before and _is_linear_feature(value)],
-        [value for value in possible if _is_linear_feature(value)],
+        [value for value in possible if value in before and _is_linear(value)],
+        [value for value in possible if _is_linear(value)],
     )
 
     def last(values: Sequence[ir.Value]) -> ir.Value:
@@ -629,7 +693,7 @@ def _last_feature(
             if chosen in joined or not behind:
                 return chosen, _describe(chosen)
             met = last(behind)
-            return met, f"where the last branches before the scorer meet ({_operator(met)})"
+            return met, f"where the last branches before the scorer meet ({operator(met)})"
     raise LayerError(
         "no convolution with a spatial extent above 1 leads to the score "
         f"{score.name!r}; name a feature layer"
@@ -683,7 +747,8 @@ def _joined(model: ir.Model, score: Score, reached: set[str], axes: Axes) -> set
         made = [value for value in node.outputs if value in last_read]
         if len(made) == 1 and open_until <= index:
             value, axis = made[0], axes.get(made[0].name or "")
-            features = node.op_type in _JOINING or is_relu_like(value)
+            origin = before_quantization(value).producer() or node
+            features = origin.op_type in _JOINING or is_relu_like(value)
             extents = () if value.shape is None else value.shape.dims
             if features and axis and len(extents) <= axes_most and extents[axis] != classes:
                 joined.add(value)
@@ -691,23 +756,18 @@ def _joined(model: ir.Model, score: Score, reached: set[str], axes: Axes) -> set
     return joined
 
 
-def _is_linear_feature(value: ir.Value) -> bool:
-    node = value.producer()
-    return node is not None and node.op_type in CONVOLUTIONS | {"Add", "BatchNormalization"}
-
-
-def _operator(value: ir.Value) -> str:
-    node = value.producer()
-    return "" if node is None else node.op_type
+def _is_linear(value: ir.Value) -> bool:
+    node = before_quantization(value).producer()
+    return node is not None and node.op_type in _LINEAR
 
 
 def _describe(value: ir.Value) -> str:
-    operator = _operator(value)
+    by = operator(value)
     if is_relu_like(value):
-        return f"the last activation ({operator}) of a convolution before the scorer"
+        return f"the last activation ({by}) of a convolution before the scorer"
     if is_handed_on(value):
-        return f"the last sum or normalisation of a block ({operator}) before the scorer"
-    return f"the last convolution's output ({operator}), as no ReLU stands before the scorer"
+        return f"the last sum or normalisation of a block ({by}) before the scorer"
+    return f"the last convolution's output ({by}), as no ReLU stands before the scorer"
 
 
 def _computed(node: ir.Node) -> Iterator[ir.Value]:

@@ -30,10 +30,12 @@ from ortcam_export.gradient import reachable
 from ortcam_export.layout import channel_axes, rank
 from ortcam_export.load import ModelLike, Network, read
 from ortcam_export.names import find, unused
-from ortcam_export.prepare import opset, prepare
+from ortcam_export.numbers import number_format
+from ortcam_export.prepare import infer, opset, prepare
 from ortcam_export.split import split as split_artifact
 from ortcam_export.tokens import fold as fold_tokens
 from ortcam_export.tokens import token_grids
+from ortcam_export.unrounded import is_quantized, unrounded
 from ortcam_export.verify import GradientError
 from ortcam_export.verify import verify as verify_artifact
 from ortcam_export.widen import is_half, widened
@@ -248,6 +250,13 @@ def _divided(
     return dataclasses.replace(expects, preprocess=preprocess)
 
 
+#: What a network is checked as where it is too coarse for differences itself.
+_FORMS = (
+    (is_half, widened, "in float32"),
+    (is_quantized, unrounded, "without the rounding of its quantizers"),
+)
+
+
 def _verified(
     artifact: Artifact,
     plain: ir.Model,
@@ -258,9 +267,16 @@ def _verified(
 ) -> Artifact:
     """The metadata with what the verification measured."""
     raised_from = source if opset(source) < opset(plain) else None
-    if is_half(plain):
-        plain, opened = widened(plain), _open(parts(widened(explained), artifact))
-        raised_from = None if raised_from is None else widened(raised_from)
+    form: list[str] = []
+    for concerns, rewritten, what in _FORMS:
+        if concerns(plain):
+            form.append(what)
+            plain, explained = rewritten(plain), rewritten(explained)
+            if raised_from is not None:
+                infer(raised_from)
+                raised_from = rewritten(raised_from)
+    if form:
+        opened = _open(parts(explained, artifact))
     try:
         measured = verify_artifact(plain, opened, artifact, raised_from)
     except GradientError:
@@ -268,6 +284,7 @@ def _verified(
             raise
         opened = _open(parts(biased(explained), artifact))
         measured = verify_artifact(biased(plain), opened, artifact)
+    measured = dataclasses.replace(measured, form=" and ".join(form))
     return dataclasses.replace(artifact, verification=measured)
 
 
@@ -331,6 +348,7 @@ def _choose(
         class_weights=unused(prepared, CLASS_WEIGHTS),
         region=unused(prepared, REGION),
         mask=unused(prepared, LAYERS) if engine == "ortcam" and len(layers) > 1 else None,
+        numbers=number_format(prepared),
         engine=engine,
         source_sha256=network.sha256,
     )

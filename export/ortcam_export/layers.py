@@ -11,11 +11,14 @@ from ortcam_export.choose import (
     CONVOLUTIONS,
     FLOATS,
     GATES,
+    QUANTIZERS,
+    before_quantization,
     choose_features,
     find_score,
     is_handed_on,
     is_relu_like,
     is_spatial,
+    operator,
     score_candidates,
     take_score,
 )
@@ -129,11 +132,10 @@ def layers(
         name, axis = value.name or "", axes.get(value.name or "")
         sized = sizes.get(name, extents(value))
         channels = sized[axis] if axis is not None and axis < len(sized) else None
-        node = value.producer()
         grid = _grid(grids.get(value), sizes)
         return Candidate(
             name=name,
-            operator=("" if node is None else node.op_type) + appended,
+            operator=operator(value) + appended,
             shape=extents(value),
             channels=channels if isinstance(channels, int) else None,
             stride=_stride(height, sized if grid is None else (0, *grid), axis),
@@ -165,7 +167,7 @@ def _offered(model: ir.Model, axes: Axes, grids: Grids) -> list[ir.Value]:
         value
         for node in model.graph
         for value in node.outputs[:1]
-        if (node.op_type in _OFFERED or is_relu_like(value))
+        if (_operator(before_quantization(value)) in _OFFERED or is_relu_like(value))
         and value.dtype in FLOATS
         and is_spatial(value, axes.get(value.name or ""))
         and (value in grids or rank(value) > 3 or not flat)
@@ -189,15 +191,24 @@ def _grid(grid: Grid | None, sizes: dict[str, Shape]) -> tuple[int | str, int | 
 
 
 def _is_continued(value: ir.Value) -> bool:
-    """Whether every consumer only normalises, adds to or activates a convolution's output."""
-    node = value.producer()
-    if node is None or node.op_type not in CONVOLUTIONS | _CONTINUING:
-        return False
+    """Whether every consumer only quantizes it, or works on a convolution's output.
+
+    Such work is to normalise, add to or activate it.
+    """
     consumers = value.consumers()
+    if consumers and all(consumer.op_type in QUANTIZERS for consumer in consumers):
+        return True
+    if _operator(before_quantization(value)) not in CONVOLUTIONS | _CONTINUING:
+        return False
     return bool(consumers) and all(
         consumer.op_type in _CONTINUING | GATES or is_relu_like(consumer.outputs[0])
         for consumer in consumers
     )
+
+
+def _operator(value: ir.Value) -> str:
+    node = value.producer()
+    return "" if node is None else node.op_type
 
 
 def _stride(height: int | str | None, shape: Shape, channel_axis: int | None) -> float | None:

@@ -46,6 +46,7 @@ def _rows(artifact: Artifact) -> list[tuple[str, str]]:
         rows += _preprocessing_rows(expects.preprocess)
     return [
         *rows,
+        ("numbers", artifact.numbers or "not known"),
         ("verification", wording.verification(artifact.verification)),
         *_gradient_row(artifact),
         ("engine", f"{artifact.engine}, for {artifact.needs}"),

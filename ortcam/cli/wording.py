@@ -48,6 +48,8 @@ def verification(checked: Verification | None) -> str:
         f"largest relative error {checked.error:.1e} over {checked.directions} directions, "
         "against central differences"
     )
+    if checked.form:
+        text += f" through the network {checked.form}"
     if checked.isolation is not None:
         text += f"; another picture in the batch changes the weights by {checked.isolation:.1e}"
     return text

@@ -59,6 +59,55 @@ def test_a_pair(normal, dtype):
     np.testing.assert_allclose(gradient(model, {"x": x}, u), u * inside, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("nodes", "relu"),
+    [
+        ([helper.make_node("Sub", ["x", "moved"], ["c"])], True),
+        ([helper.make_node("Add", ["x", "moved"], ["c"])], True),
+        ([helper.make_node("Abs", ["x"], ["c"])], False),
+    ],
+)
+def test_a_range_from_0_is_a_relu_of_what_may_be_negative(normal, nodes, relu):
+    """Also where exactly 0 is read, as of a convolution without a bias where nothing is."""
+    x, u = np.round(normal(40, 50) * 4) / 4, normal(40, 50)
+    nodes = [
+        *nodes,
+        helper.make_node("QuantizeLinear", ["c", "scale", "zero"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"]),
+    ]
+    constants = {
+        "moved": np.array(0, np.float32),
+        "scale": np.array(1 / 64, np.float32),
+        "zero": np.array(-128, np.int8),
+    }
+    c = x if relu else abs(x)
+    expected = u * np.where(relu, 1, np.sign(x)) * ((c > 0) | (not relu)) * (c < 255.5 / 64)
+    found = gradient(network(nodes, {"x": x}, constants), {"x": x}, u)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert (x == 0).any()
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("axis", [None, 1])
+def test_it_is_what_pytorch_trains_quantized_networks_with(normal, axis):
+    torch = pytest.importorskip("torch")
+    x, u = normal(5, 3, 40) * 2, normal(5, 3, 40)
+    scale, zero = np.array([0.01, 0.02, 0.005], np.float32), np.array([-100, 0, 60], np.int8)
+    t = torch.tensor(x, requires_grad=True)
+    if axis is None:
+        scale, zero = scale[0], zero[0]
+        y = torch.fake_quantize_per_tensor_affine(t, float(scale), int(zero), -128, 127)
+    else:
+        parts = torch.tensor(scale), torch.tensor(zero.astype(np.int32))
+        y = torch.fake_quantize_per_channel_affine(t, *parts, axis, -128, 127)
+    y.backward(torch.tensor(u))
+    given = {} if axis is None else {"axis": axis}
+    model = network(pair(**given), {"x": x}, {"scale": np.array(scale), "zero": np.array(zero)})
+    found = gradient(model, {"x": x}, u)
+    np.testing.assert_allclose(found, t.grad.numpy(), rtol=1e-5)
+    assert 0.1 < (found == 0).mean() < 0.9
+
+
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_a_scale_along_an_axis(normal, positive, axis):
     x, u = normal(3, 3, 3) * 2, normal(3, 3, 3)

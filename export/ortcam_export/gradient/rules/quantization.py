@@ -1,15 +1,16 @@
 """Quantization: a cotangent passes straight through inside the range, and not outside it.
 
 The steps between quantized values have no derivative. What is passed instead is that of the line
-through them, as in the training of quantized networks. A quantized tensor carries a float
-cotangent.
+through them, as in the training of quantized networks; outside the range nothing. A quantizer whose
+range begins at 0 is the ReLU of what it reads, and has the derivative of that. A quantized tensor
+carries a float cotangent.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
@@ -17,7 +18,7 @@ from ortcam_export.gradient.table import Ask, Node, contracted, rule
 from ortcam_export.gradient.tensor import Tensor
 from ortcam_export.gradient.windows import Windows
 
-__all__ = ["representable"]
+__all__ = ["cut_off_at", "representable"]
 
 #: The greatest finite number of each floating type that tensors are quantized to.
 _GREATEST = {
@@ -27,6 +28,21 @@ _GREATEST = {
     ir.DataType.FLOAT8E5M2FNUZ: 57344.0,
     ir.DataType.FLOAT4E2M1: 6.0,
 }
+
+#: Operators that weigh what they read, and so make negative numbers of any.
+_SIGNED = frozenset(
+    {
+        "BatchNormalization",
+        "Conv",
+        "ConvTranspose",
+        "Gemm",
+        "GroupNormalization",
+        "InstanceNormalization",
+        "LayerNormalization",
+        "MatMul",
+        "Sub",
+    }
+)
 
 #: Operators that make no number beyond those they read, but perhaps 0; Resize is another.
 _WITHIN = frozenset(
@@ -57,14 +73,14 @@ _WITHIN = frozenset(
 @rule("QuantizeLinear", inputs=[0])
 def quantize_linear(n: Node, g: Tensor) -> Tensor:
     """q = x / scale + zero point: g_x = g_q / scale where q is not cut off."""
-    scale = _over(n, n.input(1))
-    if _never_cut_off(n):
-        return g / scale
-    steps = (n.x / scale).apply("Round")
+    scale, (low, high) = _over(n, n.input(1)), cut_off_at(n.node)
+    line = n.x / scale
     if n.has(2):
-        steps = steps + _over(n, n.input(2).cast(steps.dtype))
-    low, high = representable(n.node.outputs[0].dtype)
-    return (g.cast(steps.dtype) / scale).masked((steps >= low) & (steps <= high))
+        line = line + _over(n, n.input(2).cast(line.dtype))
+    g = g.cast(line.dtype) / scale
+    if high < math.inf:
+        g = g.masked(line < high)
+    return g.masked(line > low) if low > -math.inf else g
 
 
 @rule("DequantizeLinear", inputs=[0])
@@ -83,7 +99,7 @@ def dynamic_quantize_linear(n: Node, g: Tensor) -> Tensor:
 def quantize_linear_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
     """<A, g_x> = <A, g_q> / scale where nothing is cut off."""
     scale = _along(n, windows)
-    if scale is None or not _never_cut_off(n):
+    if scale is None or cut_off_at(n.node) != (-math.inf, math.inf):
         return None
     return ask(n.node.outputs[0], windows) / scale
 
@@ -112,6 +128,37 @@ def representable(dtype: ir.DataType | None) -> tuple[float, float]:
     )
 
 
+def cut_off_at(node: ir.Node) -> tuple[float, float]:
+    """Where a QuantizeLinear cuts off x / scale + zero point; infinite where it cannot.
+
+    It cuts off half a step beyond what it can represent; but at 0, where its range begins there
+    and x may be negative, as a ReLU is folded into it then.
+
+    It cannot at an end that what was quantized before does not reach. So it is around pooling,
+    joining and moving about, which a quantized network does between two pairs of one scale; no mask
+    is needed then, and a mean passes.
+    """
+    least, greatest = representable(node.outputs[0].dtype)
+    x, own = node.inputs[0], _line(node)
+    if own is None or x is None:
+        return least - 0.5, greatest + 0.5
+    scale, zero, _, _ = own
+    below, above = (round(end / scale) + zero if end is not None else None for end in _ends(x))
+    relu = zero == least and _may_be_negative(x)
+    return (
+        -math.inf if below is not None and below >= least else least - (0 if relu else 0.5),
+        math.inf if above is not None and above <= greatest else greatest + 0.5,
+    )
+
+
+def _may_be_negative(x: ir.Value) -> bool:
+    node = x.producer()
+    if node is None or node.op_type not in ("Add", "Sum"):
+        return node is not None and node.op_type in _SIGNED
+    lowest = [_ends(value)[0] for value in node.inputs if value is not None]
+    return any(low is None or low < 0 for low in lowest)
+
+
 def _along(n: Node, windows: Windows) -> Tensor | None:
     """The scale over x; None where it changes along a window."""
     scale = _over(n, n.input(1))
@@ -121,22 +168,7 @@ def _along(n: Node, windows: Windows) -> Tensor | None:
     return scale
 
 
-def _never_cut_off(n: Node) -> bool:
-    """Whether a QuantizeLinear reads only what was quantized before, to no wider a range.
-
-    So it is around pooling, joining and moving about, which a quantized network does between two
-    pairs of the same scale; no mask is needed then, and a mean passes.
-    """
-    own = _line(n.node)
-    ends = None if n.node.inputs[0] is None else _ends(n.node.inputs[0])
-    if own is None or ends is None:
-        return False
-    scale, zero, low, high = own
-    places = np.round(np.array(ends) / scale) + zero
-    return bool((places >= low).all() and (places <= high).all())
-
-
-def _ends(value: ir.Value) -> tuple[float, float] | None:
+def _ends(value: ir.Value) -> tuple[float, float] | tuple[None, None]:
     """The least and the greatest number a tensor can hold, by its dequantizers; None if open."""
     low = high = 0.0
     found, stack = {value}, [value]
@@ -153,7 +185,7 @@ def _ends(value: ir.Value) -> tuple[float, float] | None:
             low = min(low, scale * (least - zero))
             high = max(high, scale * (greatest - zero))
         else:
-            return None
+            return None, None
     return low, high
 
 
@@ -169,7 +201,9 @@ def _line(node: ir.Node) -> tuple[float, float, float, float] | None:
     """Scale, zero point and range of whole numbers of a node with one constant scale, or None."""
     scale, zero = _constant(node, 1), _constant(node, 2)
     quantized = node.outputs[0] if node.op_type == "QuantizeLinear" else node.inputs[0]
-    if scale is None or scale.size != 1 or quantized is None or quantized.dtype is None:
+    if scale is None or scale.size != 1 or not 0 < scale.reshape(-1)[0] < math.inf:
+        return None
+    if quantized is None or quantized.dtype is None:
         return None
     if len(node.inputs) > 2 and node.inputs[2] is not None and zero is None:
         return None
