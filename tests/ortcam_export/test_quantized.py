@@ -55,6 +55,8 @@ def explained(
         "class_weights": np.eye(4, dtype=np.float32)[:, None],
         "region": np.ones((1, 1, 1, 1), np.float32),
     }
+    if made.artifact.mask is not None:
+        feeds[made.artifact.mask] = np.ones(len(names), bool)
     session = open_session(ir.from_proto(onnx.load_from_string(made.model)))
     weights, maps = [], []
     for layer in made.artifact.layers:
