@@ -10,6 +10,9 @@ and the pooled gradients ``L.weights`` float32 [K, N, C_L]: the spatial mean of 
 
     y[k, n] = sum over c, space of class_weights[k, n, c] * region[k, n, ...] * score[n, c, ...].
 
+On request it gives the maps too, ``L.map`` float32 [K, N, *space]: the sum over c of weights times
+features, after its ReLU, on the layer's own grid.
+
 An artifact of several feature layers takes one input more,
 
     layers         bool [layers], in the metadata's order: those that are asked for,
@@ -51,6 +54,7 @@ __all__ = [
     "Score",
     "Verification",
     "gradient_json",
+    "map_name",
     "weights_name",
 ]
 
@@ -70,6 +74,11 @@ _DAMAGE = (KeyError, TypeError, ValueError, OverflowError)
 def weights_name(layer: str) -> str:
     """The output that holds a feature layer's pooled gradients, [K, N, C]."""
     return f"{layer}.weights"
+
+
+def map_name(layer: str) -> str:
+    """The output that holds a feature layer's maps, [K, N, *space]."""
+    return f"{layer}.map"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,14 +146,17 @@ class Layer:
         name: the features' tensor, [N, C, *space] or with the channels elsewhere.
         weights: the pooled gradients' tensor, [K, N, C].
         channel_axis: where the features keep their channels.
+        map: the maps' tensor, [K, N, *space], or None where the graph leaves them to the program.
     """
 
     name: str
     weights: str
     channel_axis: int = 1
+    map: str | None = None
 
     def __post_init__(self) -> None:
         _check_types(self, name=str, weights=str, channel_axis=int)
+        _check_types(self, **({} if self.map is None else {"map": str}))
 
 
 @dataclass(frozen=True, kw_only=True)

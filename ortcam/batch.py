@@ -105,8 +105,8 @@ def _explain(
     own = _cells(cells, len(rows), opened)
     answers = opened.ask(rows, own, asked[0].layers, memory)
     for one, q, indices, answer in zip(fed, asked, classes, answers, strict=True):
-        for layer, weights in answer.weights.items():
-            answer.weights[layer] = weights[: len(indices)]
+        for values in (answer.weights, answer.maps):
+            values.update((layer, each[: len(indices)]) for layer, each in tuple(values.items()))
         seen = classes_seen(answer.score, graph.artifact.score.kind)
         yield explanation(named, one, answer, indices, q, seen)
 

@@ -34,11 +34,14 @@ class Answer:
         score: float32 [C, *space].
         features: float32 [C_L, h, w], or [C_L, d, h, w], for each layer.
         weights: float32 [questions, C_L] for each layer.
+        maps: float32 [questions, h, w] for each layer whose maps the graph makes and that each
+            show something; then its features are left where they are.
     """
 
     score: NDArray[np.float32]
     features: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    maps: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 class Graph:
@@ -150,29 +153,47 @@ class Opened:
         """
         score = self._graph.artifact.score.name
         features: dict[str, NDArray[np.float32]] = {}
-        parts: dict[str, list[NDArray[np.float32]]] = {layer.name: [] for layer in layers}
+        parts: dict[str, list[NDArray[np.float32]]] = {
+            name: [] for layer in layers for name in (layer.weights, layer.map) if name
+        }
         done = 0
         while not done or done < len(rows):
             part = slice(done, done + self._at_once(layers, memory))
             own = cells if cells is None or len(cells) == 1 else cells[part]
-            wanted = [layer.weights for layer in layers]
+            wanted = list(parts)
             if not done:
                 wanted += [] if self._score is not None else [score]
-                wanted += [layer.name for layer in layers]
+                wanted += [layer.name for layer in layers if not layer.map]
             outputs = self._run(wanted, rows[part], own, layers)
             if score in outputs:
                 self._take_score(outputs[score])
             for layer in layers:
-                if not done:
+                if not done and not layer.map:
                     features[layer.name] = self._features(layer, outputs[layer.name])
-                parts[layer.name].append(outputs[layer.weights].astype(np.float32))
+            for name, found in parts.items():
+                found.append(outputs[name].astype(np.float32, copy=False))
             done = part.stop
-        weights = {name: np.concatenate(w) for name, w in parts.items()}
+        joined = {name: np.concatenate(found) for name, found in parts.items()}
+        weights = {layer.name: joined[layer.weights] for layer in layers}
+        made = {layer.name: joined[layer.map] for layer in layers if layer.map}
+        asked = np.any(rows, axis=2)  # fewer questions, maybe, about one picture than about another
+        blank = [layer for layer in layers if layer.map and _blank(made[layer.name], asked)]
+        if blank:  # the features tell why
+            nothing = np.zeros((0, 1, self._graph.classes), np.float32)
+            outputs = self._run([layer.name for layer in blank], nothing, None, ())
+            for layer in blank:
+                features[layer.name] = self._features(layer, outputs[layer.name])
+                del made[layer.name]
+        for layer in layers:
+            if layer.name in made:
+                _, pictures, *space = made[layer.name].shape
+                self._see(layer, (pictures, weights[layer.name].shape[2], *space))
         return [
             Answer(
                 self.score[n],
                 {name: values[n] for name, values in features.items()},
                 {name: values[:, n] for name, values in weights.items()},
+                {name: values[:, n] for name, values in made.items()},
             )
             for n in range(self.pictures)
         ]
@@ -196,7 +217,7 @@ class Opened:
         with self._described():
             if self._kept is None:
                 return session.run(outputs, self._feeds.arrays | question)
-            asked = {layer.weights for layer in layers}
+            asked = {name for layer in layers for name in (layer.weights, layer.map)}
             found = self._kept.ask([o for o in outputs if o in asked], question) if asked else {}
             return {o: found[o] if o in found else self._kept.array(o) for o in outputs}
 
@@ -218,14 +239,22 @@ class Opened:
     def _features(self, layer: Layer, values: NDArray[Any]) -> NDArray[np.float32]:
         """[N, C, *space]."""
         features = _channels_second(values, layer.channel_axis)
-        if features.ndim != 2 + len(self._feeds.grid):
+        self._see(layer, features.shape)
+        return features
+
+    def _see(self, layer: Layer, shape: tuple[int, ...]) -> None:
+        """Notes the shape of a layer's features, [N, C, *space].
+
+        Raises:
+            LayerError: they are no maps.
+        """
+        if len(shape) != 2 + len(self._feeds.grid):
             what = "a volume" if len(self._feeds.grid) == 3 else "a picture"
             raise LayerError(
-                f"layer {layer.name!r} has features of {list(values.shape)}, "
+                f"layer {layer.name!r} has features of {list(shape)}, "
                 f"which are no maps over {what}; choose a layer with rows and columns"
             )
-        self._graph.seen[self._feeds.shapes, layer.name] = features.shape
-        return features
+        self._graph.seen[self._feeds.shapes, layer.name] = shape
 
     def _at_once(self, layers: Sequence[Layer], memory: float) -> int:
         """How many questions' cotangents the memory holds, by the sizes of score and features."""
@@ -237,6 +266,14 @@ class Opened:
             elements += self._graph.classes * math.prod(self._feeds.arrays[artifact.picture].shape)
         fit = max(1.0, memory / (4 * _LIVE * elements))
         return int(min(fit, _UNTRIED if None in seen else 2**31))
+
+
+def _blank(maps: NDArray[np.float32], asked: Any) -> bool:
+    """Whether one of the maps [K, N, *space] that were asked for shows nothing."""
+    flat = maps.reshape(*maps.shape[:2], -1)
+    with np.errstate(invalid="ignore"):
+        shows = np.isfinite(flat).all(axis=2) & (flat.max(axis=2, initial=0) > 0)
+    return not (shows | ~asked).all()
 
 
 def _channels_second(values: NDArray[Any], axis: int) -> NDArray[np.float32]:
@@ -252,6 +289,7 @@ def _check_names(session: Runs, artifact: Artifact) -> None:
     inputs += [] if artifact.mask is None else [artifact.mask]
     outputs = [artifact.score.name]
     outputs += [name for layer in artifact.layers for name in (layer.name, layer.weights)]
+    outputs += [layer.map for layer in artifact.layers if layer.map is not None]
     for kind, names, there in (
         ("input", inputs, session.inputs),
         ("output", outputs, session.outputs),

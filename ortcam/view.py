@@ -217,7 +217,7 @@ def _grad_cams(
     answer: Answer, classes: tuple[str, ...]
 ) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
     """The maps of every layer, and why some show nothing."""
-    raw, notes = {}, []
+    raw, notes = dict(answer.maps), []
     for layer, features in answer.features.items():
         weights = answer.weights[layer]
         sums = maps.weighted_sums(features, weights)

@@ -15,7 +15,15 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from ortcam.artifact import CLASS_WEIGHTS, LAYERS, REGION, Artifact, Expectations, Gradient
+from ortcam.artifact import (
+    CLASS_WEIGHTS,
+    LAYERS,
+    REGION,
+    Artifact,
+    Expectations,
+    Gradient,
+    map_name,
+)
 from ortcam.errors import InputError
 from ortcam.files import check_writable
 from ortcam.pair import Pair, Runs
@@ -29,6 +37,7 @@ from ortcam_export.expects import Options, expectations, find_picture
 from ortcam_export.gradient import reachable
 from ortcam_export.layout import channel_axes, rank
 from ortcam_export.load import ModelLike, Network, read
+from ortcam_export.maps import append_maps
 from ortcam_export.names import find, unused
 from ortcam_export.numbers import number_format
 from ortcam_export.prepare import infer, opset, prepare
@@ -85,6 +94,7 @@ def export(
     leading_tokens: int | None = None,
     engine: str = "ortcam",
     split: bool = False,
+    maps: bool = False,
     verify: bool = True,
 ) -> Exported:
     """Makes an artifact of a network: the network with its gradient appended.
@@ -123,6 +133,9 @@ def export(
         split: whether the artifact comes in two parts, so that a picture is run through the network
             once and asked about as often as wanted: the network, and beside it, as
             ``NAME.grad.onnx`` for ``NAME.onnx``, the gradient.
+        maps: whether each feature layer L gets a further output ``L.map`` [K, N, *space], the maps
+            on the layer's own grid: for programs without this runtime, and so that features need
+            not leave a GPU.
         verify: whether the gradient is checked against central differences through the network
             (one of half precision is checked in float32).
 
@@ -179,6 +192,13 @@ def export(
     if artifact.mask is not None:
         asked["mask"] = artifact.mask
     explained = _APPEND[engine](prepared, artifact.score, artifact.layers, **asked)
+    if maps:
+        named = [
+            dataclasses.replace(layer, map=unused(explained, map_name(layer.name)))
+            for layer in artifact.layers
+        ]
+        artifact = dataclasses.replace(artifact, layers=tuple(named))
+        append_maps(explained, artifact.layers)
     parts = split_artifact if split else _whole
     stamp(explained, artifact)
     for part in parts(explained, artifact):

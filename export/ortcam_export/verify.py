@@ -129,6 +129,7 @@ def verify(
     weights, own_score = _ask_artifact(artifact, meta, feeds, questions, meta.layers)
     _same_score(plain[meta.score.name], own_score, meta)
     _same_alone(artifact, meta, feeds, questions, weights)
+    _same_maps(artifact, meta, feeds, questions)
     if raised_from is not None:
         _same_outputs(raised_from, artifact, meta, feeds, questions)
     error, directions = 0.0, 0
@@ -228,6 +229,27 @@ def _same_alone(
                 f"the weights at {layer.name!r} are others where that layer alone is asked for, "
                 "so no artifact is made; export it with one feature layer, and please report the "
                 "network"
+            )
+
+
+def _same_maps(artifact: Runs, meta: Artifact, feeds: Feeds, questions: Questions) -> None:
+    """Compares the artifact's maps with those of its features and weights."""
+    rows = questions.class_weights[: questions.whole]
+    one = np.ones((1, 1, *[1] * (questions.regions.ndim - 2)), np.float32)
+    asked = {**feeds, meta.class_weights: rows, meta.region: one, **_mask(meta, meta.layers)}
+    for layer in meta.layers:
+        if layer.map is None:
+            continue
+        found = _run(artifact, [layer.name, layer.weights, layer.map], asked)
+        a = np.moveaxis(found[layer.name], layer.channel_axis, 1).astype(np.float64)
+        alphas = found[layer.weights].astype(np.float64)
+        own = np.maximum(np.einsum("knc,nc...->kn...", alphas, a), 0)
+        scale = np.einsum("knc,nc...->kn...", np.abs(alphas), np.abs(a)).max(initial=0)
+        map_ = found[layer.map]
+        if map_.shape != own.shape or not np.abs(map_ - own).max(initial=0) <= SAME * scale:
+            raise VerificationError(
+                f"the artifact's maps {layer.map!r} are not those of its features and weights, so "
+                "no artifact is made; export without maps, and please report the network"
             )
 
 

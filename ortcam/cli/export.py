@@ -64,6 +64,11 @@ if TYPE_CHECKING:
     help="Write two files, OUT and beside it the gradient, so that a picture that went through the "
     "network once can be asked about often.",
 )
+@click.option(
+    "--maps",
+    is_flag=True,
+    help="Let the artifact give the maps too, each layer's as LAYER.map, for other programs.",
+)
 @click.option("--no-verify", is_flag=True, help="Leave out the check by central differences.")
 def command(
     network: Path, output: Path, layers: tuple[str, ...], no_verify: bool, **options: Any

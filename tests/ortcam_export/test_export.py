@@ -141,6 +141,7 @@ def test_the_options_are_the_contracts() -> None:
         "leading_tokens",
         "engine",
         "split",
+        "maps",
         "verify",
     ]
     assert ortcam_export.__all__ == sorted(ortcam_export.__all__)
