@@ -19,6 +19,7 @@ from ortcam.errors import ModelError
 from ortcam_export.contrib import unfuse
 from ortcam_export.control_flow import unfold
 from ortcam_export.integers import fold
+from ortcam_export.parts import Parts
 from ortcam_export.shapes import better
 
 __all__ = ["IR_VERSION", "OPSET", "infer", "opset", "prepare", "put_back_weights", "skeleton"]
@@ -142,6 +143,8 @@ def _raise_opset(model: ir.Model) -> ir.Model:
             "the network has a Scan of opset 8, which scans each picture of a batch by itself; "
             "export it again with opset 9 or later"
         )
+    if before < 13:
+        _flatten_hardmax(model)
     model.ir_version = max(model.ir_version or 0, IR_VERSION)  # IR 3 wants weights as inputs
     try:
         converted = ir.from_proto(version_converter.convert_version(skeleton(model), OPSET))
@@ -157,6 +160,16 @@ def _raise_opset(model: ir.Model) -> ir.Model:
         _keep_asymmetric(converted)
     _put_back_metadata(model, converted)
     return converted
+
+
+def _flatten_hardmax(model: ir.Model) -> None:
+    """Below opset 13 a Hardmax ran over all axes from its own on; the converter leaves it so."""
+    for node in list(model.graph.all_nodes()):
+        if node.op_type == "Hardmax" and not node.domain:
+            parts = Parts(node)
+            flat = parts.op("Flatten", parts.input(0), axis=parts.attribute("axis", 1))
+            hard = parts.op("Hardmax", flat, axis=1)
+            parts.replace([parts.op("Reshape", hard, parts.op("Shape", parts.input(0)))])
 
 
 def put_back_weights(model: ir.Model, converted: ir.Model) -> None:
@@ -200,7 +213,7 @@ def _keep_asymmetric(converted: ir.Model) -> None:
 
     The converter leaves the later default, half_pixel, where an Upsample stood.
     """
-    for node in converted.graph:
+    for node in converted.graph.all_nodes():
         if node.op_type == "Resize" and "coordinate_transformation_mode" not in node.attributes:
             node.attributes.add(ir.AttrString("coordinate_transformation_mode", "asymmetric"))
             node.attributes.add(ir.AttrString("nearest_mode", "floor"))
