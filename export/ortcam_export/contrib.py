@@ -74,14 +74,15 @@ def _quick_gelu(p: Parts) -> _Results:
 
 
 def _fused_mat_mul(p: Parts) -> _Results:
-    if p.attribute("transBatchA", 0) or p.attribute("transBatchB", 0):
-        return None
-    a, b = p.input(0), p.input(1)
-    if p.attribute("transA", 0):
-        a = p.op("Einsum", a, equation="...ij->...ji")
-    if p.attribute("transB", 0):
-        b = p.op("Einsum", b, equation="...ij->...ji")
-    return [p.scaled(p.op("MatMul", a, b), p.attribute("alpha", 1.0))]
+    factors = []
+    for index, name in enumerate("AB"):
+        x = p.input(index)
+        if p.attribute(f"transBatch{name}", 0):  # its first axis stands before those of the batch
+            x = p.op("Einsum", x, equation="i...j->...ij")
+        if p.attribute(f"trans{name}", 0):
+            x = p.op("Einsum", x, equation="...ij->...ji")
+        factors.append(x)
+    return [p.scaled(p.op("MatMul", *factors), p.attribute("alpha", 1.0))]
 
 
 def _fused_gemm(p: Parts) -> _Results:
