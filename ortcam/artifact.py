@@ -147,15 +147,18 @@ class Layer:
         weights: the pooled gradients' tensor, [K, N, C].
         channel_axis: where the features keep their channels.
         map: the maps' tensor, [K, N, *space], or None where the graph leaves them to the program.
+        pooled: whether no tensor on the gradient's way has all of space for each question, where
+            the questions share a region.
     """
 
     name: str
     weights: str
     channel_axis: int = 1
     map: str | None = None
+    pooled: bool = False
 
     def __post_init__(self) -> None:
-        _check_types(self, name=str, weights=str, channel_axis=int)
+        _check_types(self, name=str, weights=str, channel_axis=int, pooled=bool)
         _check_types(self, **({} if self.map is None else {"map": str}))
 
 
@@ -339,7 +342,7 @@ def _check_types(entry: Layer | Score | Gradient, **types: type) -> None:
     """What stands in a file is not trusted to have the types that it should have."""
     for name, kind in types.items():
         value = getattr(entry, name)
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
             raise ModelError(f"{name} is {value!r}; it is of type {kind.__name__}")
 
 

@@ -22,6 +22,9 @@ __all__ = ["Answer", "Graph", "Opened"]
 _UNTRIED = 4
 """Questions asked at once before the tensors' sizes have been seen: little beside inference."""
 
+_WINDOWS = 9
+"""Contractions of a cotangent that a pooled layer's way asks for: those of a 3 x 3 scorer."""
+
 _LIVE = 2
 """Cotangents of a tensor's size alive at once: what a step of the sweep reads, and writes."""
 
@@ -158,7 +161,7 @@ class Opened:
         }
         done = 0
         while not done or done < len(rows):
-            part = slice(done, done + self._at_once(layers, memory))
+            part = slice(done, done + self._at_once(layers, cells, memory))
             own = cells if cells is None or len(cells) == 1 else cells[part]
             wanted = list(parts)
             if not done:
@@ -256,9 +259,14 @@ class Opened:
             )
         self._graph.seen[self._feeds.shapes, layer.name] = shape
 
-    def _at_once(self, layers: Sequence[Layer], memory: float) -> int:
+    def _at_once(
+        self, layers: Sequence[Layer], cells: NDArray[np.float32] | None, memory: float
+    ) -> int:
         """How many questions' cotangents the memory holds, by the sizes of score and features."""
         artifact = self._graph.artifact
+        if all(layer.pooled for layer in layers) and (cells is None or len(cells) == 1):
+            pairs = _WINDOWS * self.pictures * self._graph.classes**2
+            return int(min(max(1.0, memory / (4 * _LIVE * pairs)), 2**31))
         names = [artifact.score.name, *(layer.name for layer in layers)]
         seen = [self._graph.seen.get((self._feeds.shapes, name)) for name in names]
         elements = sum(math.prod(shape) for shape in seen if shape is not None)

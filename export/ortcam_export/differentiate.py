@@ -15,7 +15,10 @@ from ortcam_export.gradient.tensor import Tape, Tensor
 from ortcam_export.names import tensor
 from ortcam_export.prepare import opset
 
-__all__ = ["append_gradient", "question"]
+__all__ = ["append_gradient", "is_pooled", "question"]
+
+#: Marks the weights of a layer on whose way no cotangent was whole.
+_POOLED = "ortcam.pooled"
 
 
 def append_gradient(
@@ -59,20 +62,34 @@ def append_gradient(
     for value in (target, *features.values()):
         if value not in graph.outputs:
             graph.outputs.append(value)
-    pooled = _means(tape, asked, features, None if mask is None else _masked(tape, mask, layers))
-    finish(model, {layer.weights: mean.revealed() for layer, mean in pooled.items()})
+    alone = {layer: Sweep(tape, asked) for layer in features}
+    given = None if mask is None else _masked(tape, mask, layers)
+    means = _means(tape, asked, features, alone, given)
+    finish(model, {layer.weights: mean.revealed() for layer, mean in means.items()})
+    pooled = {layer.weights for layer, sweep in alone.items() if not sweep.carried}
+    for value in graph.outputs:
+        if value.name in pooled:
+            value.metadata_props[_POOLED] = ""
     return model
 
 
+def is_pooled(model: ir.Model, layer: Layer) -> bool:
+    """Whether the gradient that was appended carries no whole cotangent on a layer's way."""
+    return any(_POOLED in v.metadata_props for v in model.graph.outputs if v.name == layer.weights)
+
+
 def _means(
-    tape: Tape, asked: Question, features: Mapping[Layer, ir.Value], mask: Tensor | None
+    tape: Tape,
+    asked: Question,
+    features: Mapping[Layer, ir.Value],
+    alone: Mapping[Layer, Sweep],
+    mask: Tensor | None,
 ) -> dict[Layer, Tensor]:
     """The pooled gradient of each layer, each by the way that is the cheapest for it alone.
 
     What several need on their ways is the same, and recorded once. With a mask, the whole
     cotangent of a tensor is carried only where a layer is asked for whose way leads there.
     """
-    alone = {layer: Sweep(tape, asked) for layer in features}
     pooled = {
         layer: sweep.mean(features[layer], layer.channel_axis) for layer, sweep in alone.items()
     }

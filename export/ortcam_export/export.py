@@ -31,7 +31,7 @@ from ortcam.session import Providers
 from ortcam_export import training
 from ortcam_export.biased import biased, lacks_biases
 from ortcam_export.choose import choose_features, choose_score
-from ortcam_export.differentiate import append_gradient
+from ortcam_export.differentiate import append_gradient, is_pooled
 from ortcam_export.divisor import find_divisor
 from ortcam_export.expects import Options, expectations, find_picture
 from ortcam_export.gradient import reachable
@@ -192,6 +192,11 @@ def export(
     if artifact.mask is not None:
         asked["mask"] = artifact.mask
     explained = _APPEND[engine](prepared, artifact.score, artifact.layers, **asked)
+    pooled = [  # a map in the graph has space
+        dataclasses.replace(layer, pooled=not maps and is_pooled(explained, layer))
+        for layer in artifact.layers
+    ]
+    artifact = dataclasses.replace(artifact, layers=tuple(pooled))
     if maps:
         named = [
             dataclasses.replace(layer, map=unused(explained, map_name(layer.name)))

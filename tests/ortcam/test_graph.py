@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 
 import ortcam
-from ortcam.artifact import Expectations
+from ortcam.artifact import METADATA_KEY, Expectations
 from ortcam.errors import ArtifactError, PictureError
 
 
@@ -86,6 +88,29 @@ def test_the_memory_is_what_score_and_features_take_twice(small) -> None:
         assert spy.asked[0] == most
 
 
+def test_pooled_layers_take_one_run_where_the_region_is_shared(small) -> None:
+    """Nothing of theirs is as large as space for each question, so no sizes need be known."""
+    built = small(classes=9, expects=Expectations())
+    early, late = built.artifact.layers
+    late = dataclasses.replace(late, pooled=True)
+    model = onnx.load_from_string(built.model)
+    artifact = dataclasses.replace(built.artifact, layers=(early, late))
+    helper.set_model_props(model, {METADATA_KEY: artifact.to_json()})
+    x, masks = np.ones((1, 3, 22, 31), np.float32), np.ones((9, 22, 31), bool)
+    few = 2 * 4 * 9 * 9**2 * 2
+    for layers, region, memory, first in (
+        ("late", None, 1e9, 9),
+        ("late", masks[:1], 1e9, 9),
+        ("late", None, few, 2),
+        ("late", masks, 1e9, 4),
+        (["early", "late"], None, 1e9, 4),
+    ):
+        cam = ortcam.load(model.SerializeToString())
+        spy = Spy(cam)
+        cam.explain(tensor=x, classes=range(9), layers=layers, region=region, memory=memory)
+        assert next(k for k in spy.asked if k) == first
+
+
 def test_the_first_run_heeds_the_memory_too(small) -> None:
     cam = small(classes=9, expects=Expectations()).load()
     spy = Spy(cam)
@@ -138,6 +163,7 @@ def test_a_score_as_large_as_the_input_is_known_by_its_names(small, rgb) -> None
         ({"score": {"name": "score", "kind": "relu"}}, "damaged .*not 'relu'"),
         ({"layers": [{"name": ["x"], "weights": "w"}]}, r"damaged metadata .name is \['x'\]"),
         ({"layers": [{"name": 5}]}, "has damaged metadata"),
+        ({"layers": [{"name": "x", "weights": "w", "pooled": 1}]}, "damaged metadata .pooled is 1"),
         ({"layers": 5}, "has damaged metadata"),
         ({"layers": []}, "has no feature layer"),
         ({"colors": [[0, 0, 256]] * 4}, "has damaged metadata"),

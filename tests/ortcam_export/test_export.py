@@ -191,6 +191,7 @@ def test_the_shipped_network(shipped_network: Path) -> None:
     exported = export(shipped_network, feature_layers=layers)
     artifact = exported.artifact
     assert [layer.name for layer in artifact.layers] == layers
+    assert [layer.pooled for layer in artifact.layers] == [False, False, False, True]
     assert artifact.score.name == "softmax-out"
     assert artifact.expects.classes is not None
     assert artifact.expects.classes[3] == "Road"
