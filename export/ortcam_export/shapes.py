@@ -134,6 +134,15 @@ def _resize(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
     return _agreeing(node, dims)
 
 
+def _gather_nd(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
+    """The indices' shape but for the last axis, then the axes that are not indexed, if any."""
+    indices = node.inputs[1]
+    if indices is None or indices.shape is None or not isinstance(depth := indices.shape[-1], int):
+        return []
+    rest = x[_integer(node, "batch_dims", 0) + depth :]
+    return [ir.Shape([*indices.shape[:-1], *rest])]
+
+
 def _stft(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
     """As many frames as fit in the signal, each with as many frequencies as it is long, or half."""
     window = node.inputs[2] if len(node.inputs) > 2 else None
@@ -165,6 +174,7 @@ _RULES: dict[str, Callable[[ir.Node, ir.Shape], list[ir.Shape]]] = {
     "MaxPool": _pool,
     "ConvTranspose": _conv_transpose,
     "Resize": _resize,
+    "GatherND": _gather_nd,
     "STFT": _stft,
 }
 

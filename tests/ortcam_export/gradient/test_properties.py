@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from finite_differences import check, forward, operator
-from hypothesis import HealthCheck, Phase, given, settings
+from finite_differences import Case, NotSmoothError, check, forward, operator
+from hypothesis import HealthCheck, Phase, given, reject, settings
 from hypothesis import strategies as st
 
 from ortcam_export.vjp import vjp
@@ -29,6 +29,10 @@ def several(draw, count, low, high):
     return [draw(st.integers(low, high)) for _ in range(count)]
 
 
+def automatic(draw):
+    return draw(st.sampled_from(["SAME_UPPER", "SAME_LOWER", "VALID"]))
+
+
 @st.composite
 def convolutions(draw):
     rank = draw(st.integers(1, 2))
@@ -46,6 +50,9 @@ def convolutions(draw):
         "w": array(draw, (outputs, per_group, *kernel)),
     }
     attributes = {"group": group, "strides": steps, "dilations": gaps, "pads": pads}
+    if draw(st.booleans()):  # onnxruntime wants kernels no wider apart than they are long then
+        steps = [min(step, k) for step, k in zip(steps, kernel, strict=True)]
+        attributes = {"group": group, "strides": steps, "auto_pad": automatic(draw)}
     return operator("Conv", inputs, fixed=["w"], **attributes), ["x", "w"]
 
 
@@ -62,6 +69,9 @@ def transposed_convolutions(draw):
         "w": array(draw, (2 * group, draw(st.integers(1, 2)), *kernel)),
     }
     attributes = {"group": group, "strides": steps, "dilations": gaps, "pads": pads}
+    if draw(st.booleans()):
+        del attributes["pads"]
+        attributes["auto_pad"] = automatic(draw)
     case = operator("ConvTranspose", inputs, fixed=["w"], output_padding=more, **attributes)
     return case, ["x", "w"]
 
@@ -73,10 +83,11 @@ def average_pools(draw):
     steps = [draw(st.integers(1, k)) for k in kernel]
     pads = [draw(st.integers(0, (k - 1) // 2)) for k in kernel * 2]
     space = [g * (k - 1) + 1 + draw(st.integers(0, 5)) for g, k in zip(gaps, kernel, strict=True)]
+    attributes = {"auto_pad": automatic(draw)} if draw(st.booleans()) else {"pads": pads}
     return operator(
         "AveragePool", {"x": array(draw, (2, 1, *space))}, kernel_shape=kernel, strides=steps,
-        pads=pads, dilations=gaps, ceil_mode=draw(st.integers(0, 1)),
-        count_include_pad=draw(st.integers(0, 1)),
+        dilations=gaps, ceil_mode=draw(st.integers(0, 1)),
+        count_include_pad=draw(st.integers(0, 1)), **attributes,
     ), ["x"]  # fmt: skip
 
 
@@ -96,7 +107,12 @@ def resizes(draw):
     )
     x = array(draw, (1, 2, draw(st.integers(1, 6)), draw(st.integers(1, 6))))
     inputs = {"x": x, "roi": None, "scales": None}
-    inputs["sizes"] = np.array([1, 2, *several(draw, 2, 1, 9)])
+    out = several(draw, 2, 1, 9)
+    if coordinates != "align_corners" and draw(st.booleans()):
+        scales = [size / extent for size, extent in zip(out, x.shape[2:], strict=True)]
+        inputs = {"x": x, "roi": None, "scales": np.array([1, 1, *scales], np.float32)}
+    else:
+        inputs["sizes"] = np.array([1, 2, *out])
     attributes = {"mode": mode, "coordinate_transformation_mode": coordinates}
     if mode == "cubic":
         attributes["exclude_outside"] = draw(st.integers(0, 1))
@@ -104,7 +120,7 @@ def resizes(draw):
         attributes["nearest_mode"] = draw(
             st.sampled_from(["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"])
         )
-    return operator("Resize", inputs, fixed=["sizes"], **attributes), ["x"]
+    return operator("Resize", inputs, fixed=["sizes", "scales"], **attributes), ["x"]
 
 
 @st.composite
@@ -148,7 +164,8 @@ def gathers(draw):
 @st.composite
 def reductions(draw):
     op_type = draw(st.sampled_from(["ReduceSum", "ReduceMean"]))
-    shape = several(draw, draw(st.integers(1, 4)), 1, 4)
+    low = 0 if op_type == "ReduceSum" else 1  # no element has no mean
+    shape = several(draw, draw(st.integers(1, 4)), low, 4)
     axes = draw(
         st.lists(st.integers(-len(shape), len(shape) - 1), unique_by=lambda a: a % len(shape))
     )
@@ -162,7 +179,7 @@ def reductions(draw):
 @st.composite
 def sums(draw):
     """Two shapes that broadcast."""
-    full = several(draw, draw(st.integers(0, 4)), 1, 4)
+    full = several(draw, draw(st.integers(0, 4)), 0, 4)
 
     def part():
         shape = [draw(st.sampled_from([1, extent])) for extent in full]
@@ -170,6 +187,47 @@ def sums(draw):
 
     inputs = {"a": array(draw, part()), "b": array(draw, part())}
     return operator(draw(st.sampled_from(["Add", "Sub"])), inputs), ["a", "b"]
+
+
+@st.composite
+def joints(draw):
+    """Parts of any length, also none."""
+    shape = several(draw, draw(st.integers(1, 3)), 1, 3)
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    inputs = {}
+    for name in "abc":
+        shape[axis] = draw(st.integers(0, 3))
+        inputs[name] = array(draw, shape)
+    return operator("Concat", inputs, axis=axis), list(inputs)
+
+
+@st.composite
+def gathered_elements(draw):
+    shape = several(draw, draw(st.integers(1, 3)), 1, 4)
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    taken = [draw(st.integers(0, extent)) for extent in shape]
+    random = np.random.default_rng(draw(st.integers(0, 99)))
+    indices = np.asarray(random.integers(-shape[axis], shape[axis], taken))
+    inputs = {"x": array(draw, shape), "indices": indices}
+    return operator("GatherElements", inputs, fixed=["indices"], axis=axis), ["x"]
+
+
+@st.composite
+def gathered_slices(draw):
+    shape = several(draw, draw(st.integers(1, 4)), 1, 4)
+    shared = draw(st.integers(0, len(shape) - 1))
+    depth = draw(st.integers(1, len(shape) - shared))
+    more = several(draw, draw(st.integers(0, 1)), 1, 4)
+    random = np.random.default_rng(draw(st.integers(0, 99)))
+    indices = np.stack(
+        [
+            random.integers(-extent, extent, [*shape[:shared], *more])
+            for extent in shape[shared : shared + depth]
+        ],
+        -1,
+    )
+    inputs = {"x": array(draw, shape), "indices": indices}
+    return operator("GatherND", inputs, fixed=["indices"], batch_dims=shared), ["x"]
 
 
 FAMILIES = {
@@ -180,6 +238,9 @@ FAMILIES = {
     "Pad": pads(),
     "Slice": slices(),
     "Gather": gathers(),
+    "GatherElements": gathered_elements(),
+    "GatherND": gathered_slices(),
+    "Concat": joints(),
     "reductions": reductions(),
     "broadcasting": sums(),
 }
@@ -216,3 +277,117 @@ def test_max_pool_gives_each_cotangent_to_one_element(example):
     assert g.sum() == u.sum()
     chosen = case.feeds["x"][g != 0]
     assert set(chosen) == set(y.reshape(-1))
+
+
+@st.composite
+def scatters(draw):
+    """Any reduction; where one element replaces another, no two are put to one place."""
+    shape = several(draw, draw(st.integers(1, 3)), 1, 4)
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    reduction = draw(st.sampled_from(["none", "add", "mul", "max", "min"]))
+    random = np.random.default_rng(draw(st.integers(0, 99)))
+    taken = [draw(st.integers(1, extent)) for extent in shape]
+    if reduction == "none":
+        places = np.argsort(
+            random.random([*taken[:axis], shape[axis], *taken[axis % len(shape) + 1 :]]), axis
+        )
+        indices = np.take(places, range(taken[axis]), axis)
+    else:
+        taken[axis] = draw(st.integers(1, 6))
+        indices = np.asarray(random.integers(-shape[axis], shape[axis], taken))
+    inputs = {"x": array(draw, shape), "indices": indices, "updates": array(draw, taken)}
+    case = operator("ScatterElements", inputs, fixed=["indices"], axis=axis, reduction=reduction)
+    return case, ["x", "updates"]
+
+
+@st.composite
+def einsums(draw):
+    """Two operands, with batch axes, sums over one and over both, and perhaps an ellipsis."""
+    extents = dict(zip("abcde", several(draw, 5, 1, 3), strict=True))
+    left, right = (draw(st.permutations("abcde"))[: draw(st.integers(1, 4))] for _ in "xy")
+    kept = draw(st.permutations(sorted({*left, *right})))
+    kept = kept[: draw(st.integers(0, len(kept)))]
+    dots, more = ("...", [2]) if draw(st.booleans()) else ("", [])
+    equation = f"{dots}{''.join(left)},{dots}{''.join(right)}->{dots}{''.join(kept)}"
+    inputs = {
+        "a": array(draw, [*more, *(extents[letter] for letter in left)]),
+        "b": array(draw, [*more, *(extents[letter] for letter in right)]),
+    }
+    return operator("Einsum", inputs, equation=equation), ["a", "b"]
+
+
+@st.composite
+def other_reductions(draw):
+    kinds = ["L1", "L2", "LogSumExp", "Max", "Min", "Prod", "SumSquare"]
+    shape = several(draw, draw(st.integers(1, 4)), 1, 4)
+    axes = draw(
+        st.lists(st.integers(-len(shape), len(shape) - 1), unique_by=lambda a: a % len(shape))
+    )
+    inputs = {"x": array(draw, shape), "axes": np.array(axes, np.int64)}
+    return operator(
+        f"Reduce{draw(st.sampled_from(kinds))}", inputs, fixed=["axes"],
+        keepdims=draw(st.integers(0, 1)), noop_with_empty_axes=int(not axes),
+    ), ["x"]  # fmt: skip
+
+
+@st.composite
+def products(draw):
+    """Two shapes that broadcast, in operators that are not linear in both."""
+    case, wrt = draw(sums())
+    case.model.graph.node[0].op_type = draw(st.sampled_from(["Mul", "Div", "Max", "Min", "Pow"]))
+    feeds = {name: np.asarray(1 + np.abs(array), np.float32) for name, array in case.feeds.items()}
+    return Case(case.model, feeds), wrt
+
+
+CURVED = {
+    "Scatter": scatters(),
+    "Einsum": einsums(),
+    "reductions": other_reductions(),
+    "broadcasting": products(),
+}
+
+
+@pytest.mark.parametrize("family", CURVED.values(), ids=CURVED)
+def test_other_operators(family):
+    @EXAMPLES
+    @given(family)
+    def holds(example):
+        case, wrt = example
+        try:
+            check(case, wrt=wrt, double=False, dynamic=["x", "a", "b"])
+        except NotSmoothError:
+            reject()
+
+    holds()
+
+
+@st.composite
+def ties(draw):
+    """Operators that choose, on numbers of which many are equal."""
+    shape = several(draw, draw(st.integers(1, 3)), 1, 5)
+    x = np.random.default_rng(draw(st.integers(0, 99))).integers(0, 3, shape).astype(np.float32)
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    op_type = draw(st.sampled_from(["ReduceMax", "ReduceMin", "TopK", "MaxPool", "GlobalMaxPool"]))
+    if op_type == "TopK":
+        inputs = {"x": x, "k": np.array([draw(st.integers(0, shape[axis]))])}
+        largest = draw(st.integers(0, 1))
+        return operator("TopK", inputs, fixed=["k"], outputs=("y", "i"), axis=axis, largest=largest)
+    if op_type.startswith("Reduce"):
+        return operator(op_type, {"x": x, "axes": np.array([axis])}, fixed=["axes"])
+    if op_type == "GlobalMaxPool":
+        return operator(op_type, {"x": x[None, None]})
+    kernel = [draw(st.integers(1, extent)) for extent in shape]
+    return operator(op_type, {"x": x[None, None]}, kernel_shape=kernel)
+
+
+@EXAMPLES
+@given(ties())
+def test_ties_share_a_cotangent_and_lose_nothing_of_it(case):
+    x, y = case.feeds["x"], forward(case.model, case.feeds, "y")
+    u = np.random.default_rng(0).integers(1, 9, y.shape).astype(np.float32)
+    g = forward(vjp(case.model, "y", ["x"]), {**case.feeds, "y.cotangent": u}, "x.grad")
+    assert g.sum() == pytest.approx(u.sum())
+    assert (g >= 0).all()  # so a mixture of the choices, each of which is a derivative
+    assert set(x[g != 0]) <= set(y.reshape(-1))
+    # u' y is linear in x as long as the same elements are chosen
+    assert (g * x).sum() == pytest.approx((u * y).sum(), rel=1e-4)

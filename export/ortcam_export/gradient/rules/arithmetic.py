@@ -120,6 +120,14 @@ def dropout(n: Node, g: Tensor) -> Tensor:
     return g.masked(kept) / (1 - ratio)
 
 
+@rule("Dropout", inputs=[1])
+def dropout_ratio(n: Node, g: Tensor) -> Tensor:
+    """y / (1 - ratio), as what is kept is enlarged the more."""
+    if not _drops(n):
+        return n.tape.zeros(n.here.dims, g.dtype, lead=1)
+    return (g * n.y).sum(range(g.rank)).reshape(n.here.dims) / (1 - n.here)
+
+
 def _drops(n: Node) -> bool:
     return n.has(2) and any(n.constants(2) or [0])
 
