@@ -5,6 +5,7 @@
 #   make benchmark   what Grad-CAM costs beside other ways to it, with PyTorch; an hour or two
 #   make benchmark-short   the few ratios that CI watches; a minute or two
 #   make gpu     the tests' GPU part and the benchmark on one NVIDIA GPU
+#   make zoo     the table of whole networks against PyTorch; an hour
 #   make lint    style, types, and whether the generated pages are current
 #   make docs    writes the generated pages and the figures in docs/ again
 # Everything is installed into .venv (.venv-training, .venv-gpu), once; `make clean` removes these and out/.
@@ -31,6 +32,7 @@ REFERENCE = $(TORCH_INSTALLED)
 endif
 
 BENCHMARK = .venv/benchmark
+ZOO = .venv/zoo
 
 # onnxruntime-gpu overwrites the files of onnxruntime.
 GPU = .venv-gpu/installed
@@ -39,7 +41,7 @@ GPU = .venv-gpu/installed
 TRAINING = .venv-training/installed
 TRAINING_PYTHON ?= $(PYTHON)
 
-.PHONY: demo test test-training benchmark benchmark-short gpu lint docs clean
+.PHONY: demo test test-training zoo benchmark benchmark-short gpu lint docs clean
 
 demo: $(ORTCAM)
 	@mkdir -p out
@@ -50,13 +52,17 @@ demo: $(ORTCAM)
 	ortcam explain out/street.cam.onnx $(PICTURE) -c Road -c Car -l dec_relu4 --colormap jet -o out/explain.png
 	ortcam explain out/street.cam.onnx $(PICTURE) -c Road -c Car -l res5b_relu -l catAspp -l dec_relu1 --colormap jet -o out/layers.png
 
-test: $(TEST)
+test: $(TEST) $(if $(TORCH),$(ZOO))
 	python -m pytest $(if $(SLOW),,-m "not slow")
 
 # Without a training build its tests would be skipped, and nobody would notice: hence the first line.
 test-training: $(TRAINING)
 	.venv-training/bin/python -c 'from onnxruntime.capi._pybind_state import GradientGraphBuilder'
 	.venv-training/bin/python -m pytest tests/ortcam_export/test_training.py
+
+# What was compared already is kept in out/zoo.
+zoo: $(ZOO)
+	python -m benchmarks.zoo $(ZOO_OPTIONS)
 
 # What was measured already is kept; out/benchmark.json out of the way begins anew.
 benchmark: $(BENCHMARK)
@@ -108,6 +114,10 @@ $(TEST): $(ORTCAM) $(REFERENCE)
 
 $(BENCHMARK): $(ORTCAM) $(TORCH_INSTALLED)
 	$(GROUP) benchmark | $(INSTALL) --requirement /dev/stdin
+	@touch $@
+
+$(ZOO): $(ORTCAM) $(TORCH_INSTALLED)
+	$(GROUP) networks | $(INSTALL) --requirement /dev/stdin
 	@touch $@
 
 $(GPU): pyproject.toml

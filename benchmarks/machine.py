@@ -18,6 +18,8 @@ PACKAGES = (
     "onnx",
     "onnx-ir",
     "torch",
+    "torchvision",
+    "timm",
     "grad-cam",
     "captum",
     "segmentation_models_pytorch",

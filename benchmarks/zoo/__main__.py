@@ -1,0 +1,87 @@
+"""The command: ``python -m benchmarks.zoo``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.machine import machine, take_two_cores
+from benchmarks.zoo.table import table
+
+PAGE = Path("docs/networks_table.md")
+
+
+@click.command()
+@click.argument("pattern", default="")
+@click.option("--again", is_flag=True, help="Compare what the results have already.")
+@click.option("--keep", is_flag=True, help="Keep the exported networks, some 10 GB.")
+@click.option(
+    "--out",
+    default=Path("out/zoo"),
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the results go, a file each.",
+)
+@click.option("--page", default=PAGE, show_default=True, type=click.Path(path_type=Path))
+def main(pattern: str, again: bool, keep: bool, out: Path, page: Path) -> None:
+    """Compares networks, those with PATTERN in their names, with PyTorch, and writes the table.
+
+    Results are kept as they come: what was broken off goes on where it was.
+    """
+    from benchmarks.zoo import networks  # imports torch
+
+    threads = take_two_cores()
+    out.mkdir(parents=True, exist_ok=True)
+    chosen = [network for network in networks.NETWORKS if pattern in network.name]
+    for index, network in enumerate(chosen, 1):
+        for exporter in networks.EXPORTERS:
+            result = out / f"{_slug(network.name)}.{exporter}.json"
+            if result.exists() and not again:
+                continue
+            started = time.perf_counter()
+            row = _row(network, exporter, result.with_suffix(".onnx"), keep)
+            row["seconds"] = round(time.perf_counter() - started)
+            row["machine"] = machine(threads)
+            result.write_text(json.dumps(row, indent=1))
+            said = row.get("failure") or "{picture:.0e} {weights:.0e} {layer}".format(**row)
+            click.echo(f"{index}/{len(chosen)} {network.name} ({exporter}): {said}")
+    rows = [
+        json.loads(path.read_text())
+        for network in networks.NETWORKS
+        for exporter in networks.EXPORTERS
+        if (path := out / f"{_slug(network.name)}.{exporter}.json").exists()
+    ]
+    page.write_text(table(rows))
+    click.echo(f"{page}: {len(rows)} rows")
+
+
+def _slug(name: str) -> str:
+    return name.replace(" ", "_").replace("(", "").replace(")", "")
+
+
+def _row(network: Any, exporter: str, path: Path, keep: bool) -> dict[str, Any]:
+    """What was measured, or why nothing could be: a network that fails is a row as well."""
+    from benchmarks.zoo import networks
+    from benchmarks.zoo.compare import compare
+
+    row: dict[str, Any] = {"network": network.name, "side": network.side, "exporter": exporter}
+    try:
+        model, x = networks.build(network), networks.picture(network)
+        if not path.exists():
+            networks.to_onnx(model, x, path, exporter)
+        row.update(dataclasses.asdict(compare(model, x, path)))
+    except Exception as error:
+        row["failure"] = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+    finally:
+        if not keep:
+            path.unlink(missing_ok=True)
+    return row
+
+
+if __name__ == "__main__":
+    main()
