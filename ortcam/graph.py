@@ -216,7 +216,7 @@ class Opened:
         if artifact.mask is not None:
             question[artifact.mask] = np.array([x in layers for x in artifact.layers])
         for name, value in question.items():
-            question[name] = value.astype(session.inputs[name].dtype or np.float32)
+            question[name] = value.astype(session.inputs[name].dtype or np.float32, copy=False)
         with self._described():
             if self._kept is None:
                 return session.run(outputs, self._feeds.arrays | question)

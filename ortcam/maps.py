@@ -28,7 +28,7 @@ def weighted_sums(features: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.f
     # NaN and infinity are looked for in the result, where why_blank tells of them.
     with np.errstate(invalid="ignore", over="ignore"):
         sums: NDArray[np.float32] = np.tensordot(
-            weights.astype(np.float32), features.astype(np.float32), axes=1
+            weights.astype(np.float32, copy=False), features.astype(np.float32, copy=False), axes=1
         )
     return sums
 

@@ -87,19 +87,24 @@ def coverage(region: NDArray[np.float32], cells: tuple[int, ...]) -> NDArray[np.
     """
     means = region.astype(np.float64)
     for axis, n in enumerate(cells, start=1):
-        if n == region.shape[axis]:
-            continue  # every cell is a pixel, and the matrix that of the identity
-        shares = _overlaps(region.shape[axis], n)
-        means = np.moveaxis(np.tensordot(shares, means, (1, axis)), 0, axis)
+        if n != region.shape[axis]:  # else every cell is a pixel
+            means = _means(means, n, axis)
     return means.astype(np.float32)
 
 
-def _overlaps(pixels: int, cells: int) -> NDArray[np.float64]:
-    """[cells, pixels]: the share of each cell that each pixel covers along one axis.
+def _means(pixels: NDArray[np.float64], cells: int, axis: int) -> NDArray[np.float64]:
+    """The mean over each of so many cells along one axis.
 
-    In units of 1/(pixels * cells) of the axis all edges are whole numbers: the shares are exact.
+    From the sums up to the cells' edges, which lie at whole pixels and known shares of the next.
     """
-    cell, pixel = np.arange(cells)[:, None] * pixels, np.arange(pixels) * cells
-    covered = np.minimum(cell + pixels, pixel + cells) - np.maximum(cell, pixel)
-    shares: NDArray[np.float64] = np.maximum(covered, 0) / pixels
-    return shares
+    extent = pixels.shape[axis]
+    edges = np.arange(cells + 1) * extent
+    whole, share = edges // cells, edges % cells / cells
+    nothing = np.zeros_like(pixels.take([0], axis))
+    sums = np.concatenate([nothing, pixels.cumsum(axis)], axis).take(whole, axis)
+    cut = pixels.take(np.minimum(whole, extent - 1), axis)
+    along = [1] * pixels.ndim
+    along[axis] = cells + 1
+    sums += cut * share.reshape(along)
+    means: NDArray[np.float64] = np.diff(sums, axis=axis) * (cells / extent)
+    return means
