@@ -13,6 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 
+from ortcam_export.gradient.tensor import is_recorded
+
 __all__ = ["biased", "lacks_biases"]
 
 #: A bias, in units of the norm of its channel's weights.
@@ -49,7 +51,7 @@ def biased(model: ir.Model) -> ir.Model:
 def _without_bias(graph: ir.Graph) -> Iterator[tuple[ir.Node, ir.TensorProtocol]]:
     """The network's own convolutions without a bias, and their weights."""
     for node in graph:
-        if node.op_type not in ("Conv", "ConvTranspose") or (node.name or "").startswith("grad."):
+        if node.op_type not in ("Conv", "ConvTranspose") or is_recorded(node):
             continue
         given = [value for value in node.inputs if value is not None]
         if len(given) == 2 and given[1].const_value is not None:

@@ -25,6 +25,7 @@ import onnx_ir as ir
 
 from ortcam.artifact import Layer, Score, weights_name
 from ortcam.errors import InputError, LayerError
+from ortcam_export.control_flow import reads
 from ortcam_export.gradient.rules.quantization import representable
 from ortcam_export.layout import Axes, channel_axes, constant_ints, extents, rank
 from ortcam_export.names import find, unused
@@ -736,8 +737,8 @@ def _joined(model: ir.Model, score: Score, reached: set[str], axes: Axes) -> set
     follows = {value for value in model.graph.inputs if value.name in reached}
     order = [node for node in model.graph if any(v.name in reached for v in node.outputs)]
     for index, node in enumerate(order):
-        read = [value for value in node.inputs if value in follows]
-        last_read.update((value, index) for value in read if value is not None)
+        read = [value for value in reads(node) if value in follows]
+        last_read.update((value, index) for value in read)
         if read:
             follows.update(value for value in node.outputs if value.name in reached)
     joined: set[ir.Value] = set()
@@ -778,7 +779,7 @@ def _depths(model: ir.Model) -> dict[ir.Value, int]:
     """Each computed tensor's longest path from an input, in operators, in the graph's order."""
     depth: dict[ir.Value, int] = {}
     for node in model.graph:
-        longest = max((depth.get(v, 0) for v in node.inputs if v is not None), default=0)
+        longest = max((depth.get(v, 0) for v in reads(node)), default=0)
         depth.update((value, longest + 1) for value in _computed(node))
     return depth
 
@@ -787,7 +788,7 @@ def _behind_convolution(model: ir.Model) -> set[ir.Value]:
     """The tensors that a convolution leads to."""
     behind: set[ir.Value] = set()
     for node in model.graph:
-        if node.op_type in CONVOLUTIONS or any(value in behind for value in node.inputs):
+        if node.op_type in CONVOLUTIONS or any(value in behind for value in reads(node)):
             behind.update(_computed(node))
     return behind
 
@@ -797,7 +798,7 @@ def _before_scorer(model: ir.Model, score: Score) -> set[ir.Value]:
     scored = find(model, score.name)
     leads, before = {scored}, set[ir.Value]()
     for node in reversed(model.graph):
-        read = [value for value in node.inputs if value is not None]
+        read = list(reads(node))
         if any(value in before for value in node.outputs):
             before.update(read)
             leads.update(read)

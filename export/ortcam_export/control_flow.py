@@ -16,7 +16,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
-__all__ = ["MOST_NODES", "subgraphs", "unfold"]
+__all__ = ["MOST_NODES", "reads", "subgraphs", "unfold"]
 
 #: How large loops may make a network, in nodes. One of so many takes half a minute to
 #: differentiate, and an artifact of three times as many onnxruntime some seconds to load.
@@ -67,6 +67,15 @@ def subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
             yield attribute.as_graph()
         elif attribute.type == ir.AttributeType.GRAPHS:
             yield from attribute.as_graphs()
+
+
+def reads(node: ir.Node) -> Iterator[ir.Value]:
+    """What a node reads of its graph, also from inside its subgraphs."""
+    yield from (value for value in node.inputs if value is not None)
+    for graph in subgraphs(node):
+        own = {*graph.inputs, *graph.initializers.values()}
+        own |= {output for inner in graph for output in inner.outputs}
+        yield from (v for inner in graph for v in reads(inner) if v not in own)
 
 
 class _Unfolding:

@@ -75,6 +75,12 @@ def find_picture(model: ir.Model, picture: str | None = None) -> ir.Value:
     possible = likely or [value for value in inputs.values() if 3 <= rank(value) <= 5]
     if len(possible) == 1:
         return possible[0]
+    untold = [name for name, value in inputs.items() if value.shape is None]
+    if untold and not possible:
+        raise InputError(
+            f"the network does not declare the shape of its input {untold[0]!r}; export it again "
+            "with inputs of known rank, such as [N, C, H, W]"
+        )
     listed = ", ".join(f"{value.name!r} {value.shape}" for value in possible or inputs.values())
     if possible:
         raise InputError(f"several inputs could take the picture: {listed}; say which by picture=")

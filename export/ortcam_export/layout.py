@@ -3,7 +3,7 @@
 ONNX's convolutions, pools and normalisations have them in axis 1, by definition. A network that
 was written for channels last (TensorFlow) wraps these in Transposes and keeps its activations as
 [N, H, W, C]; so the axis is carried along: a Transpose permutes it, a Squeeze shifts it, an
-elementwise operator takes it from its inputs.
+elementwise operator takes it from its inputs, an If from its branches.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
+
+from ortcam_export.control_flow import subgraphs
 
 __all__ = ["Axes", "channel_axes", "constant_ints", "extents", "is_channels_last", "rank"]
 
@@ -63,12 +65,31 @@ def channel_axes(model: ir.Model) -> Axes:
     for value in model.graph.inputs:
         if value.name is not None and rank(value) >= 2:
             axes[value.name] = rank(value) - 1 if is_channels_last(value) else 1
-    for node in model.graph:
+    _walk(model.graph, axes)
+    return axes
+
+
+def _walk(graph: ir.Graph, axes: Axes) -> None:
+    for node in graph:
+        if node.op_type == "If" and not node.domain:
+            _through_if(node, axes)
+            continue
         rule = _RULES.get(node.op_type, _keep)
         for value in node.outputs:
             if value.name and rank(value) >= 1 and (node.op_type in _FIRST or _leads(node, axes)):
                 axes[value.name] = 1 if node.op_type in _FIRST else rule(node, value, axes)
-    return axes
+
+
+def _through_if(node: ir.Node, axes: Axes) -> None:
+    """An If's outputs have their channels where all of its branches have them."""
+    found: dict[str, list[int | None]] = {}
+    for branch in subgraphs(node):
+        inner = dict(axes)  # the branches may have tensors of the same names
+        _walk(branch, inner)
+        for value, output in zip(node.outputs, branch.outputs, strict=True):
+            if value.name and output.name in inner:
+                found.setdefault(value.name, []).append(inner[output.name])
+    axes.update((name, one[0] if len(set(one)) == 1 else None) for name, one in found.items())
 
 
 def rank(value: ir.Value) -> int:

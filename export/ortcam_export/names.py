@@ -35,8 +35,9 @@ def find(model: ir.Model, name: str) -> ir.Value:
 
 def unused(model: ir.Model, name: str) -> str:
     """``name``, or ``name_2``, ``name_3``... where the network uses that already."""
-    used = set(model.graph.initializers) | {value.name for value in model.graph.inputs}
+    used: set[str | None] = set()
     for graph in model.graphs():
+        used |= set(graph.initializers) | {value.name for value in graph.inputs}
         used |= {value.name for node in graph for value in node.outputs}
         used |= {node.name for node in graph}
     number, candidate = 1, name

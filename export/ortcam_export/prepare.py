@@ -61,6 +61,7 @@ def prepare(model: ir.Model) -> ir.Model:
     _lift_constants(model)
     model.graph.sort()  # the bodies of functions may stand in any order
     passes.NameFixPass(_Names())(model)
+    _shape_inputs(model)
     infer(model)
     while unfold(model):  # what was inside may be decided now
         _lift_constants(model)
@@ -88,6 +89,10 @@ def _name_default_domain(model: ir.Model) -> None:
 
 
 def _inline(model: ir.Model) -> None:
+    for function in model.functions.values():
+        # whatever versions a function imports, onnxruntime reads its body by the network's
+        own = set(function.opset_imports)
+        function.opset_imports.update((d, v) for d, v in model.opset_imports.items() if d in own)
     try:
         passes.InlinePass()(model)
         model.functions.clear()
@@ -236,6 +241,17 @@ def _names(node: ir.Node) -> list[str]:
 
 
 # ---- Shapes ---------------------------------------------------------------------------------
+
+
+def _shape_inputs(model: ir.Model) -> None:
+    """An input of undeclared shape has as many axes and channels as a convolution reads of it."""
+    for value in model.graph.inputs:
+        for node in value.consumers() if value.shape is None else ():
+            weights = node.inputs[1] if node.op_type == "Conv" else None
+            if weights is not None and weights.const_value is not None:
+                channels, *kernel = weights.const_value.shape.numpy()[1:]
+                group = node.attributes.get_int("group", 1)
+                value.shape = ir.Shape([None, channels * group, *[None] * len(kernel)])
 
 
 def infer(model: ir.Model) -> None:

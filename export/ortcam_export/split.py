@@ -15,7 +15,8 @@ from collections.abc import Iterable
 import onnx_ir as ir
 
 from ortcam.artifact import Artifact
-from ortcam_export.verify import reads
+from ortcam_export.control_flow import reads
+from ortcam_export.gradient.tensor import is_recorded
 from ortcam_export.write import portable_ir
 
 __all__ = ["split"]
@@ -68,7 +69,7 @@ def _handed_over(graph: ir.Graph, question: list[ir.Value], kept: list[ir.Value]
     for node in graph:
         if any(value in asked for value in reads(node)):
             asked.update(node.outputs)
-        elif (node.name or "").startswith("grad.") and node.op_type not in _COSTLY:
+        elif is_recorded(node) and node.op_type not in _COSTLY:
             again.add(node)
     flow = _Flow()
     cost: dict[ir.Value, int] = {}

@@ -22,7 +22,7 @@ picture and behind one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -35,6 +35,7 @@ from ortcam.artifact import Artifact, Layer, Verification
 from ortcam.errors import ModelError, VerificationError
 from ortcam.pair import Runs
 from ortcam.session import RunError
+from ortcam_export.control_flow import reads
 from ortcam_export.names import find
 from ortcam_export.trial import SEED, Feeds, trial_feeds
 from ortcam_export.write import open_session, portable_ir
@@ -339,19 +340,6 @@ def _between(graph: ir.Graph, start: ir.Value, end: ir.Value) -> list[ir.Node]:
             before.update(reads(node))
             between.append(node)
     return between
-
-
-def reads(node: ir.Node) -> Iterator[ir.Value]:
-    """What a node reads of its graph, also from inside its subgraphs."""
-    yield from (value for value in node.inputs if value is not None)
-    for attribute in node.attributes.values():
-        graphs = {ir.AttributeType.GRAPH: (attribute.value,)}.get(attribute.type, ())
-        if attribute.type == ir.AttributeType.GRAPHS:
-            graphs = tuple(attribute.value)
-        for graph in graphs:
-            own = {*graph.inputs, *graph.initializers.values()}
-            own |= {output for inner in graph for output in inner.outputs}
-            yield from (v for inner in graph for v in reads(inner) if v not in own)
 
 
 def _run_plain(

@@ -14,7 +14,7 @@ from ortcam_export.gradient.seed import Given
 from ortcam_export.gradient.sweep import Sweep
 from ortcam_export.gradient.tensor import Tape
 from ortcam_export.load import ModelLike, load
-from ortcam_export.names import tensor
+from ortcam_export.names import tensor, unused
 from ortcam_export.prepare import opset, prepare
 
 __all__ = ["vjp"]
@@ -38,8 +38,9 @@ def vjp(
     Returns:
         The network with one more input, ``<of>.cotangent`` of the shape of ``of``, and one more
         output, ``<t>.grad`` of the shape of ``t``, for each name in ``wrt``. A gradient has the
-        element type of its tensor, that of a quantized tensor its dequantized one's. The opset is
-        18 or later.
+        element type of its tensor, that of a quantized tensor its dequantized one's. A name that
+        the network has already gets ``_2`` at its end, as where a gradient is differentiated again.
+        The opset is 18 or later.
 
     Raises:
         ModelError: the model is not a network that can be read.
@@ -58,7 +59,9 @@ def vjp(
         raise LayerError(f"the shape of {of!r} cannot be inferred, and its cotangent has it")
     shape = [dim if isinstance(dim, int) else dim.value for dim in target.shape]
     cotangent = ir.val(
-        f"{of}.cotangent", dtype=target.dtype, shape=["K", *shape] if questions else shape
+        unused(network, f"{of}.cotangent"),
+        dtype=target.dtype,
+        shape=["K", *shape] if questions else shape,
     )
     graph.inputs.append(cotangent)
     g = tape.wrap(cotangent)
@@ -77,6 +80,6 @@ def vjp(
         whole = sweep.whole(value).revealed()
         if value.dtype.is_floating_point():  # that of a quantized tensor is floating too
             whole = whole.cast(value.dtype)
-        results[f"{value.name}.grad"] = whole if questions else whole.squeeze([0])
+        results[unused(network, f"{value.name}.grad")] = whole if questions else whole.squeeze([0])
     finish(network, results)
     return ir.to_proto(network)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
-from ortcam_export.gradient.tensor import Tensor
+from ortcam_export.gradient.tensor import Tensor, is_recorded
 
 __all__ = ["finish"]
 
@@ -17,7 +17,7 @@ def finish(model: ir.Model, results: Mapping[str, Tensor]) -> None:
     graph = model.graph
     for name, tensor in results.items():
         value = tensor.value
-        if value in graph.outputs or not tensor.tape.made(value):
+        if value in graph.outputs or not is_recorded(value.producer()):
             value = tensor.tape.again(value)
         value.name = name
         graph.outputs.append(value)

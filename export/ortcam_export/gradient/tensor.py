@@ -27,10 +27,24 @@ from onnx.reference import ReferenceEvaluator
 
 from ortcam.errors import OperatorError
 
-__all__ = ["Dim", "Tape", "Tensor", "at_least", "at_most", "maximum", "minimum", "product"]
+__all__ = [
+    "Dim",
+    "Tape",
+    "Tensor",
+    "at_least",
+    "at_most",
+    "is_recorded",
+    "maximum",
+    "minimum",
+    "product",
+]
 
 #: Results of folded operations are kept below this many elements, unless their inputs were larger.
 _FOLD_LIMIT = 1 << 22
+
+#: Marks a node that was recorded, as long as it is in memory. Its name tells nothing: a network's
+#: own nodes, such as those of a gradient in it, may bear any.
+_RECORDED = "ortcam.recorded"
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -544,16 +558,11 @@ class Tape:
             self._constants[key] = self._tape.initializer(ir.tensor(array, name=name))
         return self._constants[key]
 
-    def made(self, value: ir.Value) -> bool:
-        """Whether a node recorded here makes this value."""
-        producer = value.producer()
-        return producer is not None and (producer.name or "").startswith(f"{self._prefix}.")
-
     def again(self, value: ir.Value) -> ir.Value:
         """The same value once more, so that it can bear another name."""
         copy = self._tape.op("Identity", [value], name=self._name("Identity"))
         copy.type, copy.shape = value.type, value.shape
-        return copy
+        return _marked(copy)
 
     def inside(self, graph: ir.Graph) -> Tape:
         """A tape for a graph that a node recorded here will hold; its names are made unique."""
@@ -593,7 +602,7 @@ class Tape:
         value = self._tape.op("If", [condition], held, name=self._name("If"))
         value.name, value.dtype = self._name("If_out"), dtype
         value.shape = ir.Shape(physical)
-        return Tensor(self, shape=physical, dtype=dtype, value=value, lead=1)
+        return Tensor(self, shape=physical, dtype=dtype, value=_marked(value), lead=1)
 
     def op(self, op_type: str, *inputs: Tensor | None, lead: int = 0, **attributes: Any) -> Tensor:
         """Records a standard operator and returns its first output."""
@@ -640,6 +649,7 @@ class Tape:
             num_outputs=outputs,
             name=self._name(op_type),
         )
+        _marked(values[0])
         results = []
         for value, output in zip(values, proto.output, strict=True):
             tensor_type = types[output].tensor_type
@@ -703,6 +713,11 @@ class Tape:
             self._count += 1
             if name not in self._taken:
                 return name
+
+
+def is_recorded(node: ir.Node | None) -> bool:
+    """Whether a node was recorded on a tape, or is a copy of one that was."""
+    return node is not None and _RECORDED in node.meta
 
 
 def maximum(a: Operand, b: Operand) -> Tensor:
@@ -795,9 +810,19 @@ def _proto(
     return onnx.helper.make_node(op_type, names, [f"o{i}" for i in range(outputs)], **plain)
 
 
+def _marked(value: ir.Value) -> ir.Value:
+    node = value.producer()
+    assert node is not None
+    node.meta[_RECORDED] = True
+    return value
+
+
 def _names(graph: ir.Graph) -> set[str]:
-    names = {value.name for value in graph.inputs} | set(graph.initializers)
-    for node in graph.all_nodes():
-        names.add(node.name)
-        names.update(value.name for value in node.outputs)
+    names: set[str | None] = set()
+    for held in (graph, *graph.subgraphs()):
+        names.update(value.name for value in held.inputs)
+        names.update(held.initializers)
+        for node in held:
+            names.add(node.name)
+            names.update(value.name for value in node.outputs)
     return {name for name in names if name}
