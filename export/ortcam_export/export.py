@@ -40,6 +40,7 @@ from ortcam_export.load import ModelLike, Network, read
 from ortcam_export.maps import append_maps
 from ortcam_export.names import find, unused
 from ortcam_export.numbers import number_format
+from ortcam_export.pairs import to_pairs
 from ortcam_export.prepare import infer, opset, prepare
 from ortcam_export.split import split as split_artifact
 from ortcam_export.tokens import fold as fold_tokens
@@ -298,6 +299,7 @@ def _verified(
             form.append(what)
             plain, explained = rewritten(plain), rewritten(explained)
             if raised_from is not None:
+                to_pairs(raised_from)
                 infer(raised_from)
                 raised_from = rewritten(raised_from)
     if form:

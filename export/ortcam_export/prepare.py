@@ -19,6 +19,7 @@ from ortcam.errors import ModelError
 from ortcam_export.contrib import unfuse
 from ortcam_export.control_flow import unfold
 from ortcam_export.integers import fold
+from ortcam_export.pairs import needs_opset_21, to_pairs
 from ortcam_export.parts import Parts
 from ortcam_export.shapes import better
 
@@ -54,11 +55,13 @@ def prepare(model: ir.Model) -> ir.Model:
     _name_default_domain(model)
     _inline(model)
     passes.RemoveInitializersFromInputsPass()(model)
-    if opset(model) < OPSET:
-        model = _raise_opset(model)
+    needed = 21 if needs_opset_21(model) else OPSET
+    if opset(model) < needed:
+        model = _raise_opset(model, needed)
     unfuse(model)
     model.ir_version = max(model.ir_version or 0, IR_VERSION)
     _lift_constants(model)
+    to_pairs(model)
     model.graph.sort()  # the bodies of functions may stand in any order
     passes.NameFixPass(_Names())(model)
     _shape_inputs(model)
@@ -140,8 +143,8 @@ def skeleton(model: ir.Model) -> onnx.ModelProto:
 # ---- Opset ----------------------------------------------------------------------------------
 
 
-def _raise_opset(model: ir.Model) -> ir.Model:
-    """Raises the opset to :data:`OPSET` with onnx's converter, and puts back what that drops."""
+def _raise_opset(model: ir.Model, needed: int) -> ir.Model:
+    """Raises the opset with onnx's converter, and puts back what that drops."""
     before = opset(model)
     if before < 9 and any(node.op_type == "Scan" for node in model.graph.all_nodes()):
         raise ModelError(  # the converter would take the batch's axis out of the whole network
@@ -152,12 +155,12 @@ def _raise_opset(model: ir.Model) -> ir.Model:
         _flatten_hardmax(model)
     model.ir_version = max(model.ir_version or 0, IR_VERSION)  # IR 3 wants weights as inputs
     try:
-        converted = ir.from_proto(version_converter.convert_version(skeleton(model), OPSET))
+        converted = ir.from_proto(version_converter.convert_version(skeleton(model), needed))
     except (RuntimeError, ValueError, onnx.checker.ValidationError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
         raise ModelError(
-            f"the network has opset {before} and cannot be raised to {OPSET} ({reason}); "
-            f"export it again with opset {OPSET} or later"
+            f"the network has opset {before} and cannot be raised to {needed} ({reason}); "
+            f"export it again with opset {needed} or later"
         ) from error
     put_back_weights(model, converted)
     _put_back_names(model, converted)
