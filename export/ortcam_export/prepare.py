@@ -36,6 +36,19 @@ _SMALL = 1024
 
 _PASS_ERRORS = (ir.passes.InvariantError, ir.passes.PassError, ValueError)
 
+#: The operators through which onnx propagates data: the elements of what may be a shape.
+_PROPAGATING = frozenset(
+    schema.name
+    for schema in onnx.defs.get_all_schemas_with_history()
+    if not schema.domain and schema.has_data_propagation_function and schema.name != "Shape"
+)
+
+#: No shape has more elements.
+_LONGEST = 1024
+
+#: A domain of which onnx knows no operator.
+_UNKNOWN = "ortcam.held"
+
 #: How many operators in a row, whose shapes onnx's inference does not find, are followed.
 _ROUNDS = 64
 
@@ -315,9 +328,52 @@ def _merge(inferred: ir.Shape | None, declared: ir.Shape | None, fixed: bool) ->
 
 
 def _infer_once(model: ir.Model) -> None:
-    """One run of onnx's shape inference with data propagation, merged into the model."""
+    """Onnx's shape inference with data propagation, merged into the model.
+
+    What the propagation learns may make more of it possible.
+    """
+    _merge_inferred(model, [], data_prop=False)
+    for _ in range(_ROUNDS):
+        held = _held(model)
+        _merge_inferred(model, held, data_prop=True)
+        if not held:
+            break
+        _merge_inferred(model, [], data_prop=False)  # the held ones' shapes, by what is now known
+        if _held(model) == held:
+            break
+
+
+def _held(model: ir.Model) -> list[ir.Node]:
+    """The nodes through which onnx must not propagate data.
+
+    Of a vector of known extent it makes as many symbols: of a Range up to 10^12, until the memory
+    is full.
+    """
+    return [
+        node
+        for node in model.graph.all_nodes()
+        if not node.domain and node.op_type in _PROPAGATING and any(map(_may_be_long, node.inputs))
+    ]
+
+
+def _may_be_long(value: ir.Value | None) -> bool:
+    if value is None:
+        return False
+    if value.shape is None:
+        return True
+    if len(value.shape) != 1:  # of scalars it takes one, and of others none
+        return False
+    return not isinstance(extent := value.shape[0], int) or extent > _LONGEST
+
+
+def _merge_inferred(model: ir.Model, held: list[ir.Node], data_prop: bool) -> None:
+    """One run of onnx's shape inference; the held nodes keep the shapes that are known."""
+    proto = skeleton(model)
+    if held:
+        _make_unknown(proto.graph, {name for node in held for name in _names(node)})
+        proto.opset_import.add(domain=_UNKNOWN, version=1)
     try:
-        proto = shape_inference.infer_shapes(skeleton(model), data_prop=True)
+        proto = shape_inference.infer_shapes(proto, data_prop=data_prop)
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
         raise ModelError(f"the network's shapes do not fit together: {reason}") from error
@@ -333,3 +389,13 @@ def _infer_once(model: ir.Model) -> None:
                     value.shape = other.shape
                 if other.dtype is not None:
                     value.dtype = other.dtype
+
+
+def _make_unknown(graph: onnx.GraphProto, outputs: set[str]) -> None:
+    """Makes the nodes of these outputs such as onnx infers nothing of."""
+    for node in graph.node:
+        if not outputs.isdisjoint(node.output):
+            node.domain = _UNKNOWN
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _make_unknown(attribute.g, outputs)
