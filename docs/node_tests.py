@@ -1,6 +1,7 @@
 """Writes ``node_tests.md``, what becomes of onnx's own node tests as gradient checks.
 
-``python docs/node_tests.py`` writes it, in minutes: it runs each of them.
+``python docs/node_tests.py`` writes it, in minutes: it runs each of them. With ``--check`` it runs
+none, and says whether the page's table and counts are those of its lists, and name every case.
 """
 
 from __future__ import annotations
@@ -15,9 +16,18 @@ import onnxruntime
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "export")]
 
-from onnx_cases import TOLERANCE, Judgement, Verdict, cases, judge, operator_of  # noqa: E402
-
-PAGE = Path(__file__).with_name("node_tests.md")
+from onnx_cases import (  # noqa: E402
+    BY_OURS,
+    IN_SOME,
+    PAGE,
+    TOLERANCE,
+    Judgement,
+    Verdict,
+    cases,
+    judge,
+    operator_of,
+    recorded,
+)
 
 INTRODUCTION = """\
 # onnx's node tests
@@ -42,9 +52,8 @@ agree in any input. Of the other {inside}, **{passed} pass**; {listed} do not, a
 """
 
 
-def page() -> str:
-    """The whole page; each case is run."""
-    judged = {name: judge(name) for name in sorted(cases())}
+def page(judged: dict[str, Judgement]) -> str:
+    """The whole page, of what became of each case."""
     counts = Counter(judgement.verdict for judgement in judged.values())
     outside = sum(count for verdict, count in counts.items() if verdict.outside)
     passed = counts[Verdict.PASSED]
@@ -64,11 +73,11 @@ def page() -> str:
             text += f"\n## {counts[verdict]}: {verdict.value}\n\n"
             text += "".join(_line(n, j) for n, j in judged.items() if j.verdict is verdict)
     ours = [name for name, judgement in judged.items() if judgement.passed and judgement.ours]
-    text += f"\n## {len(ours)} pass by onnxruntime's own differences\n\n"
-    text += "".join(f"- {name}\n" for name in ours)
+    text += f"\n## {len(ours)} {BY_OURS}\n\n"
+    text += "".join(f"- `{name}`\n" for name in ours)
     bends = {n: j.bends for n, j in judged.items() if j.passed and j.bends}
-    text += f"\n## {len(bends)} pass in some of their inputs, and are not smooth in others\n\n"
-    return text + "".join(f"- {name}: {', '.join(inputs)}\n" for name, inputs in bends.items())
+    text += f"\n## {len(bends)} {IN_SOME}\n\n"
+    return text + "".join(f"- `{name}`: {', '.join(inputs)}\n" for name, inputs in bends.items())
 
 
 def _rows(judged: dict[str, Judgement]) -> list[str]:
@@ -90,4 +99,11 @@ def _line(name: str, judgement: Judgement) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    if sys.argv[1:] == ["--check"]:
+        if (judged := recorded()) is None:  # it is of other versions than are installed
+            sys.exit()
+        if PAGE.read_text(encoding="utf-8") != page(judged):
+            sys.exit(f"{PAGE} is not current: run python docs/node_tests.py")
+    else:
+        text = page({name: judge(name) for name in sorted(cases())})
+        PAGE.write_text(text, encoding="utf-8")

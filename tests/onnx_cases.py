@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import enum
 import functools
+import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 from finite_differences import (
     Case,
     Feeds,
@@ -37,10 +40,28 @@ from ortcam_export.load import load
 from ortcam_export.names import tensor
 from ortcam_export.prepare import prepare
 
-__all__ = ["TOLERANCE", "Judgement", "Verdict", "cases", "judge", "operator_of"]
+__all__ = [
+    "BY_OURS",
+    "IN_SOME",
+    "PAGE",
+    "TOLERANCE",
+    "Judgement",
+    "Verdict",
+    "cases",
+    "judge",
+    "operator_of",
+    "recorded",
+]
+
+#: What docs/node_tests.py found when it was last run.
+PAGE = Path(__file__).parent.parent / "docs" / "node_tests.md"
 
 #: Of |u| |J v|.
 TOLERANCE = 1e-3
+
+#: How the page heads its lists of the cases that pass, but not as the others do.
+BY_OURS = "pass by onnxruntime's own differences"
+IN_SOME = "pass in some of their inputs, and are not smooth in others"
 
 #: Differences in single precision take larger steps than those in double, and agree less closely.
 _COARSE = (3e-3, 1e-2, 3e-2, 1e-1)
@@ -155,6 +176,29 @@ def judge(name: str) -> Judgement:
     except (AssertionError, OrtcamError) as error:
         return Judgement(Verdict.FAILED, _line(error), ours, bends)
     return Judgement(Verdict.PASSED, "", ours, bends)
+
+
+def recorded() -> dict[str, Judgement] | None:
+    """What became of each case by the lists of :data:`PAGE`.
+
+    None if the page is of other versions of onnx or onnxruntime than are installed.
+    """
+    text = PAGE.read_text(encoding="utf-8")
+    if f"\nonnx {onnx.__version__}, onnxruntime {onnxruntime.__version__}." not in text:
+        return None
+    judged = dict.fromkeys(sorted(cases()), Judgement(Verdict.PASSED))
+    _, *sections = re.split(r"^## \d+:? ", text, flags=re.MULTILINE)
+    for section in sections:
+        heading, *lines = section.splitlines()
+        for line in filter(None, lines):
+            name, rest = re.fullmatch(r"- `(\w+)`(.*)", line).groups()
+            if heading == BY_OURS:
+                judged[name] = replace(judged[name], ours=True)
+            elif heading == IN_SOME:
+                judged[name] = replace(judged[name], bends=tuple(rest[2:].split(", ")))
+            else:
+                judged[name] = Judgement(Verdict(heading), rest[2:-1])
+    return judged
 
 
 def _network(name: str) -> Case:
