@@ -24,7 +24,7 @@ from ortcam.artifact import (
     Gradient,
     map_name,
 )
-from ortcam.errors import InputError
+from ortcam.errors import InputError, ModelError
 from ortcam.files import check_writable
 from ortcam.pair import Pair, Runs
 from ortcam.session import Providers
@@ -210,7 +210,14 @@ def export(
     for part in parts(explained, artifact):
         check(part)
     # A training build has kernels on CUDA that it lacks on the CPU.
-    opened = _open(parts(explained, artifact), "cpu" if engine == "ortcam" else None)
+    try:
+        opened = _open(parts(explained, artifact), "cpu" if engine == "ortcam" else None)
+    except ModelError as error:
+        if not artifact.numbers.startswith(("bfloat16", "float64")):
+            raise
+        raise ModelError(
+            f"{error}; the network computes in {artifact.numbers}: convert it to float32"
+        ) from error
     if verify:
         artifact = _verified(artifact, plain, explained, opened, source, parts)
     model, *second = parts(explained, artifact)
