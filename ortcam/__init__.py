@@ -27,28 +27,51 @@ from ortcam.errors import (
     RegionError,
     VerificationError,
 )
+from ortcam.questions import Question, about
 from ortcam.results import Explanation, Segmentation
 from ortcam.view import View
+from ortcam.where import (
+    Box,
+    Component,
+    Labelled,
+    Mask,
+    Mistaken,
+    Pixel,
+    Polygon,
+    Predicted,
+    Where,
+)
 
 __all__ = [
     "ArtifactError",
+    "Box",
     "Cam",
     "ClassError",
+    "Component",
     "DependencyError",
     "Explanation",
     "InputError",
+    "Labelled",
     "LayerError",
+    "Mask",
+    "Mistaken",
     "ModelError",
     "OperatorError",
     "OrtcamError",
     "OutputError",
     "PictureError",
+    "Pixel",
     "PlainNetworkError",
+    "Polygon",
+    "Predicted",
     "ProviderError",
+    "Question",
     "RegionError",
     "Segmentation",
     "VerificationError",
     "View",
+    "Where",
+    "about",
     "load",
 ]
 

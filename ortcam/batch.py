@@ -13,40 +13,41 @@ from ortcam.errors import InputError
 from ortcam.feeds import Feeds
 from ortcam.graph import Opened
 from ortcam.labels import classes_seen
-from ortcam.names import Classes
+from ortcam.places import placed
+from ortcam.questions import Question, Questions, class_weights
 from ortcam.results import Explanation
 from ortcam.session import Slot
-from ortcam.view import Named, Question, cells_of, explanation
+from ortcam.view import Asked, Named, explanation
 
 __all__ = ["ClassesOfEach", "explain_all", "for_each"]
 
-ClassesOfEach: TypeAlias = "Classes | Sequence[Sequence[str | int] | None]"
-"""Classes for all pictures alike, or a list of lists, one a picture."""
+ClassesOfEach: TypeAlias = "Questions | Sequence[Sequence[str | int | Question] | None]"
+"""Classes or questions for all pictures alike, or a list of lists, one a picture."""
 
 
-def for_each(classes: ClassesOfEach | None, pictures: int) -> list[Classes | None]:
-    """The classes of each picture.
+def for_each(classes: ClassesOfEach | None, pictures: int) -> list[Questions | None]:
+    """The questions about each picture.
 
     Raises:
         InputError: there are more or fewer lists than pictures.
     """
-    if classes is None or isinstance(classes, str | int):
+    if classes is None or isinstance(classes, str | int | Question):
         return [classes] * pictures
     listed = list(classes)
     if all(isinstance(entry, str) or not isinstance(entry, Sequence | None) for entry in listed):
-        return [cast("list[str | int]", listed)] * pictures
+        return [cast("list[str | int | Question]", listed)] * pictures
     if len(listed) != pictures:
         raise InputError(
             f"there are {pictures} pictures and classes for {len(listed)}; give a list of classes "
             "for each picture, or classes for all alike"
         )
-    return cast("list[Classes | None]", listed)
+    return cast("list[Questions | None]", listed)
 
 
 def explain_all(
     named: Named,
     fed: Sequence[Feeds],
-    asked: Sequence[Question],
+    asked: Sequence[Asked],
     areas: Sequence[regions.Region | None],
     *,
     batch: int,
@@ -84,38 +85,28 @@ def _together(named: Named, fed: Sequence[Feeds], batch: int) -> Iterator[list[i
 def _explain(
     named: Named,
     fed: Sequence[Feeds],
-    asked: Sequence[Question],
+    asked: Sequence[Asked],
     areas: Sequence[regions.Region | None],
     memory: int,
 ) -> Iterator[Explanation]:
     """The same of pictures of one size."""
     graph = named.graph
     opened = graph.open(_joined(fed, graph.session.inputs, graph.artifact.picture))
-    cells = [
-        cells_of(graph, opened, area, one, None if q.classes is None else len(q.classes))
-        for area, one, q in zip(areas, fed, asked, strict=True)
+    there = [
+        placed(graph, opened, n, named.sight(opened, n, one.grid), q.rows, area)
+        for n, (one, q, area) in enumerate(zip(fed, asked, areas, strict=True))
     ]
-    classes = [
-        _seen(named, opened, n, cells[n]) if q.classes is None else q.classes
-        for n, q in enumerate(asked)
-    ]
-    rows = np.zeros((max(map(len, classes)), len(fed), len(named.classes)), np.float32)
-    for n, indices in enumerate(classes):
-        rows[range(len(indices)), n, indices] = 1
-    own = _cells(cells, len(rows), opened)
+    most = max(len(place.rows) for place in there)
+    rows = np.zeros((most, len(fed), len(named.classes)), np.float32)
+    for n, place in enumerate(there):
+        rows[: len(place.rows), n] = class_weights(place.rows, len(named.classes))
+    own = _cells([place.cells for place in there], most, opened)
     answers = opened.ask(rows, own, asked[0].layers, memory)
-    for one, q, indices, answer in zip(fed, asked, classes, answers, strict=True):
+    for one, q, place, answer in zip(fed, asked, there, answers, strict=True):
         for values in (answer.weights, answer.maps):
-            values.update((layer, each[: len(indices)]) for layer, each in tuple(values.items()))
+            values.update((layer, e[: len(place.rows)]) for layer, e in tuple(values.items()))
         seen = classes_seen(answer.score, graph.artifact.score.kind)
-        yield explanation(named, one, answer, indices, q, seen)
-
-
-def _seen(
-    named: Named, opened: Opened, n: int, cells: NDArray[np.float32] | None
-) -> tuple[int, ...]:
-    kind = named.graph.artifact.score.kind
-    return classes_seen(opened.score[n], kind, None if cells is None else cells[0])
+        yield explanation(named, one, answer, place, q, seen)
 
 
 def _joined(fed: Sequence[Feeds], slots: Mapping[str, Slot], picture: str) -> Feeds:

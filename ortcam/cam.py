@@ -16,10 +16,10 @@ from ortcam.batch import ClassesOfEach, explain_all, for_each
 from ortcam.errors import ArtifactError, InputError
 from ortcam.feeds import entering, feeds
 from ortcam.graph import Graph
-from ortcam.names import Classes
 from ortcam.pair import Pair, Runs, open_parts
 from ortcam.palette import Color, distinct_colors
 from ortcam.preprocess import Size
+from ortcam.questions import Questions
 from ortcam.results import Explanation, Segmentation
 from ortcam.session import Providers, Session
 from ortcam.view import MEMORY, Named, View
@@ -144,7 +144,7 @@ class Cam:
     def explain(
         self,
         picture: pictures.Picture | None = None,
-        classes: Classes | None = None,
+        classes: Questions | None = None,
         layers: Iterable[str] | str | None = None,
         region: regions.Region | None = None,
         *,
@@ -161,12 +161,15 @@ class Cam:
 
         Args:
             picture: a path, a PIL image, or an array [H, W, 3] uint8 in RGB order.
-            classes: by name or 0-based index. None for those that the network sees in the picture
-                (in the region), the largest first; finding them takes a run more.
+            classes: by name or 0-based index, and questions; see :func:`ortcam.about`. None for
+                the classes that the network sees in the picture (in the region), the largest
+                first; finding them takes a run more, as a part of the picture does that depends
+                on the prediction.
             layers: by name. None for all of the artifact's.
             region: on the picture's grid, [H, W] bool or weights, [classes, H, W] for one a
                 class, or the path of a picture that is not black there. Of a volume [D, H, W] or
-                [classes, D, H, W].
+                [classes, D, H, W]. Or a part of the picture, such as :class:`ortcam.Predicted`.
+                A question that has a place of its own is asked about what both share.
             tensor: the network's input, already preprocessed, with its batch axis of 1: the way
                 of volumes. A picture that is given too is then only drawn on, and its grid is
                 the maps'.
@@ -183,7 +186,7 @@ class Cam:
             PictureError: the picture cannot be read, or the network does not run on it.
             RegionError: the region has another size than the picture, or selects nothing.
         """
-        asked = self._named.question(classes, layers, upsample)
+        asked = self._named.asked(classes, layers, upsample)
         return self._view(picture, tensor, inputs, size).answer(asked, region, memory)
 
     def explain_batch(
@@ -203,8 +206,8 @@ class Cam:
 
         Args:
             pictures: paths, PIL images, or arrays [H, W, 3] uint8 in RGB order, of any sizes.
-            classes: for all pictures alike, by name or 0-based index; or a list of lists, one a
-                picture. None for those that the network sees in a picture.
+            classes: for all pictures alike, by name or 0-based index, and questions; or a list of
+                lists, one a picture. None for those that the network sees in a picture.
             layers: by name. None for all of the artifact's.
             regions: a region or None for each picture, or None; see :meth:`explain`.
             inputs: the network's further inputs, by name, as for one picture.
@@ -230,7 +233,7 @@ class Cam:
                 "for each picture"
             )
         each = for_each(classes, len(listed))
-        asked = [self._named.question(own, layers, upsample) for own in each]
+        asked = [self._named.asked(own, layers, upsample) for own in each]
         slots = self._graph.session.inputs
         fed = [feeds(self.artifact, slots, one, None, inputs, size) for one in listed]
         return explain_all(self._named, fed, asked, areas, batch=batch, memory=memory)

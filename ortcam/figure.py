@@ -69,13 +69,13 @@ def maps_figure(
         picture = explanation.picture if slice is None else explanation.picture[slice]
         panels.append(("Picture" if slice is None else f"Slice {slice}", picture))
     if explanation.segmentation is not None:
-        painted = explanation.segmentation.overlay(slice=slice)
-        panels.append(("Segmentation", np.asarray(painted)))
+        painted = np.asarray(explanation.segmentation.overlay(slice=slice))
+        panels.append(("Segmentation", painted))
     for k, name in enumerate(explanation.classes):
-        painted = explanation.overlay(
-            explanation.indices[k], layer, alpha=alpha, colormap=colormap, scale=scale, slice=slice
+        painted = explanation.painted(
+            k, layer, alpha=alpha, colormap=colormap, scale=scale, slice=slice
         )
-        panels.append((f"Grad-CAM: {name}{_blank(explanation, k, layer)}", np.asarray(painted)))
+        panels.append((f"Grad-CAM: {name}{_blank(explanation, k, layer)}", painted))
     columns = min(len(panels), 2 if len(panels) <= 4 else 3 if len(panels) <= 9 else 4)
     rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
     tops = [None] * (len(rows) - 1) + [_top(explanation, layer, scale)]
@@ -96,15 +96,10 @@ def grid_figure(
     for layer in layers:
         row = []
         for k, name in enumerate(explanation.classes):
-            painted = explanation.overlay(
-                explanation.indices[k],
-                layer,
-                alpha=alpha,
-                colormap=colormap,
-                scale=scale,
-                slice=slice,
+            painted = explanation.painted(
+                k, layer, alpha=alpha, colormap=colormap, scale=scale, slice=slice
             )
-            row.append((f"{name} ({layer}){_blank(explanation, k, layer)}", np.asarray(painted)))
+            row.append((f"{name} ({layer}){_blank(explanation, k, layer)}", painted))
         rows.append(row)
     tops = [_top(explanation, layer, scale) for layer in layers]
     if scale == "own":

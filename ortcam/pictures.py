@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ortcam.errors import PictureError
 
-__all__ = ["Picture", "read"]
+__all__ = ["Picture", "pixels", "read"]
 
 Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[np.uint8]"
 """A path, a PIL image, or an array [H, W, 3] uint8 in RGB order."""
+
+_Conversion: TypeAlias = "Callable[[Image.Image, str], Image.Image]"
+"""Of a decoded image of this name to one whose array is wanted."""
 
 _one_at_a_time = threading.Lock()  # warnings.catch_warnings is not safe between threads
 
@@ -45,13 +49,30 @@ def read(picture: Picture) -> NDArray[np.uint8]:
     if isinstance(picture, np.ndarray):
         return _from_array(picture)
     if isinstance(picture, Image.Image):
-        return _decode(picture, "the picture")
+        return _decode(picture, "the picture", _to_rgb)
     if isinstance(picture, (str, os.PathLike)):
-        return _from_file(Path(picture))
+        return _from_file(Path(picture), _to_rgb)
     raise PictureError(
         f"a picture is a path, a PIL image or an array [H, W, 3] uint8, not a "
         f"{type(picture).__name__}; pass an array that is already preprocessed as tensor="
     )
+
+
+def pixels(path: str | os.PathLike[str]) -> NDArray[Any]:
+    """The pixels of a label image: its numbers where it is grey or has a palette, else colours.
+
+    Returns:
+        [H, W] whole numbers or bool, or [H, W, 3] uint8.
+
+    Raises:
+        PictureError: it cannot be read as a picture.
+    """
+    return _from_file(Path(path), _numbers)
+
+
+def _numbers(image: Image.Image, name: str) -> Image.Image:
+    numbered = image.mode in ("1", "L", "P", "I") or image.mode.startswith("I;16")
+    return image if numbered else _to_rgb(image, name)
 
 
 def _from_array(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -64,7 +85,7 @@ def _from_array(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return array
 
 
-def _from_file(path: Path) -> NDArray[np.uint8]:
+def _from_file(path: Path, convert: _Conversion) -> NDArray[Any]:
     try:
         with _one_at_a_time, warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -81,14 +102,14 @@ def _from_file(path: Path) -> NDArray[np.uint8]:
             raise PictureError(f"{path} cannot be read: {error.strerror}") from error
         raise PictureError(f"{path} is damaged: {error}") from error
     with image:
-        return _decode(image, str(path))
+        return _decode(image, str(path), convert)
 
 
-def _decode(image: Image.Image, name: str) -> NDArray[np.uint8]:
+def _decode(image: Image.Image, name: str, convert: _Conversion) -> NDArray[Any]:
     try:
         image.load()
         image = ImageOps.exif_transpose(image)
-        pixels = np.array(_to_rgb(image, name))
+        pixels = np.array(convert(image, name))
     except PictureError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on damaged data

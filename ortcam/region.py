@@ -9,7 +9,7 @@ region's sum times (cells / pixels).
 from __future__ import annotations
 
 import os
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,16 +17,22 @@ from numpy.typing import ArrayLike, NDArray
 from ortcam import pictures
 from ortcam.errors import RegionError
 
-__all__ = ["Region", "coverage", "read"]
+if TYPE_CHECKING:
+    from ortcam.where import Where
 
-Region: TypeAlias = "ArrayLike | str | os.PathLike[str]"
+__all__ = ["Given", "Region", "coverage", "read"]
+
+Given: TypeAlias = "ArrayLike | str | os.PathLike[str]"
 """[H, W] or [classes, H, W], bool or weights of 0 or more; or a picture's path.
 
 Of a volume [D, H, W] or [classes, D, H, W].
 """
 
+Region: TypeAlias = "Given | Where"
+"""The same, or a part of the picture that is to be found; see :mod:`ortcam.where`."""
 
-def read(region: Region, grid: tuple[int, ...], classes: int | None) -> NDArray[np.float32]:
+
+def read(region: Given, grid: tuple[int, ...], classes: int | None) -> NDArray[np.float32]:
     """Checks a region.
 
     Args:

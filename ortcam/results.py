@@ -151,8 +151,8 @@ class Explanation:
     """Where in a picture, at each feature layer, the evidence for each class lies.
 
     Attributes:
-        classes: the names of the classes asked about.
-        indices: their 0-based indices.
+        classes: the names of the classes, or questions, asked about.
+        indices: the classes' 0-based indices; None where a question is not about one by itself.
         layers: the feature layers asked about.
         raw: float32 [classes, h, w], or [classes, d, h, w] of a volume, for each layer: ReLU(sum
             over k of alpha_k A_k), on the layer's grid, in its own scale.
@@ -168,7 +168,7 @@ class Explanation:
     """
 
     classes: tuple[str, ...]
-    indices: tuple[int, ...]
+    indices: tuple[int | None, ...]
     layers: tuple[str, ...]
     raw: Mapping[str, NDArray[np.float32]]
     weights: Mapping[str, NDArray[np.float32]]
@@ -249,15 +249,31 @@ class Explanation:
         """
         _check_share("alpha", alpha)
         _check_slice(self.grid, slice)
-        name = self._layer(layer)
-        index = self._class(cls)
+        position, name = self._class(cls), self._layer(layer)
+        return Image.fromarray(
+            self.painted(position, name, alpha=alpha, colormap=colormap, scale=scale, slice=slice)
+        )
+
+    def painted(
+        self,
+        position: int,
+        layer: str,
+        *,
+        alpha: float,
+        colormap: str,
+        scale: str,
+        slice: int | None,
+    ) -> NDArray[np.uint8]:
+        """What :meth:`overlay` gives, [H, W, 3], of the class at a position in :attr:`classes`.
+
+        Raises:
+            InputError: no such colour map or scale.
+        """
         method = "nearest" if self.method == "none" else self.method
         picture = None if self.picture is None else _at(slice, self.picture)
-        plane = _at(slice, upsample(self.raw[name][index], self.grid, method))
-        top = self.top(index, name, scale)
-        return Image.fromarray(
-            overlay.paint_map(picture, plane, top, alpha=alpha, colormap=colormap)
-        )
+        plane = _at(slice, upsample(self.raw[layer][position], self.grid, method))
+        top = self.top(position, layer, scale)
+        return overlay.paint_map(picture, plane, top, alpha=alpha, colormap=colormap)
 
     def top(self, position: int, layer: str, scale: str = "own") -> float:
         """The value that takes the last colour; 0 where nothing is to be seen.
@@ -333,7 +349,7 @@ class Explanation:
         return {
             **({"maps": self.maps} if self._alike else {}),
             "classes": np.array(self.classes),
-            "class_indices": np.array(self.indices),
+            "class_indices": np.array([-1 if i is None else i for i in self.indices]),
             "layers": np.array(self.layers),
             **{f"raw_{i}": self.raw[layer] for i, layer in enumerate(self.layers)},
             **{f"weights_{i}": self.weights[layer] for i, layer in enumerate(self.layers)},
@@ -343,12 +359,16 @@ class Explanation:
 
     def _class(self, cls: str | int | None) -> int:
         """The position among the classes asked about."""
-        known: tuple[str | int, ...] = self.classes if isinstance(cls, str) else self.indices
+        known = self.classes if isinstance(cls, str) else self.indices
         if cls is None and len(self.classes) == 1:
             return 0
         if cls is None or cls not in known:
             wrong = "say which class" if cls is None else f"class {cls!r} was not asked about"
             raise ClassError(f"{wrong}: there is a map of {', '.join(self.classes)}")
+        if known.count(cls) > 1 and self.classes.count(self.classes[known.index(cls)]) == 1:
+            raise ClassError(
+                f"several questions are about class {cls!r}; name one of {', '.join(self.classes)}"
+            )
         return known.index(cls)
 
     def _layer(self, layer: str | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from ortcam import maps
 from ortcam import region as regions
 from ortcam.artifact import Layer
-from ortcam.errors import ModelError, RegionError
+from ortcam.errors import ModelError
 from ortcam.feeds import Feeds
 from ortcam.graph import Answer, Graph, Opened
 from ortcam.labels import classes_seen
-from ortcam.names import Classes, class_indices, named_layers
+from ortcam.names import named_layers
 from ortcam.palette import Color
+from ortcam.places import Placed, placed, sight_of
+from ortcam.questions import Questions, Row, class_weights, rows
 from ortcam.results import Explanation, Segmentation
 from ortcam.upsample import check_method
+from ortcam.where import Sight
 
 __all__ = ["MEMORY", "View"]
 
@@ -35,26 +38,30 @@ class Named:
     classes: tuple[str, ...]
     colors: tuple[Color, ...]
 
-    def question(
-        self, classes: Classes | None, layers: Iterable[str] | str | None, upsample: str
-    ) -> Question:
+    def sight(self, opened: Opened, n: int, grid: tuple[int, ...]) -> Sight:
+        """What picture n is like, on its grid."""
+        return sight_of(self.graph, opened, n, grid, self.classes, self.colors)
+
+    def asked(
+        self, classes: Questions | None, layers: Iterable[str] | str | None, upsample: str
+    ) -> Asked:
         """What is asked, by index; it is checked before the work.
 
         Raises:
             ClassError, LayerError: there is no such class or layer.
-            InputError: there is no such way to upsample.
+            InputError: there is no such way to upsample, or a question weighs no class.
         """
         check_method(upsample)
         chosen = named_layers(layers, self.graph.artifact.layers)
-        indices = None if classes is None else class_indices(classes, self.classes)
-        return Question(indices, chosen, upsample)
+        about = None if classes is None else rows(classes, self.classes)
+        return Asked(about, chosen, upsample)
 
 
 @dataclass(frozen=True)
-class Question:
-    """Classes by index, None for those seen; layers; and how maps are upsampled."""
+class Asked:
+    """Questions, None for the classes seen; layers; and how maps are upsampled."""
 
-    classes: tuple[int, ...] | None
+    rows: tuple[Row, ...] | None
     layers: tuple[Layer, ...]
     upsample: str
 
@@ -97,15 +104,15 @@ class View:
 
     @cached_property
     def _seen(self) -> tuple[int, ...]:
-        return self._seen_in(None)
+        return classes_seen(self._opened.score[0], self._named.graph.artifact.score.kind)
 
-    def _seen_in(self, cells: NDArray[np.float32] | None) -> tuple[int, ...]:
-        kind = self._named.graph.artifact.score.kind
-        return classes_seen(self._opened.score[0], kind, cells)
+    @cached_property
+    def _sight(self) -> Sight:
+        return self._named.sight(self._opened, 0, self._fed.grid)
 
     def explain(
         self,
-        classes: Classes | None = None,
+        classes: Questions | None = None,
         layers: Iterable[str] | str | None = None,
         region: regions.Region | None = None,
         *,
@@ -119,38 +126,15 @@ class View:
             PictureError: the network does not run on the picture.
             RegionError: the region has another size than the picture, or selects nothing.
         """
-        return self.answer(self._named.question(classes, layers, upsample), region, memory)
+        return self.answer(self._named.asked(classes, layers, upsample), region, memory)
 
-    def answer(self, asked: Question, region: regions.Region | None, memory: int) -> Explanation:
+    def answer(self, asked: Asked, region: regions.Region | None, memory: int) -> Explanation:
         """The same of a question that was checked."""
-        indices = asked.classes
-        count = None if indices is None else len(indices)
-        cells = cells_of(self._named.graph, self._opened, region, self._fed, count)
-        if indices is None:
-            indices = self._seen if cells is None else self._seen_in(cells[0])
-        rows = np.eye(len(self._named.classes), dtype=np.float32)[list(indices), None]
-        own = None if cells is None else cells[:, None]
-        (answer,) = self._opened.ask(rows, own, asked.layers, memory)
-        return explanation(self._named, self._fed, answer, indices, asked, self._seen)
-
-
-def cells_of(
-    graph: Graph, opened: Opened, region: regions.Region | None, fed: Feeds, classes: int | None
-) -> NDArray[np.float32] | None:
-    """A region on the score's grid, [1 or classes, *space].
-
-    Raises:
-        RegionError: it has another size than the picture, or selects nothing.
-    """
-    if region is None:
-        return None
-    if graph.space_rank != len(fed.grid):
-        raise RegionError(
-            f"the score {graph.artifact.score.name!r} has no rows and columns, as a "
-            "classifier's has not, so there is no region of it to explain"
-        )
-    weights = regions.read(region, fed.grid, classes)
-    return regions.coverage(weights, opened.score_space)
+        there = placed(self._named.graph, self._opened, 0, self._sight, asked.rows, region)
+        weights = class_weights(there.rows, len(self._named.classes))[:, None]
+        cells = None if there.cells is None else there.cells[:, None]
+        (answer,) = self._opened.ask(weights, cells, asked.layers, memory)
+        return explanation(self._named, self._fed, answer, there, asked, self._seen)
 
 
 def segmentation(named: Named, fed: Feeds, score: NDArray[np.float32]) -> Segmentation:
@@ -170,22 +154,23 @@ def explanation(
     named: Named,
     fed: Feeds,
     answer: Answer,
-    indices: Sequence[int],
-    asked: Question,
+    there: Placed,
+    asked: Asked,
     seen: Iterable[int],
 ) -> Explanation:
-    """What an answer says about the classes of these indices."""
-    names = tuple(named.classes[i] for i in indices)
+    """What an answer says about the questions."""
+    names = tuple(row.name for row in there.rows)
+    indices = tuple(row.index for row in there.rows)
     raw, blank = _grad_cams(answer, names)
     spatial = _spatial(named, fed)
     faint = [
         f"no pixel is labelled {named.classes[i]}, so its maps show faint evidence at most"
-        for i in sorted(set(indices) - set(seen))
+        for i in sorted({i for i in indices if i is not None} - set(seen))
         if spatial
     ]
     return Explanation(
         classes=names,
-        indices=tuple(indices),
+        indices=indices,
         layers=tuple(layer.name for layer in asked.layers),
         raw=raw,
         weights=answer.weights,
@@ -194,7 +179,7 @@ def explanation(
         picture=fed.rgb,
         segmentation=segmentation(named, fed, answer.score) if spatial else None,
         artifact=named.graph.artifact,
-        notes=(*_notes(named, fed), *faint, *blank),
+        notes=(*_notes(named, fed), *there.notes, *faint, *blank),
     )
 
 

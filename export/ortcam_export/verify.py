@@ -403,8 +403,7 @@ def _measure(
 
 
 def _agree(one: Doubles, other: Doubles) -> bool:
-    """Whether two steps agree question by question, as they are judged."""
-    return _relative(one - other, np.abs(other)) <= AGREED * TOLERANCE
+    return bool(np.linalg.norm(one - other) <= AGREED * TOLERANCE * np.linalg.norm(other))
 
 
 def _directions(weights: Doubles) -> list[Doubles]:

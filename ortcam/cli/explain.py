@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from ortcam.cli import destinations, parameters
+from ortcam.cli import destinations, where
 from ortcam.cli import pictures as each
 from ortcam.cli.opening import open_artifact
 from ortcam.cli.options import picture_options
-from ortcam.cli.parameters import FILE
 from ortcam.colormap import COLORMAPS, DEFAULT
 from ortcam.errors import DependencyError
+from ortcam.questions import parse
 from ortcam.upsample import METHODS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from ortcam import Cam
 
 
 @click.command("explain", short_help="Show where in pictures the classes are seen.")
@@ -31,8 +29,9 @@ if TYPE_CHECKING:
     "classes",
     metavar="CLASS",
     multiple=True,
-    help="A class to explain, by name or 0-based index; may be given several times.  [default: "
-    "those that the network sees in the picture]",
+    help="A class to explain, by name or 0-based index, or a weighted sum or difference such as "
+    "'Car - 0.5*Road', with spaces around its signs; may be given several times.  [default: those "
+    "that the network sees in the picture]",
 )
 @click.option(
     "-l",
@@ -42,12 +41,7 @@ if TYPE_CHECKING:
     multiple=True,
     help="A feature layer; may be given several times.  [default: all of the artifact's]",
 )
-@click.option(
-    "--region",
-    type=FILE,
-    help="A picture of the same size, not black where the score is to be explained; or a .npy "
-    "file of weights.",
-)
+@where.where_options
 @click.option(
     "--upsample",
     type=click.Choice(METHODS),
@@ -75,9 +69,9 @@ def command(
     quiet: bool,
     classes: tuple[str, ...],
     layers: tuple[str, ...],
-    region: Path | None,
     upsample: str,
     colormap: str,
+    **part: Unpack[where.Options],
 ) -> None:
     """Show for each PICTURE where ARTIFACT sees the classes: their Grad-CAM maps.
 
@@ -87,20 +81,18 @@ def command(
     is the network's input as it is, [1, C, height, width] or a volume [1, C, depth, height,
     width].
     """
+    where.check(part)
     files = destinations.plan(output, pictures, kind="explain", suffix=suffix)
     if any(file.suffix.lower() == ".png" for file in files):
         _require_matplotlib()
     cam = open_artifact(artifact, providers=providers, quiet=quiet, layers=layers)
-    mask = (
-        parameters.array(region) if region is not None and parameters.is_array(region) else region
-    )
-    asked = [_class(cam, name) for name in classes]
+    asked = [parse(text, cam.classes) for text in classes]
 
     def work(picture: Path, file: Path) -> list[str]:
         explanation = cam.explain(
             classes=asked or None,
             layers=layers or None,
-            region=mask,
+            region=where.region(part, picture),
             **each.seen(picture),
             inputs=dict(inputs),
             size=size,
@@ -119,8 +111,3 @@ def _require_matplotlib() -> None:
             "the figure of an explanation needs matplotlib: pip install 'ortcam[plot]', "
             "or write arrays, to a .npz file"
         )
-
-
-def _class(cam: Cam, name: str) -> str | int:
-    """A class as the user typed it: a name if there is such a name, else an index if it is one."""
-    return int(name) if name.isdecimal() and name not in cam.classes else name

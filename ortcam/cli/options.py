@@ -15,7 +15,7 @@ from ortcam.cli.parameters import FILE
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def _stack(*decorators: Decorator) -> Decorator:
+def stack(*decorators: Decorator) -> Decorator:
     """One decorator that adds all of these, to be listed in this order."""
     return lambda command: reduce(lambda c, add: add(c), reversed(decorators), command)
 
@@ -25,7 +25,7 @@ artifact_argument = click.argument("artifact", type=FILE)
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
-score_options = _stack(
+score_options = stack(
     click.option(
         "-r",
         "--reduction-layer",
@@ -41,7 +41,7 @@ score_options = _stack(
 )
 """What is explained: the arguments ``reduction_layer`` and ``score`` of the export step."""
 
-expectation_options = _stack(
+expectation_options = stack(
     click.option("--labels", "classes", type=FILE, help="The class names, one a line."),
     click.option("--colors", type=FILE, help="The label colours, R,G,B one class a line."),
     click.option(
@@ -88,7 +88,7 @@ expectation_options = _stack(
 )
 """What the network expects and means, by the names of the export step's arguments."""
 
-picture_options = _stack(
+picture_options = stack(
     artifact_argument,
     click.argument("pictures", metavar="PICTURE...", type=FILE, nargs=-1, required=True),
     click.option(

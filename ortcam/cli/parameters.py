@@ -41,6 +41,34 @@ def numbers(text: str) -> tuple[float, ...]:
     return values
 
 
+def pixel(text: str) -> tuple[int, ...]:
+    """``X,Y``, of a volume ``X,Y,Z``."""
+    values = _whole(text)
+    if values is None or len(values) not in (2, 3) or min(values) < 0:
+        raise click.BadParameter(f"{text!r} is not a column and a row from 0, as in 120,80.")
+    return values
+
+
+def box(text: str) -> tuple[int, ...]:
+    """``X0,Y0,X1,Y1``."""
+    values = _whole(text)
+    if values is None or len(values) != 4:
+        raise click.BadParameter(
+            f"{text!r} is not a left, upper, right and lower edge, as in 10,20,90,60."
+        )
+    return values
+
+
+def polygon(text: str) -> tuple[tuple[float, float], ...]:
+    """``X,Y,X,Y,X,Y`` and so on."""
+    values = [_number(part) for part in text.split(",")]
+    if len(values) < 6 or len(values) % 2 or not all(map(math.isfinite, values)):
+        raise click.BadParameter(
+            f"{text!r} is not the X,Y of three or more corners, as in 10,10,90,10,50,80."
+        )
+    return tuple(zip(values[::2], values[1::2], strict=True))
+
+
 def scale(text: str) -> float:
     """A number, or a fraction such as ``1/255``."""
     over, _, under = text.partition("/")
@@ -82,6 +110,11 @@ def array(path: Path) -> NDArray[np.generic]:
 def is_array(path: Path) -> bool:
     """Whether a file's name says that it holds an array instead of a picture."""
     return path.suffix.lower() == ".npy"
+
+
+def _whole(text: str) -> tuple[int, ...] | None:
+    parts = text.split(",")
+    return tuple(map(int, parts)) if all(re.fullmatch(r"-?\d{1,9}", p) for p in parts) else None
 
 
 def _number(text: str) -> float:

@@ -12,7 +12,7 @@ import click
 
 from ortcam.cli.parameters import array, is_array
 from ortcam.cli.wording import options
-from ortcam.errors import InputError, PictureError
+from ortcam.errors import InputError, PictureError, RegionError
 
 
 def for_each(
@@ -22,7 +22,7 @@ def for_each(
     *,
     quiet: bool,
 ) -> None:
-    """Does the work for each picture and reports it; a picture that cannot be read is left out.
+    """Does the work for each picture and reports it; one for which it cannot be done is left out.
 
     Args:
         pictures: the pictures' paths.
@@ -31,7 +31,7 @@ def for_each(
         quiet: print nothing but errors.
 
     Raises:
-        PictureError: the only picture cannot be read.
+        PictureError, RegionError: the only picture cannot be read, or nothing is selected in it.
         click.ClickException: some of several could not be; the others are done.
     """
     left_out = 0
@@ -42,7 +42,7 @@ def for_each(
             for picture, destination in bar:
                 try:
                     notes = work(picture, destination)
-                except PictureError as error:
+                except (PictureError, RegionError) as error:
                     if len(pairs) == 1:
                         raise
                     left_out += 1

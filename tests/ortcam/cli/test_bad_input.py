@@ -231,7 +231,7 @@ def test_a_region_that_does_not_fit(
 ) -> None:
     Image.new("L", size, value).save(tmp_path / "mask.png")
     out = tmp_path / "out.png"
-    asked = ("-c", "Car", "--region", tmp_path / "mask.png", "-o", out)
+    asked = ("-c", "Car", "--mask", tmp_path / "mask.png", "-o", out)
     assert words in complaint(run("explain", artifact, picture, *asked))
     assert not out.exists()
 

@@ -63,7 +63,7 @@ def test_a_region(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> No
     mask[3:6, 4:9] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
     out = tmp_path / "out.npz"
-    asked = ("-c", "Car", "--region", tmp_path / "mask.png", "--size", "native")
+    asked = ("-c", "Car", "--mask", tmp_path / "mask.png", "--size", "native")
     result = run("explain", artifact, picture, *asked, "-o", out)
     assert result.exit_code == 0, result.output
     cam = ortcam.load(artifact)
