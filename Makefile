@@ -84,11 +84,13 @@ lint: $(LINT)
 	mypy
 	python docs/cli.py --check
 	python docs/operators.py --check
+	python docs/node_tests.py --check
 	python -m benchmarks.page --check
 
 docs: $(ORTCAM)
 	python docs/cli.py
 	python docs/operators.py
+	python docs/node_tests.py
 	python docs/figures.py
 
 clean:

@@ -427,7 +427,7 @@ def half_precision(seed: int = 0, classes: int = 4) -> onnx.ModelProto:
     return g.model({"logits": (TensorProto.FLOAT16, ["N", classes, "h", "w"])})
 
 
-def deployed(seed: int = 0, classes: int = 4) -> onnx.ModelProto:
+def deployed(seed: int = 0, classes: int = 4, *, bias: bool = True) -> onnx.ModelProto:
     """What a quantizer meets: a depthwise convolution, sums, pools, Resize, Concat, Clip.
 
     Its layers ``a_relu``, ``pool``, ``depth_relu``, ``sum_relu``, ``mean``, ``up``, ``cat`` and
@@ -437,8 +437,8 @@ def deployed(seed: int = 0, classes: int = 4) -> onnx.ModelProto:
     a = g.block("input", 3, 8, "a")
     p = g.node("MaxPool", [a], "pool", kernel_shape=[2, 2], strides=[2, 2])
     w = g.weight("depth.weight", 8, 1, 3, 3, fan_in=9)
-    b = g.weight("depth.bias", 8, fan_in=20)
-    d = g.relu(g.node("Conv", [p, w, b], "depth", pads=[1] * 4, group=8), "depth_relu")
+    b = [g.weight("depth.bias", 8, fan_in=20)] if bias else []
+    d = g.relu(g.node("Conv", [p, w, *b], "depth", pads=[1] * 4, group=8), "depth_relu")
     s = g.relu(g.node("Add", [g.conv(d, 8, 8, "c"), p], "sum"), "sum_relu")
     m = g.node("AveragePool", [s], "mean", kernel_shape=[3, 3], pads=[1] * 4, count_include_pad=1)
     scales = g.constant("scales", [1, 1, 2, 2], np.float32)

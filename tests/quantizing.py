@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    quantize_dynamic,
+    quantize_static,
+)
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from PIL import Image
 
@@ -50,4 +55,13 @@ def quantized(
         if preprocess:
             quant_pre_process(source, source, skip_symbolic_shape=True)
         quantize_static(source, target, Pictures(), quant_format=quant_format, **options)
+        return onnx.load(target)
+
+
+def dynamically_quantized(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A network as ``quantize_dynamic`` makes it, its convolutions too."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "source.onnx", Path(folder) / "target.onnx"
+        onnx.save(model, source)
+        quantize_dynamic(source, target)
         return onnx.load(target)

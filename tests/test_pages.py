@@ -9,7 +9,8 @@ import pytest
 
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "models/README.md", "docs/cli.md"]
 PAGES += ["docs/engines.md", "docs/maps.md", "docs/networks.md", "docs/operators.md"]
-PAGES += ["docs/benchmarks.md", "docs/networks_table.md", "docs/questions.md"]
+PAGES += ["docs/benchmarks.md", "docs/networks_table.md", "docs/node_tests.md"]
+PAGES += ["docs/questions.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -148,6 +148,12 @@ def test_figures_of_a_slice(cam: ortcam.Cam, tmp_path: Path) -> None:
     one = cam.explain(None, None, "b_relu", tensor=VOLUME)
     titles = [axes.get_title() for axes in one.figure(slice=4).axes]
     assert titles[:2] == ["Slice 4", "Segmentation"]
+    images = [image.get_array() for axes in one.figure(slice=4).axes for image in axes.images]
+    drawn = [image for image in images if image is not None and image.shape == (11, 14, 3)]
+    assert one.picture is not None
+    np.testing.assert_array_equal(drawn[0], one.picture[4])
+    np.testing.assert_array_equal(drawn[1], np.asarray(one.segmentation.overlay(slice=4)))
+    np.testing.assert_array_equal(drawn[2], np.asarray(one.overlay(one.indices[0], slice=4)))
     one.save(tmp_path / "one.png", slice=4)
     cam.explain(tensor=VOLUME).save(tmp_path / "grid.png", slice=0)
     cam.segment(tensor=VOLUME).save(tmp_path / "labels.png", slice=7)

@@ -136,9 +136,9 @@ def question(
     dtype = ir.DataType.DOUBLE if s.dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT
 
     def ask(name: str, shape: Sequence[int | str | None]) -> Tensor:
-        value = ir.val(name, dtype=dtype, shape=shape)
+        value = ir.val(name, dtype=ir.DataType.FLOAT, shape=shape)
         tape.graph.inputs.append(value)
-        return tape.wrap(value)
+        return tape.wrap(value).cast(dtype)
 
     # Each extent that may be full or 1 has a symbol of its own: equal symbols mean equal extents.
     weights = ask(class_weights, ["K", f"{class_weights}.N", s.extent(class_axis)])

@@ -24,7 +24,7 @@ from ortcam.artifact import (
     Gradient,
     map_name,
 )
-from ortcam.errors import InputError
+from ortcam.errors import InputError, ModelError
 from ortcam.files import check_writable
 from ortcam.pair import Pair, Runs
 from ortcam.session import Providers
@@ -40,6 +40,7 @@ from ortcam_export.load import ModelLike, Network, read
 from ortcam_export.maps import append_maps
 from ortcam_export.names import find, unused
 from ortcam_export.numbers import number_format
+from ortcam_export.pairs import to_pairs
 from ortcam_export.prepare import infer, opset, prepare
 from ortcam_export.split import split as split_artifact
 from ortcam_export.tokens import fold as fold_tokens
@@ -209,7 +210,14 @@ def export(
     for part in parts(explained, artifact):
         check(part)
     # A training build has kernels on CUDA that it lacks on the CPU.
-    opened = _open(parts(explained, artifact), "cpu" if engine == "ortcam" else None)
+    try:
+        opened = _open(parts(explained, artifact), "cpu" if engine == "ortcam" else None)
+    except ModelError as error:
+        if not artifact.numbers.startswith(("bfloat16", "float64")):
+            raise
+        raise ModelError(
+            f"{error}; the network computes in {artifact.numbers}: convert it to float32"
+        ) from error
     if verify:
         artifact = _verified(artifact, plain, explained, opened, source, parts)
     model, *second = parts(explained, artifact)
@@ -298,6 +306,7 @@ def _verified(
             form.append(what)
             plain, explained = rewritten(plain), rewritten(explained)
             if raised_from is not None:
+                to_pairs(raised_from)
                 infer(raised_from)
                 raised_from = rewritten(raised_from)
     if form:

@@ -8,8 +8,6 @@ import onnx_ir as ir
 
 __all__ = ["number_format"]
 
-_DEQUANTIZERS = frozenset({"ConvInteger", "DequantizeLinear", "MatMulInteger"})
-
 
 def number_format(model: ir.Model) -> str:
     """Such as ``"float32"``, ``"float16 and float32"`` or ``"float32, quantized to int8"``.
@@ -22,12 +20,10 @@ def number_format(model: ir.Model) -> str:
         for value in node.outputs:
             if value.dtype is not None and value.dtype.is_floating_point():
                 floats[value.dtype.name.lower()] += 1
-        if node.op_type in _DEQUANTIZERS:
+        if node.op_type == "DequantizeLinear":
             # A bias of 32 bits is what the product of two narrow numbers is, no format of its own.
-            read = [node.inputs[0], *(node.inputs[1:2] if "Integer" in node.op_type else ())]
-            whole.update(
-                v.dtype.name.lower() for v in read if v and v.dtype and v.dtype.itemsize <= 2
-            )
+            x = node.inputs[0]
+            whole.update([x.dtype.name.lower()] if x and x.dtype and x.dtype.itemsize <= 2 else [])
     for name in whole:
         floats.pop(name, None)
     text = " and ".join(_named(name) for name, _ in floats.most_common())

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-__all__ = ["Parts"]
+__all__ = ["Parts", "contents"]
 
 
 class Parts:
     """The standard nodes that are to stand in the place of a node."""
+
+    #: What stands in their names: parts may be put in the place of parts of another kind.
+    kind = "part"
 
     def __init__(self, node: ir.Node) -> None:
         self.node = node
@@ -31,7 +34,7 @@ class Parts:
 
     def op(self, op_type: str, *inputs: ir.Value | None, **attributes: Any) -> ir.Value:
         """A standard operator's first output."""
-        name = f"{self.node.outputs[0].name or self.node.name}.part.{len(self.nodes)}"
+        name = f"{self.node.outputs[0].name or self.node.name}.{self.kind}.{len(self.nodes)}"
         given = [ir.convenience.convert_attribute(k, v) for k, v in attributes.items()]
         node = ir.Node("", op_type, inputs, given, name=name)
         node.outputs[0].name = name
@@ -48,7 +51,7 @@ class Parts:
 
     def constant(self, array: NDArray[Any]) -> ir.Value:
         """A constant."""
-        name = f"{self.node.outputs[0].name}.constant.{len(self.constants)}"
+        name = f"{self.node.outputs[0].name}.{self.kind}.constant.{len(self.constants)}"
         value = ir.Value(
             name=name,
             shape=ir.Shape(array.shape),
@@ -89,3 +92,13 @@ class Parts:
             [old for old, _ in pairs],
             [new for _, new in pairs],
         )
+
+
+def contents(values: Iterable[ir.Value | None]) -> list[Any]:
+    """What is equal for equal constants, and for tensors that are the same."""
+    return [
+        value
+        if value is None or value.const_value is None
+        else (value.dtype, value.const_value.size, value.const_value.numpy().tobytes())
+        for value in values
+    ]

@@ -19,6 +19,7 @@ from ortcam.errors import ModelError
 from ortcam_export.contrib import unfuse
 from ortcam_export.control_flow import unfold
 from ortcam_export.integers import fold
+from ortcam_export.pairs import needs_opset_21, to_pairs
 from ortcam_export.parts import Parts
 from ortcam_export.shapes import better
 
@@ -34,6 +35,19 @@ IR_VERSION = 10
 _SMALL = 1024
 
 _PASS_ERRORS = (ir.passes.InvariantError, ir.passes.PassError, ValueError)
+
+#: The operators through which onnx propagates data: the elements of what may be a shape.
+_PROPAGATING = frozenset(
+    schema.name
+    for schema in onnx.defs.get_all_schemas_with_history()
+    if not schema.domain and schema.has_data_propagation_function and schema.name != "Shape"
+)
+
+#: No shape has more elements.
+_LONGEST = 1024
+
+#: A domain of which onnx knows no operator.
+_UNKNOWN = "ortcam.held"
 
 #: How many operators in a row, whose shapes onnx's inference does not find, are followed.
 _ROUNDS = 64
@@ -54,11 +68,13 @@ def prepare(model: ir.Model) -> ir.Model:
     _name_default_domain(model)
     _inline(model)
     passes.RemoveInitializersFromInputsPass()(model)
-    if opset(model) < OPSET:
-        model = _raise_opset(model)
+    needed = 21 if needs_opset_21(model) else OPSET
+    if opset(model) < needed:
+        model = _raise_opset(model, needed)
     unfuse(model)
     model.ir_version = max(model.ir_version or 0, IR_VERSION)
     _lift_constants(model)
+    to_pairs(model)
     model.graph.sort()  # the bodies of functions may stand in any order
     passes.NameFixPass(_Names())(model)
     _shape_inputs(model)
@@ -140,8 +156,8 @@ def skeleton(model: ir.Model) -> onnx.ModelProto:
 # ---- Opset ----------------------------------------------------------------------------------
 
 
-def _raise_opset(model: ir.Model) -> ir.Model:
-    """Raises the opset to :data:`OPSET` with onnx's converter, and puts back what that drops."""
+def _raise_opset(model: ir.Model, needed: int) -> ir.Model:
+    """Raises the opset with onnx's converter, and puts back what that drops."""
     before = opset(model)
     if before < 9 and any(node.op_type == "Scan" for node in model.graph.all_nodes()):
         raise ModelError(  # the converter would take the batch's axis out of the whole network
@@ -152,12 +168,12 @@ def _raise_opset(model: ir.Model) -> ir.Model:
         _flatten_hardmax(model)
     model.ir_version = max(model.ir_version or 0, IR_VERSION)  # IR 3 wants weights as inputs
     try:
-        converted = ir.from_proto(version_converter.convert_version(skeleton(model), OPSET))
+        converted = ir.from_proto(version_converter.convert_version(skeleton(model), needed))
     except (RuntimeError, ValueError, onnx.checker.ValidationError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
         raise ModelError(
-            f"the network has opset {before} and cannot be raised to {OPSET} ({reason}); "
-            f"export it again with opset {OPSET} or later"
+            f"the network has opset {before} and cannot be raised to {needed} ({reason}); "
+            f"export it again with opset {needed} or later"
         ) from error
     put_back_weights(model, converted)
     _put_back_names(model, converted)
@@ -312,9 +328,52 @@ def _merge(inferred: ir.Shape | None, declared: ir.Shape | None, fixed: bool) ->
 
 
 def _infer_once(model: ir.Model) -> None:
-    """One run of onnx's shape inference with data propagation, merged into the model."""
+    """Onnx's shape inference with data propagation, merged into the model.
+
+    What the propagation learns may make more of it possible.
+    """
+    _merge_inferred(model, [], data_prop=False)
+    for _ in range(_ROUNDS):
+        held = _held(model)
+        _merge_inferred(model, held, data_prop=True)
+        if not held:
+            break
+        _merge_inferred(model, [], data_prop=False)  # the held ones' shapes, by what is now known
+        if _held(model) == held:
+            break
+
+
+def _held(model: ir.Model) -> list[ir.Node]:
+    """The nodes through which onnx must not propagate data.
+
+    Of a vector of known extent it makes as many symbols: of a Range up to 10^12, until the memory
+    is full.
+    """
+    return [
+        node
+        for node in model.graph.all_nodes()
+        if not node.domain and node.op_type in _PROPAGATING and any(map(_may_be_long, node.inputs))
+    ]
+
+
+def _may_be_long(value: ir.Value | None) -> bool:
+    if value is None:
+        return False
+    if value.shape is None:
+        return True
+    if len(value.shape) != 1:  # of scalars it takes one, and of others none
+        return False
+    return not isinstance(extent := value.shape[0], int) or extent > _LONGEST
+
+
+def _merge_inferred(model: ir.Model, held: list[ir.Node], data_prop: bool) -> None:
+    """One run of onnx's shape inference; the held nodes keep the shapes that are known."""
+    proto = skeleton(model)
+    if held:
+        _make_unknown(proto.graph, {name for node in held for name in _names(node)})
+        proto.opset_import.add(domain=_UNKNOWN, version=1)
     try:
-        proto = shape_inference.infer_shapes(skeleton(model), data_prop=True)
+        proto = shape_inference.infer_shapes(proto, data_prop=data_prop)
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
         raise ModelError(f"the network's shapes do not fit together: {reason}") from error
@@ -330,3 +389,13 @@ def _infer_once(model: ir.Model) -> None:
                     value.shape = other.shape
                 if other.dtype is not None:
                     value.dtype = other.dtype
+
+
+def _make_unknown(graph: onnx.GraphProto, outputs: set[str]) -> None:
+    """Makes the nodes of these outputs such as onnx infers nothing of."""
+    for node in graph.node:
+        if not outputs.isdisjoint(node.output):
+            node.domain = _UNKNOWN
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _make_unknown(attribute.g, outputs)

@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from ortcam.artifact import Layer
 from ortcam.errors import InputError, LayerError
-from ortcam_export.gradient.tensor import Dim, Tape
+from ortcam_export.gradient.tensor import Dim, Tape, is_recorded
 from ortcam_export.layout import Axes, constant_ints, rank
 from ortcam_export.names import find, unused
 from ortcam_export.prepare import opset
@@ -234,7 +234,7 @@ def fold(
         parts.append(x.slice(1, end, _TO_THE_END))
     whole = tape.concat(parts, 1).moved(1, axis)
     for use in tuple(value.uses()):
-        if not (use.node.name or "").startswith("fold."):
+        if not is_recorded(use.node):
             use.node.replace_input_with(use.idx, whole.value)
     own = value.is_graph_output()
     folded.value.name = unused(model, f"{layer.name}.folded")

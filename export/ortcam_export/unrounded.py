@@ -50,8 +50,6 @@ def unrounded(model: ir.Model) -> ir.Model:
             real[_replaced(parts, *_dynamic_line(parts))] = ir.DataType.UINT8
         elif read and _is(node, "DequantizeLinear"):
             _replaced(parts, _back(parts))
-        elif read and _is(node, "MatMulInteger", "ConvInteger"):
-            real[_replaced(parts, _product(parts))] = ir.DataType.INT32
         elif whole is not None and whole in {real[value] for value in read if value is not None}:
             _widen_operands(node, whole, real)
             for value in node.outputs:
@@ -117,23 +115,6 @@ def _dynamic_line(p: Parts) -> tuple[ir.Value, ...]:
 def _back(p: Parts) -> ir.Value:
     """(q - zero point) scale."""
     return p.op("Mul", _moved(p, "Sub", p.input(0), p.input(2)), _scale(p))
-
-
-def _product(p: Parts) -> ir.Value:
-    """The product of two operands, each less its zero point."""
-    operands = [p.op("Cast", p.input(i), to=ir.DataType.FLOAT.value) for i in (0, 1)]
-    for i, zero in enumerate((p.input(2), p.input(3))):
-        if zero is None:
-            continue
-        moved = p.op("Cast", zero, to=ir.DataType.FLOAT.value)
-        by_row = i == 0 or p.node.op_type == "ConvInteger"  # a column's stands where it belongs
-        if by_row and zero.shape is not None and len(zero.shape) == 1:
-            x = p.input(i)
-            after = 1 if x is None or x.shape is None else len(x.shape) - 1
-            moved = p.op("Reshape", moved, p.integers(-1, *[1] * after))
-        operands[i] = p.op("Sub", operands[i], moved)
-    attributes = {name: given.value for name, given in p.node.attributes.items()}
-    return p.op(p.node.op_type.removesuffix("Integer"), *operands, **attributes)
 
 
 def _moved(p: Parts, op_type: str, x: ir.Value | None, zero: ir.Value | None) -> ir.Value:

@@ -403,7 +403,8 @@ def _measure(
 
 
 def _agree(one: Doubles, other: Doubles) -> bool:
-    return bool(np.linalg.norm(one - other) <= AGREED * TOLERANCE * np.linalg.norm(other))
+    """Whether two steps agree question by question, as they are judged."""
+    return _relative(one - other, np.abs(other)) <= AGREED * TOLERANCE
 
 
 def _directions(weights: Doubles) -> list[Doubles]:

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import networks
@@ -254,3 +258,61 @@ def test_a_cropped_tensor_keeps_its_channels() -> None:
         shape = shapes[name]
         assert shape is not None
         assert shape[1] == channels
+
+
+#: Vectors of 10^12 elements, which a file of a few hundred bytes can ask for.
+LONG = {
+    "in numbers": "r = Range(zero, many, one)  s = Add(r, one)",
+    "in an extent": "e = Expand(one, extent)  s = Cast<to = 1>(e)",
+    "in an extent that is computed": "m = Mul(million, million)  e = Expand(one, m)  s = Size(e)",
+    "behind another that is computed": (
+        "m = Mul(million, million)  e = ConstantOfShape(m)  f = Mul(e, e)  n = Shape(f)"
+        "g = ConstantOfShape(n)  h = Neg(g)  s = Mul(h, h)"
+    ),
+    "inside a branch": (
+        "s = If(yes) <then_branch = a () => (t) { r = Range(zero, many, one)  t = Add(r, one) },"
+        "else_branch = b () => (u) { u = Identity(million) }>"
+    ),
+    "by doubling": "a0 = Identity(million)  "
+    + "  ".join(f"a{i + 1} = Concat<axis = 0>(a{i}, a{i})" for i in range(40))
+    + "  s = Cast<to = 1>(a40)",
+}
+
+MEASURED = """
+import resource, sys
+from ortcam_export.load import load
+from ortcam_export.prepare import prepare
+resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+prepare(load(sys.stdin.buffer.read()))
+"""
+
+
+@pytest.mark.parametrize("body", LONG.values(), ids=LONG)
+def test_a_small_file_takes_neither_memory_nor_time(body: str, root: Path) -> None:
+    model = parser.parse_model(
+        '<ir_version: 10, opset_import: ["": 21]> g (float[1] x, bool yes) => (float[1] y)'
+        "<int64 zero = {0}, int64 one = {1}, int64 many = {1000000000000},"
+        " int64[1] million = {1000000}, int64[1] extent = {1000000000000}>"
+        f"{{ {body}  y = Relu(x) }}"
+    )
+    subprocess.run(  # where there is nothing else, whose memory would count
+        [sys.executable, "-c", MEASURED],
+        input=model.SerializeToString(),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "export")])},
+        check=True,
+    )
+
+
+def test_shapes_are_propagated_behind_long_vectors() -> None:
+    """What is not followed through a long vector still has its shape, and so has what follows."""
+    model = parser.parse_model(
+        '<ir_version: 10, opset_import: ["": 21]> g (float[2, 3, 40, 50] x) => (y)'
+        "<int64[1] all = {-1}, int64[1] two = {2}, int64[1] first = {0}, float[1] half = {0.5}>"
+        "{ flat = Reshape(x, all)  halved = Mul(flat, half)  n = Size(halved)"
+        "  m = Unsqueeze(n, first)  k = Div(m, two)  shape = Concat<axis = 0>(two, k)"
+        "  y = Reshape(halved, shape) }"
+    )
+    shapes = {v.name: v.shape for node in prepared(model).graph for v in node.outputs}
+    assert shapes["halved"] == ir.Shape([12000])
+    assert shapes["y"] == ir.Shape([2, 6000])

@@ -165,6 +165,15 @@ def test_a_grid_said_by_hand_is_the_grid_found() -> None:
     np.testing.assert_array_equal(a["norm_1"], b["norm_1"])
 
 
+def test_whoever_reads_the_tokens_reads_the_folded_ones_whatever_its_name() -> None:
+    model = networks.transformer()
+    plain = export(model, **FAST_40)
+    for i, node in enumerate(model.graph.node):
+        node.name = f"fold.Slice_{i}"
+    a, b = run(plain.model, PICTURE), run(export(model, **FAST_40).model, PICTURE)
+    np.testing.assert_array_equal(a["norm_1.weights"], b["norm_1.weights"])
+
+
 def test_maps_lie_on_the_picture() -> None:
     exported = export(networks.transformer(head="map"), scale=1 / 255, **FAST)
     cam = ortcam.load(exported.model, "cpu")

@@ -40,16 +40,12 @@ _FUSED = (
 REFUSED: dict[str, str] = {
     "Bernoulli": _RANDOM,
     "ConcatFromSequence": _SEQUENCE,
-    "ConvInteger": _INTEGER,
     "GRU": _RECURRENT,
     "LSTM": _RECURRENT,
     "Loop": _BODY,
-    "MatMulInteger": _INTEGER,
     "Multinomial": _RANDOM,
     "Optional": _OPTIONAL,
     "OptionalGetElement": _OPTIONAL,
-    "QLinearConv": _INTEGER,
-    "QLinearMatMul": _INTEGER,
     "RNN": _RECURRENT,
     "RandomNormal": _RANDOM,
     "RandomNormalLike": _RANDOM,
@@ -65,8 +61,16 @@ REFUSED: dict[str, str] = {
     "SplitToSequence": _SEQUENCE,
 }
 
-#: Operators of old files, and what raising the opset makes of them before they are differentiated.
-CONVERTED = {"Scatter": "ScatterElements", "Upsample": "Resize"}
+#: Operators of old files and of quantized ones, and what they are converted into before they are
+#: differentiated.
+CONVERTED = {
+    "ConvInteger": "Conv, between quantizers",
+    "MatMulInteger": "MatMul, between quantizers",
+    "QLinearConv": "Conv, between quantizers",
+    "QLinearMatMul": "MatMul, between quantizers",
+    "Scatter": "ScatterElements",
+    "Upsample": "Resize",
+}
 
 
 #: Operators that are differentiated through the graphs they hold.
@@ -116,8 +120,6 @@ def decision(op_type: str, domain: str = "") -> Decision:
 
 
 def _contrib_reason(op_type: str) -> str:
-    if op_type in ("QuantizeLinear", "DequantizeLinear"):
-        return "ONNX has it from opset 21 on; quantize the network at that opset"
     return _INTEGER if "Q" in op_type or "Integer" in op_type else _FUSED
 
 

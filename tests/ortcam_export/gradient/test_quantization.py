@@ -10,7 +10,6 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from ortcam.errors import OperatorError
 from ortcam_export.vjp import vjp
 
 RANGES = {
@@ -187,21 +186,3 @@ def test_quantized_weights_let_the_gradient_of_the_rest_pass(normal):
     ]
     model = network(nodes, {"x": x}, {"w": w, "scale": np.array(0.5, np.float32)})
     np.testing.assert_allclose(gradient(model, {"x": x}, u), u @ (w * 0.5).T, rtol=1e-5)
-
-
-def test_a_quantized_multiplication_tells_the_way_out(normal):
-    nodes = [
-        helper.make_node("QuantizeLinear", ["x", "one", "zero"], ["q"]),
-        helper.make_node(
-            "QLinearMatMul", ["q", "one", "zero", "w", "one", "zero", "one", "zero"], ["r"]
-        ),
-        helper.make_node("DequantizeLinear", ["r", "one", "zero"], ["y"]),
-    ]
-    constants = {
-        "one": np.array(1, np.float32),
-        "zero": np.array(0, np.int8),
-        "w": np.ones((3, 4), np.int8),
-    }
-    model = network(nodes, {"x": normal(2, 3)}, constants)
-    with pytest.raises(OperatorError, match=r"QLinearMatMul .* QDQ form"):
-        vjp(model, "y", ["x"])

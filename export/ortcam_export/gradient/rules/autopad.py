@@ -24,7 +24,13 @@ def padding(
         span = dilations[i] * (kernel[i] - 1) + 1
         extent = n.x.dim(2 + i)
         steps = (extent + (strides[i] - 1)) // strides[i] - 1
-        total = at_least(steps * strides[i] + span - extent, 0)
+        total = steps * strides[i] + span - extent
+        if span < strides[i] - 1 and not (isinstance(total, int) and total >= -1):
+            raise n.refuse(
+                f"has auto_pad {mode} and kernels that lie more than one element apart, which "
+                "onnxruntime crops for by amounts that the operator's definition does not say"
+            )
+        total = at_least(total, 0)
         small = total // 2
         large = total - small
         amounts.append((large, small) if mode == "SAME_LOWER" else (small, large))
