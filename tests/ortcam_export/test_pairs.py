@@ -47,7 +47,7 @@ def per(*values: float) -> dict[str, Array]:
     }
 
 
-WEIGHTS = {"w": whole(4, 2, 3, 3), "bias": np.array([300, -200, 100, 0], np.int32)}
+WEIGHTS = {"w": whole(4, 2, 3, 3), "bias": np.array([30000, -20000, 10000, 0], np.int32)}
 CONV = {"pads": [1, 1, 1, 1], "strides": [2, 1], "dilations": [1, 2], "group": 2}
 POOL = {"kernel_shape": [3, 2], "pads": [1, 0, 1, 0], "count_include_pad": 1}
 CONCAT = [*Y, "q", *X, "w", *W, "q", *X]
