@@ -187,7 +187,7 @@ def _top(explanation: Explanation, layer: str, scale: str) -> float | None:
 
 
 def _blank(explanation: Explanation, position: int, layer: str) -> str:
-    return "" if explanation.top(position, layer) > 0 else ", all zero"
+    return "" if explanation.top(position, layer, "own") > 0 else ", all zero"
 
 
 def _panel(grid: tuple[int, ...], side: float) -> tuple[float, float]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Explanation", "Segmentation"]
 
-SCALES = ("own", "shared")
+SCALES = ("shared", "own")
 _FEW = 24  # classes that a legend names whether or not they are in the picture
 
 
@@ -225,7 +225,7 @@ class Explanation:
         *,
         alpha: float = 0.5,
         colormap: str = colormaps.DEFAULT,
-        scale: str = "own",
+        scale: str = "shared",
         slice: int | None = None,
     ) -> Image.Image:
         """One map's colours over the picture.
@@ -235,8 +235,8 @@ class Explanation:
             layer: a layer asked about; None for the only one.
             alpha: the colours' share, from 0 to 1; the picture has the rest.
             colormap: one of :data:`ortcam.colormap.COLORMAPS`.
-            scale: the last colour is the maximum of this map (``"own"``), or of all the layer's
-                maps (``"shared"``), which makes classes comparable.
+            scale: the last colour is the maximum of all the layer's maps (``"shared"``), which
+                makes classes comparable, or of this map (``"own"``), which shows a faint one.
             slice: of a volume the one that is drawn, counted along its depth from 0; the colours
                 are scaled by the whole volume's maximum.
 
@@ -275,19 +275,19 @@ class Explanation:
         top = self.top(position, layer, scale)
         return overlay.paint_map(picture, plane, top, alpha=alpha, colormap=colormap)
 
-    def top(self, position: int, layer: str, scale: str = "own") -> float:
+    def top(self, position: int, layer: str, scale: str = "shared") -> float:
         """The value that takes the last colour; 0 where nothing is to be seen.
 
         Args:
             position: of the class in :attr:`classes`.
             layer: a layer asked about.
-            scale: ``"own"`` or ``"shared"``; see :meth:`overlay`.
+            scale: ``"shared"`` or ``"own"``; see :meth:`overlay`.
 
         Raises:
             InputError: there is no such scale.
         """
         if scale not in SCALES:
-            raise InputError(f"there is no scale {scale!r}; it is 'own' or 'shared'")
+            raise InputError(f"there is no scale {scale!r}; it is 'shared' or 'own'")
         maps = self.raw[layer] if scale == "shared" else self.raw[layer][position]
         return float(np.max(maps, where=np.isfinite(maps), initial=0))
 
@@ -296,7 +296,7 @@ class Explanation:
         *,
         alpha: float = 0.5,
         colormap: str = colormaps.DEFAULT,
-        scale: str = "own",
+        scale: str = "shared",
         slice: int | None = None,
     ) -> Figure:
         """The maps over the picture, as a matplotlib figure.
@@ -321,7 +321,7 @@ class Explanation:
         *,
         alpha: float = 0.5,
         colormap: str = colormaps.DEFAULT,
-        scale: str = "own",
+        scale: str = "shared",
         slice: int | None = None,
     ) -> None:
         """Writes a .png, the figure (by matplotlib), or a .npz.

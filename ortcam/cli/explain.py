@@ -15,6 +15,7 @@ from ortcam.cli.options import picture_options
 from ortcam.colormap import COLORMAPS, DEFAULT
 from ortcam.errors import DependencyError
 from ortcam.questions import parse
+from ortcam.results import SCALES
 from ortcam.upsample import METHODS
 
 if TYPE_CHECKING:
@@ -56,6 +57,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="The maps' colours.",
 )
+@click.option(
+    "--scale",
+    type=click.Choice(SCALES),
+    default=SCALES[0],
+    show_default=True,
+    help="Whose greatest value takes the last colour: a layer's maps' together, or each map's by "
+    "itself.",
+)
 @picture_options
 def command(
     artifact: Path,
@@ -71,6 +80,7 @@ def command(
     layers: tuple[str, ...],
     upsample: str,
     colormap: str,
+    scale: str,
     **part: Unpack[where.Options],
 ) -> None:
     """Show for each PICTURE where ARTIFACT sees the classes: their Grad-CAM maps.
@@ -98,7 +108,7 @@ def command(
             size=size,
             upsample=upsample,
         )
-        explanation.save(file, colormap=colormap, slice=slice)
+        explanation.save(file, colormap=colormap, scale=scale, slice=slice)
         return list(explanation.notes)
 
     each.for_each(pictures, files, work, quiet=quiet)

@@ -65,7 +65,7 @@ def test_a_segmentation_beside_the_names_of_its_classes(cam, rgb) -> None:
 
 def test_two_classes_at_one_layer_are_two_by_two(cam, rgb) -> None:
     explanation = cam.explain(rgb, ["Road", "Tree"], "late")
-    figure = explanation.figure(colormap="jet")
+    figure = explanation.figure(colormap="jet", scale="own")
     assert titles(figure) == ["Picture", "Segmentation", "Grad-CAM: Road", "Grad-CAM: Tree"]
     np.testing.assert_array_equal(picture(figure, "Picture"), rgb)
     np.testing.assert_array_equal(
@@ -73,7 +73,8 @@ def test_two_classes_at_one_layer_are_two_by_two(cam, rgb) -> None:
     )
     for name in ("Road", "Tree"):
         np.testing.assert_array_equal(
-            picture(figure, f"Grad-CAM: {name}"), explanation.overlay(name, colormap="jet")
+            picture(figure, f"Grad-CAM: {name}"),
+            explanation.overlay(name, colormap="jet", scale="own"),
         )
     lefts = [round(axes.get_position().x0, 3) for axes in figure.axes if axes.get_title()]
     assert lefts[0] == lefts[2] < lefts[1] == lefts[3]
@@ -86,10 +87,8 @@ def test_two_classes_at_one_layer_are_two_by_two(cam, rgb) -> None:
 
 def test_a_shared_scale_has_numbers(cam, rgb) -> None:
     explanation = cam.explain(rgb, ["Road", "Tree"], "late")
-    figure = explanation.figure(scale="shared")
-    np.testing.assert_array_equal(
-        picture(figure, "Grad-CAM: Road"), explanation.overlay("Road", scale="shared")
-    )
+    figure = explanation.figure()
+    np.testing.assert_array_equal(picture(figure, "Grad-CAM: Road"), explanation.overlay("Road"))
     (*_, bar) = (axes for axes in figure.axes if not axes.get_title())
     top = explanation.raw["late"].max()
     assert bar.get_ylim() == (0, pytest.approx(top))
@@ -115,11 +114,13 @@ def test_several_layers_are_rows_from_early_to_late(cam, rgb) -> None:
     tops = [axes.get_position().y1 for axes in figure.axes if axes.get_title()]
     assert tops[0] == tops[1] > tops[2] == tops[3]
     held(figure)
-    shared = explanation.figure(scale="shared")
-    bars = [axes for axes in shared.axes if not axes.get_title()]
+    bars = [axes for axes in figure.axes if not axes.get_title()]
     expected = [explanation.raw[layer].max() for layer in ("early", "late")]
     assert [bar.get_ylim()[1] for bar in bars] == pytest.approx(expected)
-    held(shared)
+    apart = explanation.figure(scale="own")
+    (bar,) = (axes for axes in apart.axes if not axes.get_title())
+    assert [t.get_text() for t in bar.get_yticklabels()] == ["0", "max"]
+    held(apart)
 
 
 @pytest.mark.parametrize("shape", [(22, 31), (60, 20), (8, 200), (120, 90)])

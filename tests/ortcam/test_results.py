@@ -74,7 +74,7 @@ def test_an_overlay_is_coloured_over_the_maps_own_range(explanation, rgb) -> Non
     plane, top = explanation.map("Road", "late"), explanation.raw["late"][1].max()
     assert 0 < top != explanation.raw["late"].max()
     np.testing.assert_array_equal(
-        np.asarray(explanation.overlay("Road", "late", alpha=0.3, colormap="jet")),
+        np.asarray(explanation.overlay("Road", "late", alpha=0.3, colormap="jet", scale="own")),
         paint_map(rgb, plane, float(top), alpha=0.3, colormap="jet"),
     )
 
@@ -82,9 +82,9 @@ def test_an_overlay_is_coloured_over_the_maps_own_range(explanation, rgb) -> Non
 def test_an_overlay_on_a_shared_scale_goes_to_the_layers_greatest(explanation, rgb) -> None:
     top = float(explanation.raw["late"].max())
     assert explanation.top(1, "late", "shared") == explanation.top(0, "late", "shared") == top
-    assert explanation.top(1, "late") < top
+    assert explanation.top(1, "late", "own") < top
     np.testing.assert_array_equal(
-        np.asarray(explanation.overlay("Road", "late", scale="shared")),
+        np.asarray(explanation.overlay("Road", "late")),
         paint_map(rgb, explanation.map("Road", "late"), top),
     )
 
@@ -94,7 +94,7 @@ def test_options_that_are_none_are_refused(explanation, segmentation) -> None:
         ({"alpha": 1.5}, "alpha is 1.5; it is a share from 0 to 1"),
         ({"alpha": float("nan")}, "alpha is nan"),
         ({"colormap": "infrno"}, "no colour map 'infrno'; the nearest is 'inferno'"),
-        ({"scale": "common"}, "no scale 'common'; it is 'own' or 'shared'"),
+        ({"scale": "common"}, "no scale 'common'; it is 'shared' or 'own'"),
     ):
         with pytest.raises(InputError, match=said):
             explanation.overlay("Road", "late", **options)

@@ -84,6 +84,16 @@ def test_the_colour_map_is_asked_for(
     assert pictures["jet"] != pictures["viridis"]
 
 
+def test_the_scale_is_asked_for(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
+    pictures = []
+    for asked in ((), ("--scale", "shared"), ("--scale", "own")):
+        out = tmp_path / "out.png"
+        result = run("explain", artifact, picture, "-c", "Car", "-c", "Road", *asked, "-o", out)
+        assert result.exit_code == 0, result.output
+        pictures.append(out.read_bytes())
+    assert pictures[0] == pictures[1] != pictures[2]
+
+
 def test_a_plain_network_is_exported_with_the_layers_asked_for(
     run: Run, network: Path, artifact: Path, picture: Path, tmp_path: Path
 ) -> None:
