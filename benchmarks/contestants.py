@@ -75,7 +75,7 @@ class Asked:
         own = None if cells is None else cells[:, None]
         (answer,) = self._graph.open(self._feeds).ask(rows[:, None], own, chosen, MEMORY)
         return {
-            name: maps.grad_cam(maps.weighted_sums(features, answer.weights[name]))
+            name: maps.rectified(maps.weighted_sums(features, answer.weights[name]))
             for name, features in answer.features.items()
         }
 
@@ -107,7 +107,7 @@ class Asked:
                 out[chosen.name], out[chosen.weights].swapaxes(0, 1), strict=True
             )
         ]
-        return maps.grad_cam(np.stack(sums, 1))
+        return maps.rectified(np.stack(sums, 1))
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,11 @@ and the pooled gradients ``L.weights`` float32 [K, N, C_L]: the spatial mean of 
     y[k, n] = sum over c, space of class_weights[k, n, c] * region[k, n, ...] * score[n, c, ...].
 
 On request it gives the maps too, ``L.map`` float32 [K, N, *space]: the sum over c of weights times
-features, after its ReLU, on the layer's own grid.
+features, after its ReLU, on the layer's own grid; and for methods that take more than Grad-CAM the
+whole gradients, ``L.grad`` [K, N, C_L, *space], those of the picture that enters among them, which
+then counts as one more layer, the last.
 
-An artifact of several feature layers takes one input more,
+An artifact of several layers takes one input more,
 
     layers         bool [layers], in the metadata's order: those that are asked for,
 
@@ -53,6 +55,7 @@ __all__ = [
     "Preprocessing",
     "Score",
     "Verification",
+    "grad_name",
     "gradient_json",
     "map_name",
     "weights_name",
@@ -79,6 +82,11 @@ def weights_name(layer: str) -> str:
 def map_name(layer: str) -> str:
     """The output that holds a feature layer's maps, [K, N, *space]."""
     return f"{layer}.map"
+
+
+def grad_name(layer: str) -> str:
+    """The output that holds a feature layer's whole gradients, [K, N, C, *space]."""
+    return f"{layer}.grad"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +155,7 @@ class Layer:
         weights: the pooled gradients' tensor, [K, N, C].
         channel_axis: where the features keep their channels.
         map: the maps' tensor, [K, N, *space], or None where the graph leaves them to the program.
+        grad: the whole gradients' tensor, [K, N, C, *space], or None where there is none.
         pooled: whether no tensor on the gradient's way has all of space for each question, where
             the questions share a region.
     """
@@ -155,11 +164,13 @@ class Layer:
     weights: str
     channel_axis: int = 1
     map: str | None = None
+    grad: str | None = None
     pooled: bool = False
 
     def __post_init__(self) -> None:
         _check_types(self, name=str, weights=str, channel_axis=int, pooled=bool)
         _check_types(self, **({} if self.map is None else {"map": str}))
+        _check_types(self, **({} if self.grad is None else {"grad": str}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,6 +239,7 @@ class Artifact:
         layers: the feature layers, from early to late.
         score: the reduction layer.
         picture: the name of the input that takes the picture.
+        pixels: that input as one more layer, where the gradient reaches down to it.
         expects: classes, colours and preprocessing.
         class_weights, region: the names of the question's inputs.
         mask: the name of the input that says which layers are asked for, or None where it has none.
@@ -241,6 +253,7 @@ class Artifact:
     layers: tuple[Layer, ...]
     score: Score
     picture: str
+    pixels: Layer | None = None
     expects: Expectations = field(default_factory=Expectations)
     class_weights: str = CLASS_WEIGHTS
     region: str = REGION
@@ -250,6 +263,11 @@ class Artifact:
     engine: str = "ortcam"
     source_sha256: str = ""
     verification: Verification | None = None
+
+    @property
+    def targets(self) -> tuple[Layer, ...]:
+        """All layers with gradients: the feature layers, then the picture where it is one."""
+        return self.layers if self.pixels is None else (*self.layers, self.pixels)
 
     @property
     def needs(self) -> str:
@@ -291,6 +309,7 @@ class Artifact:
                 layers=tuple(Layer(**layer) for layer in data["layers"]),
                 score=Score(**data["score"]),
                 picture=str(data["picture"]),
+                pixels=Layer(**data["pixels"]) if data.get("pixels") else None,
                 expects=_expectations(data),
                 class_weights=str(data["class_weights"]),
                 region=str(data["region"]),

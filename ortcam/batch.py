@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from ortcam import region as regions
 from ortcam.errors import InputError
-from ortcam.feeds import Feeds
-from ortcam.graph import Opened
+from ortcam.feeds import Feeds, joined
+from ortcam.graph import Asking, Opened
 from ortcam.labels import classes_seen
 from ortcam.places import placed
 from ortcam.questions import Question, Questions, class_weights
 from ortcam.results import Explanation
-from ortcam.session import Slot
 from ortcam.view import Asked, Named, explanation
 
 __all__ = ["ClassesOfEach", "explain_all", "for_each"]
@@ -58,7 +57,7 @@ def explain_all(
     Args:
         named: the artifact's graph and classes.
         fed: what each picture is fed.
-        asked: about each picture; the layers are the same.
+        asked: about each picture; the layers and the method are the same.
         areas: the region of each.
         batch: how many pictures enter the network together at most.
         memory: bytes that the classes asked about at once may take.
@@ -91,7 +90,7 @@ def _explain(
 ) -> Iterator[Explanation]:
     """The same of pictures of one size."""
     graph = named.graph
-    opened = graph.open(_joined(fed, graph.session.inputs, graph.artifact.picture))
+    opened = graph.open(joined(fed, graph.session.inputs, graph.artifact.picture))
     there = [
         placed(graph, opened, n, named.sight(opened, n, one.grid), q.rows, area)
         for n, (one, q, area) in enumerate(zip(fed, asked, areas, strict=True))
@@ -101,26 +100,12 @@ def _explain(
     for n, place in enumerate(there):
         rows[: len(place.rows), n] = class_weights(place.rows, len(named.classes))
     own = _cells([place.cells for place in there], most, opened)
-    answers = opened.ask(rows, own, asked[0].layers, memory)
+    answers = asked[0].method.answer(Asking(opened, rows, own, asked[0].layers, memory))
     for one, q, place, answer in zip(fed, asked, there, answers, strict=True):
-        for values in (answer.weights, answer.maps):
+        for values in (answer.weights, answer.maps, answer.found):
             values.update((layer, e[: len(place.rows)]) for layer, e in tuple(values.items()))
         seen = classes_seen(answer.score, graph.artifact.score.kind)
         yield explanation(named, one, answer, place, q, seen)
-
-
-def _joined(fed: Sequence[Feeds], slots: Mapping[str, Slot], picture: str) -> Feeds:
-    """What one run of all is fed: a further input is given once, and repeated for each picture."""
-    arrays = dict(fed[0].arrays)
-    arrays[picture] = np.concatenate([one.arrays[picture] for one in fed])
-    batch = slots[picture].shape[0]
-    for name, slot in slots.items():
-        if name in arrays and name != picture and isinstance(batch, str):
-            for axis, extent in enumerate(slot.shape):
-                if extent == batch and arrays[name].shape[axis] == 1:
-                    arrays[name] = np.repeat(arrays[name], len(fed), axis)
-    extents = fed[0].extents | ({batch: len(fed)} if isinstance(batch, str) else {})
-    return Feeds(arrays, None, fed[0].grid, extents)
 
 
 def _cells(

@@ -16,6 +16,7 @@ from ortcam.batch import ClassesOfEach, explain_all, for_each
 from ortcam.errors import ArtifactError, InputError
 from ortcam.feeds import entering, feeds
 from ortcam.graph import Graph
+from ortcam.methods import GRAD_CAM
 from ortcam.pair import Pair, Runs, open_parts
 from ortcam.palette import Color, distinct_colors
 from ortcam.preprocess import Size
@@ -151,10 +152,11 @@ class Cam:
         tensor: ArrayLike | None = None,
         inputs: Mapping[str, ArrayLike] | None = None,
         size: Size = None,
+        method: str = GRAD_CAM,
         upsample: str = "bicubic",
         memory: int = MEMORY,
     ) -> Explanation:
-        """Where the evidence for each class lies, by Grad-CAM.
+        """Where the evidence for each class lies, by Grad-CAM or another method.
 
         What is explained is y, the sum of a class's score over the region (over the whole score
         where there is none), each cell of the score by the share that the region covers.
@@ -175,18 +177,22 @@ class Cam:
                 the maps'.
             inputs: the network's further inputs, by name.
             size: as for :meth:`preprocess`.
+            method: ``"grad-cam"`` or another of :data:`ortcam.methods.METHODS`, with its options
+                as in ``"seg-xres-cam:block=4,pool=mean"``; most take an artifact that was exported
+                for them.
             upsample: ``"bicubic"``, ``"bilinear"``, ``"nearest"`` or ``"none"``; see
                 :mod:`ortcam.upsample`.
             memory: bytes that the classes asked about at once may take, by an estimate from the
                 sizes of score and features; more classes take several runs, with the same result.
 
         Raises:
+            ArtifactError: the artifact lacks what the method needs.
             ClassError, LayerError: there is no such class or layer.
             InputError: an option or a further input is missing or does not fit.
             PictureError: the picture cannot be read, or the network does not run on it.
             RegionError: the region has another size than the picture, or selects nothing.
         """
-        asked = self._named.asked(classes, layers, upsample)
+        asked = self._named.asked(classes, layers, upsample, method)
         return self._view(picture, tensor, inputs, size).answer(asked, region, memory)
 
     def explain_batch(
@@ -198,6 +204,7 @@ class Cam:
         *,
         inputs: Mapping[str, ArrayLike] | None = None,
         size: Size = None,
+        method: str = GRAD_CAM,
         upsample: str = "bicubic",
         batch: int = 8,
         memory: int = MEMORY,
@@ -212,11 +219,13 @@ class Cam:
             regions: a region or None for each picture, or None; see :meth:`explain`.
             inputs: the network's further inputs, by name, as for one picture.
             size: as for :meth:`preprocess`.
+            method: as for :meth:`explain`.
             upsample: as for :meth:`explain`.
             batch: how many pictures enter the network together at most.
             memory: bytes that the classes asked about at once may take, as for :meth:`explain`.
 
         Raises:
+            ArtifactError: the artifact lacks what the method needs.
             ClassError, LayerError: there is no such class or layer.
             InputError: an option or a further input does not fit, or the numbers of pictures,
                 lists of classes and regions differ.
@@ -233,7 +242,7 @@ class Cam:
                 "for each picture"
             )
         each = for_each(classes, len(listed))
-        asked = [self._named.asked(own, layers, upsample) for own in each]
+        asked = [self._named.asked(own, layers, upsample, method) for own in each]
         slots = self._graph.session.inputs
         fed = [feeds(self.artifact, slots, one, None, inputs, size) for one in listed]
         return explain_all(self._named, fed, asked, areas, batch=batch, memory=memory)

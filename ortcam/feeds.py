@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from ortcam.artifact import Artifact, Preprocessing
 from ortcam.errors import InputError, PictureError, nearest
 from ortcam.session import Slot
 
-__all__ = ["Feeds", "entering", "feeds"]
+__all__ = ["Feeds", "entering", "feeds", "joined"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,20 @@ def feeds(
         rgb = _greys(artifact, x)
     grid = _space(artifact, x) if rgb is None else rgb.shape[:-1]
     return Feeds(arrays, rgb, grid, _extents(arrays, slots))
+
+
+def joined(fed: Sequence[Feeds], slots: Mapping[str, Slot], picture: str) -> Feeds:
+    """What one run of all is fed: a further input is given once, and repeated for each picture."""
+    arrays = dict(fed[0].arrays)
+    arrays[picture] = np.concatenate([one.arrays[picture] for one in fed])
+    batch = slots[picture].shape[0]
+    for name, slot in slots.items():
+        if name in arrays and name != picture and isinstance(batch, str):
+            for axis, extent in enumerate(slot.shape):
+                if extent == batch and arrays[name].shape[axis] == 1:
+                    arrays[name] = np.repeat(arrays[name], len(fed), axis)
+    extents = fed[0].extents | ({batch: len(fed)} if isinstance(batch, str) else {})
+    return Feeds(arrays, None, fed[0].grid, extents)
 
 
 def entering(

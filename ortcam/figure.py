@@ -75,7 +75,7 @@ def maps_figure(
         painted = explanation.painted(
             k, layer, alpha=alpha, colormap=colormap, scale=scale, slice=slice
         )
-        panels.append((f"Grad-CAM: {name}{_blank(explanation, k, layer)}", painted))
+        panels.append((f"{explanation.title}: {name}{_blank(explanation, k, layer)}", painted))
     columns = min(len(panels), 2 if len(panels) <= 4 else 3 if len(panels) <= 9 else 4)
     rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
     tops = [None] * (len(rows) - 1) + [_top(explanation, layer, scale)]
@@ -99,7 +99,8 @@ def grid_figure(
             painted = explanation.painted(
                 k, layer, alpha=alpha, colormap=colormap, scale=scale, slice=slice
             )
-            row.append((f"{name} ({layer}){_blank(explanation, k, layer)}", painted))
+            title = f"{explanation.title}: {name} ({layer}){_blank(explanation, k, layer)}"
+            row.append((title, painted))
         rows.append(row)
     tops = [_top(explanation, layer, scale) for layer in layers]
     if scale == "own":

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,10 @@ from ortcam.feeds import Feeds
 from ortcam.pair import Kept, Pair, Runs
 from ortcam.session import RunError
 
-__all__ = ["Answer", "Graph", "Opened"]
+__all__ = ["Answer", "Asking", "Formula", "Graph", "Opened"]
+
+Formula: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
+"""Of features [C, *space] and gradients [questions, C, *space]: something of each question."""
 
 _UNTRIED = 4
 """Questions asked at once before the tensors' sizes have been seen: little beside inference."""
@@ -39,12 +42,16 @@ class Answer:
         weights: float32 [questions, C_L] for each layer.
         maps: float32 [questions, h, w] for each layer whose maps the graph makes and that each
             show something; then its features are left where they are.
+        found: float32 [questions, ...] for each layer, what a formula makes of its whole gradients.
+        slopes: float32 [questions, C_L] for each of these, the steepest of a channel's gradients.
     """
 
     score: NDArray[np.float32]
     features: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     maps: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    found: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    slopes: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 class Graph:
@@ -154,38 +161,24 @@ class Opened:
             LayerError: a layer's features are no maps.
             PictureError: the network does not run on this input.
         """
-        score = self._graph.artifact.score.name
         features: dict[str, NDArray[np.float32]] = {}
         parts: dict[str, list[NDArray[np.float32]]] = {
             name: [] for layer in layers for name in (layer.weights, layer.map) if name
         }
-        done = 0
-        while not done or done < len(rows):
-            part = slice(done, done + self._at_once(layers, cells, memory))
-            own = cells if cells is None or len(cells) == 1 else cells[part]
-            wanted = list(parts)
-            if not done:
-                wanted += [] if self._score is not None else [score]
-                wanted += [layer.name for layer in layers if not layer.map]
-            outputs = self._run(wanted, rows[part], own, layers)
-            if score in outputs:
-                self._take_score(outputs[score])
-            for layer in layers:
-                if not done and not layer.map:
-                    features[layer.name] = self._features(layer, outputs[layer.name])
+        own = [layer for layer in layers if not layer.map]
+        for outputs in self._in_parts(rows, cells, layers, list(parts), own, memory):
+            for layer in own if not features else ():
+                features[layer.name] = self._features(layer, outputs)
             for name, found in parts.items():
                 found.append(outputs[name].astype(np.float32, copy=False))
-            done = part.stop
-        joined = {name: np.concatenate(found) for name, found in parts.items()}
-        weights = {layer.name: joined[layer.weights] for layer in layers}
-        made = {layer.name: joined[layer.map] for layer in layers if layer.map}
+        whole = {name: np.concatenate(found) for name, found in parts.items()}
+        weights = {layer.name: whole[layer.weights] for layer in layers}
+        made = {layer.name: whole[layer.map] for layer in layers if layer.map}
         asked = np.any(rows, axis=2)  # fewer questions, maybe, about one picture than about another
         blank = [layer for layer in layers if layer.map and _blank(made[layer.name], asked)]
         if blank:  # the features tell why
-            nothing = np.zeros((0, 1, self._graph.classes), np.float32)
-            outputs = self._run([layer.name for layer in blank], nothing, None, ())
+            features |= self.features(blank)
             for layer in blank:
-                features[layer.name] = self._features(layer, outputs[layer.name])
                 del made[layer.name]
         for layer in layers:
             if layer.name in made:
@@ -201,6 +194,84 @@ class Opened:
             for n in range(self.pictures)
         ]
 
+    def apply(
+        self,
+        formula: Formula,
+        rows: NDArray[np.float32],
+        cells: NDArray[np.float32] | None,
+        layers: Sequence[Layer],
+        memory: float = math.inf,
+    ) -> list[Answer]:
+        """What a formula makes of features and whole gradients, of these as few as memory holds.
+
+        The arguments are those of :meth:`ask`, and so are the errors.
+        """
+        features: dict[str, NDArray[np.float32]] = {}
+        found: dict[str, list[NDArray[np.float32]]] = {layer.name: [] for layer in layers}
+        slopes: dict[str, list[NDArray[np.float32]]] = {layer.name: [] for layer in layers}
+        wanted = [layer.grad for layer in layers if layer.grad is not None]
+        for outputs in self._in_parts(rows, cells, layers, wanted, layers, memory):
+            for layer, grad in zip(layers, wanted, strict=True):
+                if layer.name not in features:
+                    features[layer.name] = self._features(layer, outputs)
+                a = features[layer.name]
+                g = outputs[grad].astype(np.float32, copy=False)
+                # NaN and infinity are looked for in the result, where why_blank tells of them.
+                with np.errstate(all="ignore"):
+                    each = [formula(a[n], g[:, n]) for n in range(len(a))]
+                    slopes[layer.name].append(np.abs(g).max(axis=tuple(range(3, g.ndim))))
+                found[layer.name].append(np.stack(each, axis=1))
+        whole = {name: np.concatenate(parts) for name, parts in found.items()}
+        steep = {name: np.concatenate(parts) for name, parts in slopes.items()}
+        return [
+            Answer(
+                self.score[n],
+                {name: values[n] for name, values in features.items()},
+                found={name: values[:, n] for name, values in whole.items()},
+                slopes={name: values[:, n] for name, values in steep.items()},
+            )
+            for n in range(self.pictures)
+        ]
+
+    def features(self, layers: Sequence[Layer]) -> dict[str, NDArray[np.float32]]:
+        """The features of layers, [N, C, *space], at the price of inference.
+
+        Raises:
+            LayerError: a layer's features are no maps.
+            PictureError: the network does not run on this input.
+        """
+        nothing = np.zeros((0, 1, self._graph.classes), np.float32)
+        outputs = self._run([layer.name for layer in layers], nothing, None, ())
+        return {layer.name: self._features(layer, outputs) for layer in layers}
+
+    def _in_parts(
+        self,
+        rows: NDArray[np.float32],
+        cells: NDArray[np.float32] | None,
+        layers: Sequence[Layer],
+        outputs: Sequence[str],
+        features: Sequence[Layer],
+        memory: float,
+    ) -> Iterator[dict[str, NDArray[Any]]]:
+        """These outputs, for as many questions at once as the memory holds.
+
+        The features of the layers that are named are among those of the first part.
+        """
+        score = self._graph.artifact.score.name
+        done = 0
+        while not done or done < len(rows):
+            part = slice(done, done + self._at_once(layers, cells, memory))
+            own = cells if cells is None or len(cells) == 1 else cells[part]
+            wanted = list(outputs)
+            if not done:
+                wanted += [] if self._score is not None else [score]
+                wanted += [x.name for x in features if x.name not in self._feeds.arrays]
+            found = self._run(wanted, rows[part], own, layers)
+            if score in found:
+                self._take_score(found[score])
+            yield found
+            done = part.stop
+
     def _run(
         self,
         outputs: Sequence[str],
@@ -214,13 +285,13 @@ class Opened:
             one = (min(len(rows), 1), 1, *[1] * self._graph.space_rank)
             question[artifact.region] = np.ones(one, np.float32) if cells is None else cells
         if artifact.mask is not None:
-            question[artifact.mask] = np.array([x in layers for x in artifact.layers])
+            question[artifact.mask] = np.array([x in layers for x in artifact.targets])
         for name, value in question.items():
             question[name] = value.astype(session.inputs[name].dtype or np.float32, copy=False)
         with self._described():
             if self._kept is None:
                 return session.run(outputs, self._feeds.arrays | question)
-            asked = {name for layer in layers for name in (layer.weights, layer.map)}
+            asked = {n for layer in layers for n in (layer.weights, layer.map, layer.grad)}
             found = self._kept.ask([o for o in outputs if o in asked], question) if asked else {}
             return {o: found[o] if o in found else self._kept.array(o) for o in outputs}
 
@@ -239,8 +310,9 @@ class Opened:
         self._score = _channels_second(values, score.class_axis)
         self._graph.seen[self._feeds.shapes, score.name] = self._score.shape
 
-    def _features(self, layer: Layer, values: NDArray[Any]) -> NDArray[np.float32]:
-        """[N, C, *space]."""
+    def _features(self, layer: Layer, outputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """[N, C, *space]; those of the picture as a layer are what enters."""
+        values = outputs[layer.name] if layer.name in outputs else self._feeds.arrays[layer.name]
         features = _channels_second(values, layer.channel_axis)
         self._see(layer, features.shape)
         return features
@@ -268,12 +340,32 @@ class Opened:
             pairs = _WINDOWS * self.pictures * self._graph.classes**2
             return int(min(max(1.0, memory / (4 * _LIVE * pairs)), 2**31))
         names = [artifact.score.name, *(layer.name for layer in layers)]
+        names += [layer.name for layer in layers if layer.grad]  # these leave the graph too
         seen = [self._graph.seen.get((self._feeds.shapes, name)) for name in names]
         elements = sum(math.prod(shape) for shape in seen if shape is not None)
         if seen[0] is None:  # a score is as large as the picture that enters, or smaller
             elements += self._graph.classes * math.prod(self._feeds.arrays[artifact.picture].shape)
         fit = max(1.0, memory / (4 * _LIVE * elements))
         return int(min(fit, _UNTRIED if None in seen else 2**31))
+
+
+@dataclass(frozen=True, eq=False)
+class Asking:
+    """Questions about pictures in the graph; for the attributes see :meth:`Opened.ask`."""
+
+    opened: Opened
+    rows: NDArray[np.float32]
+    cells: NDArray[np.float32] | None
+    layers: Sequence[Layer]
+    memory: float
+
+    def ask(self) -> list[Answer]:
+        """See :meth:`Opened.ask`."""
+        return self.opened.ask(self.rows, self.cells, self.layers, self.memory)
+
+    def apply(self, formula: Formula) -> list[Answer]:
+        """See :meth:`Opened.apply`."""
+        return self.opened.apply(formula, self.rows, self.cells, self.layers, self.memory)
 
 
 def _blank(maps: NDArray[np.float32], asked: Any) -> bool:
@@ -296,8 +388,9 @@ def _check_names(session: Runs, artifact: Artifact) -> None:
     inputs = [artifact.picture, artifact.class_weights]
     inputs += [] if artifact.mask is None else [artifact.mask]
     outputs = [artifact.score.name]
-    outputs += [name for layer in artifact.layers for name in (layer.name, layer.weights)]
-    outputs += [layer.map for layer in artifact.layers if layer.map is not None]
+    outputs += [layer.name for layer in artifact.layers]
+    outputs += [layer.weights for layer in artifact.targets]
+    outputs += [n for layer in artifact.targets for n in (layer.map, layer.grad) if n is not None]
     for kind, names, there in (
         ("input", inputs, session.inputs),
         ("output", outputs, session.outputs),

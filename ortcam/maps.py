@@ -1,8 +1,8 @@
-"""Grad-CAM's arithmetic, from features and pooled gradients to a map.
+"""Grad-CAM's arithmetic, from features and weights to a map.
 
 R. Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
 Localization", ICCV 2017, equations 1 and 2: alpha_k is the spatial mean of dy/dA_k, and the map
-is ReLU(sum over k of alpha_k A_k).
+is ReLU(sum over k of alpha_k A_k). Other methods: :mod:`ortcam.formulas`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["grad_cam", "weighted_sums", "why_blank"]
+__all__ = ["rectified", "weighted_sums", "why_blank"]
 
 
 def weighted_sums(features: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float32]:
@@ -33,36 +33,44 @@ def weighted_sums(features: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.f
     return sums
 
 
-def grad_cam(sums: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The maps: the weighted sums after their ReLU, in their own scale."""
+def rectified(sums: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The maps: the sums after their ReLU, in their own scale."""
     return np.maximum(sums, 0)
 
 
 def why_blank(
-    features: NDArray[Any], weights: NDArray[Any], sums: NDArray[np.float32]
+    features: NDArray[Any],
+    weights: NDArray[Any] | None,
+    sums: NDArray[np.float32],
+    gradients: NDArray[Any] | None = None,
 ) -> str | None:
     """Why one map shows nothing.
 
     Args:
         features: [C, h, w] or [C, d, h, w].
-        weights: [C], the class's.
+        weights: [C], the class's; None of a method that weighs no channels as wholes.
         sums: [h, w] or [d, h, w], the class's.
+        gradients: [C], the largest of each channel; None where they are not known.
 
     Returns:
         The end of a sentence that begins "the map is ..."; None where it shows something.
     """
+    slopes = weights if gradients is None else gradients
     if not np.isfinite(sums).all():
         if not np.isfinite(features).all():
             return "not a number in places: the features are not finite"
-        if not np.isfinite(weights).all():
+        if slopes is not None and not np.isfinite(slopes).all():
             return "not a number: the gradient is not finite"
-        return "not a number in places: the weighted sums overflow float32"
+        return "not a number in places: the sums overflow float32"
     if sums.max() > 0:
         return None
     if not features.any():
         return "all zero: the features are all zero"
-    if not weights.any():
-        return "all zero: every weight is zero, as where the score does not depend on the layer"
+    if slopes is not None and not slopes.any():
+        what = "weight" if gradients is None else "gradient"
+        return f"all zero: every {what} is zero, as where the score does not depend on the layer"
+    if weights is not None and not weights.any():
+        return "all zero: every weight is zero, though not every gradient"
     if sums.any():
-        return "all zero: every weighted sum is negative before the ReLU"
-    return "all zero: every weighted sum is zero before the ReLU"
+        return "all zero: every sum is negative before the ReLU"
+    return "all zero: every sum is zero before the ReLU"

@@ -1,182 +1,182 @@
-"""Methods of class activation mapping: from features and gradients to a map.
+"""The methods by name: what each needs of an artifact, and how it is asked.
 
-With A [C, *space] the features of one picture at a layer, y_k the score that question k asks about
-and G [K, C, *space] the gradients dy_k/dA, each function is the formula of a paper. It returns
-[K, *space] before the ReLU that ends every one of them, so that what lies below 0 is not lost to
-who asks for it.
+A method is called ``"hires-cam"``, or with its options ``"seg-xres-cam:block=4,pool=mean"``. Its
+formula stands in :mod:`ortcam.formulas`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = [
-    "ablation_cam",
-    "eigen_cam",
-    "eigen_grad_cam",
-    "grad_cam",
-    "grad_cam_plus_plus",
-    "hires_cam",
-    "layer_cam",
-    "score_cam",
-    "seg_xres_cam",
-    "weighted_sums",
-    "xgrad_cam",
-]
+from ortcam import formulas
+from ortcam.artifact import Artifact
+from ortcam.errors import ArtifactError, InputError, nearest
+from ortcam.graph import Answer, Asking
 
-Array = NDArray[np.float32]
+__all__ = ["GRAD_CAM", "METHODS", "Method", "method_named", "names_of_methods", "require"]
 
-_TINY = 1e-6
-"""Keeps denominators from 0 in Grad-CAM++ and XGrad-CAM: the constants of pytorch-grad-cam."""
+GRAD_CAM = "grad-cam"
 
 
-def weighted_sums(features: NDArray[Any], weights: NDArray[Any]) -> Array:
-    """The sum over c of w_c A_c, in float32.
+@dataclass(frozen=True)
+class Option:
+    """A method's option: its default, and what it may be, as a test and in words."""
 
-    Args:
-        features: [C, *space].
-        weights: [K, C].
+    default: int | float | str
+    allowed: Callable[[Any], bool]
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A way to a map.
+
+    Attributes:
+        title: its name as its authors write it.
+        answer: how a graph is asked. Of the answers it gives, one for each picture, ``weights``
+            make maps of the features, and ``found`` are maps, before the ReLU.
+        needs: what of an artifact: ``"gradients"``, those of the feature layers as they are, or
+            nothing beyond Grad-CAM's.
+        options: by name.
+        name: as users write it, with its options.
     """
-    # NaN and infinity are looked for in the result, where why_blank tells of them.
-    with np.errstate(invalid="ignore", over="ignore"):
-        sums: Array = np.tensordot(
-            weights.astype(np.float32), features.astype(np.float32), axes=1
+
+    title: str
+    answer: Callable[..., list[Answer]]
+    needs: str = ""
+    options: Mapping[str, Option] = field(default_factory=dict)
+    name: str = ""
+
+
+def _weighing(formula: Callable[..., formulas.Array]) -> Callable[..., list[Answer]]:
+    """Asks for whole gradients, of which a formula makes weights."""
+
+    def answer(asking: Asking, **options: Any) -> list[Answer]:
+        given = asking.apply(partial(formula, **options))
+        return [replace(one, weights=one.found, found={}) for one in given]
+
+    return answer
+
+
+def _placing(formula: Callable[..., formulas.Array]) -> Callable[..., list[Answer]]:
+    """Asks for whole gradients, of which a formula makes maps."""
+    return lambda asking, **options: asking.apply(partial(formula, **options))
+
+
+def _eigen_cam(asking: Asking) -> list[Answer]:
+    """Asks for the features alone; every class gets the same map."""
+    opened = asking.opened
+    features = opened.features(asking.layers)
+    return [
+        Answer(
+            opened.score[n],
+            {name: a[n] for name, a in features.items()},
+            found={
+                name: np.repeat(formulas.eigen_cam(a[n])[None], len(asking.rows), axis=0)
+                for name, a in features.items()
+            },
         )
-    return sums
+        for n in range(opened.pictures)
+    ]
 
 
-def grad_cam(features: Array, gradients: Array) -> Array:
-    """Grad-CAM: w_c = mean over space of G_c; the map is the sum of w_c A_c.
-
-    R. Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
-    Localization", ICCV 2017, equations 1 and 2.
-    """
-    return weighted_sums(features, gradients.mean(axis=_space(gradients)))
-
-
-def hires_cam(features: Array, gradients: Array) -> Array:
-    """HiResCAM: the sum over c of G_c A_c, place by place.
-
-    R. Draelos and L. Carin, "Use HiResCAM instead of Grad-CAM for faithful explanations of
-    convolutional neural networks", 2020, equation 4.
-    """
-    return (gradients * features).sum(axis=1)
-
-
-def grad_cam_plus_plus(features: Array, gradients: Array) -> Array:
-    """Grad-CAM++: w_c = sum over space of a relu(G_c), a = G^2 / (2 G^2 + G^3 sum over space of A).
-
-    A. Chattopadhay et al., "Grad-CAM++: Generalized Gradient-based Visual Explanations for Deep
-    Convolutional Networks", WACV 2018, equations 5 and 19, which hold for y an exponential of what
-    the network computes.
-    """
-    total = features.sum(axis=_space(features, 1), keepdims=True)
-    square = gradients**2
-    share = square / (2 * square + square * gradients * total + _TINY)
-    return weighted_sums(features, (np.maximum(gradients, 0) * share).sum(axis=_space(gradients)))
-
-
-def xgrad_cam(features: Array, gradients: Array) -> Array:
-    """XGrad-CAM: w_c = sum over space of G_c A_c / sum over space of A_c.
-
-    R. Fu et al., "Axiom-based Grad-CAM: Towards Accurate Visualization and Explanation of CNNs",
-    BMVC 2020, equation 8.
-    """
-    total = features.sum(axis=_space(features, 1), keepdims=True) + _TINY / 10
-    return weighted_sums(features, (gradients * features / total).sum(axis=_space(gradients)))
+METHODS: dict[str, Method] = {
+    GRAD_CAM: Method(title="Grad-CAM", answer=Asking.ask),
+    "hires-cam": Method(
+        title="HiResCAM", answer=_placing(formulas.hires_cam), needs="gradients"
+    ),
+    "grad-cam++": Method(
+        title="Grad-CAM++", answer=_weighing(formulas.grad_cam_plus_plus), needs="gradients"
+    ),
+    "xgrad-cam": Method(
+        title="XGrad-CAM", answer=_weighing(formulas.xgrad_cam), needs="gradients"
+    ),
+    "layer-cam": Method(
+        title="LayerCAM", answer=_placing(formulas.layer_cam), needs="gradients"
+    ),
+    "seg-xres-cam": Method(
+        title="Seg-XRes-CAM",
+        answer=_placing(formulas.seg_xres_cam),
+        needs="gradients",
+        options={
+            "block": Option(2, lambda n: n > 0, "a whole number, 1 or more"),
+            "pool": Option("max", {"max", "mean"}.__contains__, "max or mean"),
+        },
+    ),
+    "eigen-grad-cam": Method(
+        title="EigenGradCAM", answer=_placing(formulas.eigen_grad_cam), needs="gradients"
+    ),
+    "eigen-cam": Method(title="EigenCAM", answer=_eigen_cam),
+}  # fmt: skip
+"""The methods by their names without options."""
 
 
-def layer_cam(features: Array, gradients: Array) -> Array:
-    """Layer-CAM: the sum over c of relu(G_c) A_c, place by place.
-
-    P. Jiang et al., "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization",
-    IEEE TIP 30, 2021, equations 5 and 6.
-    """
-    return (np.maximum(gradients, 0) * features).sum(axis=1)
-
-
-def eigen_cam(features: Array) -> Array:
-    """EigenCAM: A projected on its first principal component; [*space], the same for every class.
-
-    M. Muhammad and M. Yeasin, "Eigen-CAM: Class Activation Map using Principal Components", IJCNN
-    2020; with the mean over space taken off first, as pytorch-grad-cam does. A principal
-    component has no sign of its own: it gets the one with which the projection grows with the sum
-    of the features.
-    """
-    return _principal(features)
-
-
-def eigen_grad_cam(features: Array, gradients: Array) -> Array:
-    """EigenGradCAM: G A, place by place, projected on its first principal component.
-
-    By pytorch-grad-cam, after :func:`eigen_cam`; the sign is the one with which the projection
-    grows with HiResCAM's map.
-    """
-    return np.stack([_principal(g * features) for g in gradients])
-
-
-def seg_xres_cam(features: Array, gradients: Array, block: int = 2, pool: str = "max") -> Array:
-    """Seg-XRes-CAM: the sum over c of G'_c A_c with G' the gradients pooled over blocks.
-
-    S. Hasany et al., "Seg-XRes-CAM: Explaining Spatially Local Regions in Image Segmentation",
-    CVPR Workshops 2023: each block x block of places gets its maximum (``"max"``) or its mean
-    (``"mean"``); blocks at the far edges are cut off there. A block of 1 is HiResCAM, the mean
-    over one block as large as the layer is Grad-CAM.
-    """
-    over = {"max": np.maximum, "mean": np.add}[pool]
-    pooled = gradients.astype(np.float32)
-    for axis in _space(gradients):
-        starts = np.arange(0, gradients.shape[axis], block)
-        counts = np.diff(np.append(starts, gradients.shape[axis]))
-        pooled = over.reduceat(pooled, starts, axis=axis)
-        if pool == "mean":
-            pooled /= counts.reshape([-1] + [1] * (gradients.ndim - 1 - axis))
-        pooled = np.repeat(pooled, counts, axis=axis)
-    return hires_cam(features, pooled)
-
-
-def score_cam(features: Array, scores: Array) -> Array:
-    """Score-CAM: w = softmax over c of the score that the picture, masked by A_c, still gets.
-
-    H. Wang et al., "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural
-    Networks", CVPR Workshops 2020, equations 4 and 5.
+def method_named(text: str) -> Method:
+    """The method of this name, with the options that it gives.
 
     Args:
-        features: [C, *space].
-        scores: [K, C], y_k of the input times A_c, brought to the input's grid and to 0 to 1.
+        text: ``"hires-cam"``, or ``"seg-xres-cam:block=4,pool=mean"``.
+
+    Raises:
+        InputError: there is no such method or option, or a value is none of the option's.
     """
-    e = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return weighted_sums(features, e / e.sum(axis=1, keepdims=True))
+    name, _, given = text.partition(":")
+    _check(name)
+    method = METHODS[name]
+    options = {key: option.default for key, option in method.options.items()}
+    for entry in given.split(",") if given else ():
+        key, _, value = entry.partition("=")
+        if key not in options:
+            there = f"; it has {' and '.join(options)}" if options else ", and takes none"
+            raise InputError(f"the method {name!r} has no option {key!r}{there}")
+        options[key] = _value(name, key, value, method.options[key])
+    return replace(method, name=text, answer=partial(method.answer, **options))
 
 
-def ablation_cam(features: Array, score: Array, without: Array) -> Array:
-    """Ablation-CAM: w_c = (y - y without A_c) / y.
+def names_of_methods(asked: Iterable[str] | str) -> list[str]:
+    """Methods by name; all for ``"all"``.
 
-    S. Desai and H. Ramaswamy, "Ablation-CAM: Visual Explanations for Deep Convolutional Network via
-    Gradient-free Localization", WACV 2020, equation 3.
-
-    Args:
-        features: [C, *space].
-        score: [K], y.
-        without: [K, C], y with A_c set to 0.
+    Raises:
+        InputError: there is no such method.
     """
-    return weighted_sums(features, (score[:, None] - without) / score[:, None])
+    listed = [asked] if isinstance(asked, str) else list(asked)
+    if listed == ["all"]:
+        return list(METHODS)
+    for name in listed:
+        _check(name)
+    return listed
 
 
-def _space(values: Array, first: int = 2) -> tuple[int, ...]:
-    """The axes of space, which come last."""
-    return tuple(range(first, values.ndim))
+def _check(name: str) -> None:
+    if name not in METHODS:
+        raise InputError(f"there is no method {name!r}{nearest(name, METHODS, most=4)}")
 
 
-def _principal(values: Array) -> Array:
-    """[C, *space] less its mean over space, projected on its first right singular vector."""
-    total = values.sum(axis=0)
-    cells = values.reshape(len(values), -1).T.astype(np.float64)
-    cells -= cells.mean(axis=0)
-    _, vectors = np.linalg.eigh(cells.T @ cells)
-    projection = (cells @ vectors[:, -1]).reshape(total.shape)
-    agreement = np.sum(projection * (total - total.mean()))
-    return (projection if agreement >= 0 else -projection).astype(np.float32)
+def require(method: Method, artifact: Artifact, source: str) -> None:
+    """Checks that an artifact holds what a method needs.
+
+    Raises:
+        ArtifactError: it does not; the message says what to export.
+    """
+    if method.needs == "gradients" and any(layer.grad is None for layer in artifact.layers):
+        name = method.name.partition(":")[0]
+        raise ArtifactError(
+            f"{method.title} takes the features' whole gradients, which {source} does not give; "
+            f"export the network again with --methods {name} (methods=[{name!r}])"
+        )
+
+
+def _value(name: str, key: str, text: str, option: Option) -> int | float | str:
+    """An option's value, of the type of its default."""
+    try:
+        value = type(option.default)(text)
+    except ValueError:
+        value = None
+    if value is None or not option.allowed(value):
+        raise InputError(f"{key} of the method {name!r} is {text!r}; it is {option.words}")
+    return value

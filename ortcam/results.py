@@ -154,11 +154,14 @@ class Explanation:
         classes: the names of the classes, or questions, asked about.
         indices: the classes' 0-based indices; None where a question is not about one by itself.
         layers: the feature layers asked about.
-        raw: float32 [classes, h, w], or [classes, d, h, w] of a volume, for each layer: ReLU(sum
-            over k of alpha_k A_k), on the layer's grid, in its own scale.
-        weights: float32 [classes, C] for each layer: the alphas, spatial means of dy/dA_k.
+        raw: float32 [classes, h, w], or [classes, d, h, w] of a volume, for each layer, on its
+            grid, in its own scale: of Grad-CAM ReLU(sum over k of alpha_k A_k).
+        weights: float32 [classes, C] for each layer, of methods that weigh channels as wholes: of
+            Grad-CAM the alphas, spatial means of dy/dA_k; of others nothing.
         grid: the picture's (height, width), or the volume's (depth, height, width).
-        method: how maps are brought to that grid; see :data:`ortcam.upsample.METHODS`.
+        method: how the maps were made, such as ``"grad-cam"``; see :mod:`ortcam.methods`.
+        title: the same as figures write it, such as ``"Grad-CAM"``.
+        upsampling: how maps are brought to that grid; see :data:`ortcam.upsample.METHODS`.
         picture: [H, W, 3] uint8, or None where a tensor was given without it; of a volume its
             first channel as greys, [D, H, W, 3].
         segmentation: of the same run; None where the score has not the picture's axes of space.
@@ -174,6 +177,8 @@ class Explanation:
     weights: Mapping[str, NDArray[np.float32]]
     grid: tuple[int, ...]
     method: str
+    title: str
+    upsampling: str
     picture: NDArray[np.uint8] | None
     segmentation: Segmentation | None
     artifact: Artifact
@@ -195,14 +200,14 @@ class Explanation:
             )
         return np.stack(
             [
-                np.stack([upsample(plane, self.grid, self.method) for plane in self.raw[layer]])
+                np.stack([upsample(plane, self.grid, self.upsampling) for plane in self.raw[layer]])
                 for layer in self.layers
             ]
         )
 
     @property
     def _alike(self) -> bool:
-        return self.method != "none" or len({m.shape for m in self.raw.values()}) == 1
+        return self.upsampling != "none" or len({m.shape for m in self.raw.values()}) == 1
 
     def map(self, cls: str | int | None = None, layer: str | None = None) -> NDArray[np.float32]:
         """One map, [H, W] or [D, H, W] on the picture's grid (its own if not to be upsampled).
@@ -216,7 +221,7 @@ class Explanation:
             LayerError: likewise.
         """
         plane = self.raw[self._layer(layer)][self._class(cls)]
-        return upsample(plane, self.grid, self.method)
+        return upsample(plane, self.grid, self.upsampling)
 
     def overlay(
         self,
@@ -269,9 +274,9 @@ class Explanation:
         Raises:
             InputError: no such colour map or scale.
         """
-        method = "nearest" if self.method == "none" else self.method
+        upsampling = "nearest" if self.upsampling == "none" else self.upsampling
         picture = None if self.picture is None else _at(slice, self.picture)
-        plane = _at(slice, upsample(self.raw[layer][position], self.grid, method))
+        plane = _at(slice, upsample(self.raw[layer][position], self.grid, upsampling))
         top = self.top(position, layer, scale)
         return overlay.paint_map(picture, plane, top, alpha=alpha, colormap=colormap)
 
@@ -328,8 +333,9 @@ class Explanation:
 
         The .npz holds ``maps`` (unless they were not to be upsampled and the layers' grids
         differ), ``classes``, ``class_indices``, ``layers``, for layer number i ``raw_i`` and
-        ``weights_i``, ``upsampling``, ``scale`` (in words) and ``artifact`` (JSON: the network's
-        SHA-256, the score), and is read by ``numpy.load`` without pickles.
+        ``weights_i`` (of methods that weigh channels), ``method``, ``upsampling``, ``scale`` (in
+        words) and ``artifact`` (JSON: the network's SHA-256, the score), and is read by
+        ``numpy.load`` without pickles.
 
         Raises:
             DependencyError: a .png without matplotlib.
@@ -352,9 +358,14 @@ class Explanation:
             "class_indices": np.array([-1 if i is None else i for i in self.indices]),
             "layers": np.array(self.layers),
             **{f"raw_{i}": self.raw[layer] for i, layer in enumerate(self.layers)},
-            **{f"weights_{i}": self.weights[layer] for i, layer in enumerate(self.layers)},
-            "upsampling": np.array(self.method),
-            "scale": np.array("own scale: ReLU(sum_k alpha_k A_k), nothing rescaled"),
+            **{
+                f"weights_{i}": self.weights[layer]
+                for i, layer in enumerate(self.layers)
+                if layer in self.weights
+            },
+            "method": np.array(self.method),
+            "upsampling": np.array(self.upsampling),
+            "scale": np.array(f"own scale: {self.title} after its ReLU, nothing rescaled"),
         }
 
     def _class(self, cls: str | int | None) -> int:

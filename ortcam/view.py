@@ -14,8 +14,9 @@ from ortcam import region as regions
 from ortcam.artifact import Layer
 from ortcam.errors import ModelError
 from ortcam.feeds import Feeds
-from ortcam.graph import Answer, Graph, Opened
+from ortcam.graph import Answer, Asking, Graph, Opened
 from ortcam.labels import classes_seen
+from ortcam.methods import GRAD_CAM, Method, method_named, require
 from ortcam.names import named_layers
 from ortcam.palette import Color
 from ortcam.places import Placed, placed, sight_of
@@ -43,27 +44,35 @@ class Named:
         return sight_of(self.graph, opened, n, grid, self.classes, self.colors)
 
     def asked(
-        self, classes: Questions | None, layers: Iterable[str] | str | None, upsample: str
+        self,
+        classes: Questions | None,
+        layers: Iterable[str] | str | None,
+        upsample: str,
+        method: str,
     ) -> Asked:
         """What is asked, by index; it is checked before the work.
 
         Raises:
+            ArtifactError: the artifact lacks what the method needs.
             ClassError, LayerError: there is no such class or layer.
-            InputError: there is no such way to upsample, or a question weighs no class.
+            InputError: there is no such method or way to upsample, or a question weighs no class.
         """
         check_method(upsample)
+        way = method_named(method)
+        require(way, self.graph.artifact, self.graph.session.source)
         chosen = named_layers(layers, self.graph.artifact.layers)
         about = None if classes is None else rows(classes, self.classes)
-        return Asked(about, chosen, upsample)
+        return Asked(about, chosen, upsample, way)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Questions, None for the classes seen; layers; and how maps are upsampled."""
+    """Questions, None for the classes seen; layers; how maps are upsampled, and made."""
 
     rows: tuple[Row, ...] | None
     layers: tuple[Layer, ...]
     upsample: str
+    method: Method
 
 
 class View:
@@ -116,24 +125,26 @@ class View:
         layers: Iterable[str] | str | None = None,
         region: regions.Region | None = None,
         *,
+        method: str = GRAD_CAM,
         upsample: str = "bicubic",
         memory: int = MEMORY,
     ) -> Explanation:
         """Where the evidence for each class lies: see :meth:`ortcam.Cam.explain`.
 
         Raises:
+            ArtifactError: the artifact lacks what the method needs.
             ClassError, LayerError: there is no such class or layer.
             PictureError: the network does not run on the picture.
             RegionError: the region has another size than the picture, or selects nothing.
         """
-        return self.answer(self._named.asked(classes, layers, upsample), region, memory)
+        return self.answer(self._named.asked(classes, layers, upsample, method), region, memory)
 
     def answer(self, asked: Asked, region: regions.Region | None, memory: int) -> Explanation:
         """The same of a question that was checked."""
         there = placed(self._named.graph, self._opened, 0, self._sight, asked.rows, region)
         weights = class_weights(there.rows, len(self._named.classes))[:, None]
         cells = None if there.cells is None else there.cells[:, None]
-        (answer,) = self._opened.ask(weights, cells, asked.layers, memory)
+        (answer,) = asked.method.answer(Asking(self._opened, weights, cells, asked.layers, memory))
         return explanation(self._named, self._fed, answer, there, asked, self._seen)
 
 
@@ -161,7 +172,7 @@ def explanation(
     """What an answer says about the questions."""
     names = tuple(row.name for row in there.rows)
     indices = tuple(row.index for row in there.rows)
-    raw, blank = _grad_cams(answer, names)
+    raw, blank = _maps(answer, names)
     spatial = _spatial(named, fed)
     faint = [
         f"no pixel is labelled {named.classes[i]}, so its maps show faint evidence at most"
@@ -175,7 +186,9 @@ def explanation(
         raw=raw,
         weights=answer.weights,
         grid=fed.grid,
-        method=asked.upsample,
+        method=asked.method.name,
+        title=asked.method.title,
+        upsampling=asked.upsample,
         picture=fed.rgb,
         segmentation=segmentation(named, fed, answer.score) if spatial else None,
         artifact=named.graph.artifact,
@@ -198,16 +211,17 @@ def _notes(named: Named, fed: Feeds) -> tuple[str, ...]:
     )
 
 
-def _grad_cams(
+def _maps(
     answer: Answer, classes: tuple[str, ...]
 ) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
     """The maps of every layer, and why some show nothing."""
     raw, notes = dict(answer.maps), []
     for layer, features in answer.features.items():
-        weights = answer.weights[layer]
-        sums = maps.weighted_sums(features, weights)
-        raw[layer] = maps.grad_cam(sums)
+        weights, slopes = answer.weights.get(layer), answer.slopes.get(layer)
+        sums = answer.found[layer] if weights is None else maps.weighted_sums(features, weights)
+        raw[layer] = maps.rectified(sums)
         for k, name in enumerate(classes):
-            if why := maps.why_blank(features, weights[k], sums[k]):
+            alpha, slope = (None if rows is None else rows[k] for rows in (weights, slopes))
+            if why := maps.why_blank(features, alpha, sums[k], slope):
                 notes.append(f"the map of {name} at {layer} is {why}")
     return raw, notes

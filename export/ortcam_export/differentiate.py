@@ -34,12 +34,12 @@ def append_gradient(
 
     With y[k, n] = sum over c and space of class_weights[k, n, c] * region[k, n, ...] *
     score[n, c, ...], each feature layer L gets an output ``L.weights`` [K, N, C], the mean over
-    space of dy[k, n] / dL.
+    space of dy[k, n] / dL, and on request ``L.grad`` [K, N, C, *space], dy[k, n] / dL itself.
 
     Args:
         model: a prepared network; changed in place, or replaced (see the return value).
         score: the reduction layer.
-        layers: the feature layers.
+        layers: the feature layers; the picture's input may be one.
         class_weights: the name of the input [K, N or 1, C].
         region: the name of the input [K or 1, N or 1, *space], each extent full or 1.
         mask: the name of the input, bool [layers], that says which layers are asked for, so that
@@ -60,12 +60,12 @@ def append_gradient(
     asked = question(tape, target, score.class_axis, class_weights, region)
     features = {layer: tensor(model, layer.name) for layer in layers}
     for value in (target, *features.values()):
-        if value not in graph.outputs:
+        if value not in graph.outputs and value not in graph.inputs:
             graph.outputs.append(value)
     alone = {layer: Sweep(tape, asked) for layer in features}
     given = None if mask is None else _masked(tape, mask, layers)
-    means = _means(tape, asked, features, alone, given)
-    finish(model, {layer.weights: mean.revealed() for layer, mean in means.items()})
+    made = _gradients(tape, asked, features, alone, given)
+    finish(model, {name: gradient.revealed() for name, gradient in made.items()})
     pooled = {layer.weights for layer, sweep in alone.items() if not sweep.carried}
     for value in graph.outputs:
         if value.name in pooled:
@@ -78,23 +78,23 @@ def is_pooled(model: ir.Model, layer: Layer) -> bool:
     return any(_POOLED in v.metadata_props for v in model.graph.outputs if v.name == layer.weights)
 
 
-def _means(
+def _gradients(
     tape: Tape,
     asked: Question,
     features: Mapping[Layer, ir.Value],
     alone: Mapping[Layer, Sweep],
     mask: Tensor | None,
-) -> dict[Layer, Tensor]:
-    """The pooled gradient of each layer, each by the way that is the cheapest for it alone.
+) -> dict[str, Tensor]:
+    """The gradients of each layer by name, each by the way that is the cheapest for it alone.
 
     What several need on their ways is the same, and recorded once. With a mask, the whole
     cotangent of a tensor is carried only where a layer is asked for whose way leads there.
     """
-    pooled = {
-        layer: sweep.mean(features[layer], layer.channel_axis) for layer, sweep in alone.items()
-    }
+    made: dict[str, Tensor] = {}
+    for layer, sweep in alone.items():
+        made |= _gradients_of(layer, features[layer], sweep)
     if mask is None:
-        return pooled
+        return made
     needed: dict[ir.Value, frozenset[int]] = {}
     for i, sweep in enumerate(alone.values()):
         for value in sweep.carried:
@@ -110,9 +110,18 @@ def _means(
         # is whole there, and no narrower: each further gate is one more copy.
         own = everyone.intersection(*(needed[value] for value in sweep.carried))
         with tape.gated(gate(own)):
-            gated = Sweep(tape, asked, gates)
-            pooled[layer] = gated.mean(features[layer], layer.channel_axis)
-    return pooled
+            made |= _gradients_of(layer, features[layer], Sweep(tape, asked, gates))
+    return made
+
+
+def _gradients_of(layer: Layer, features: ir.Value, sweep: Sweep) -> dict[str, Tensor]:
+    """A layer's gradient pooled, and whole where it is wanted so: then the one follows from it."""
+    whole = None if layer.grad is None else sweep.whole(features)
+    mean = sweep.mean(features, layer.channel_axis)
+    if layer.grad is None or whole is None:
+        return {layer.weights: mean}
+    first = whole.moved(layer.channel_axis, 1)
+    return {layer.weights: mean, layer.grad: first.cast(mean.dtype)}
 
 
 def _masked(tape: Tape, name: str, layers: Sequence[Layer]) -> Tensor:

@@ -22,10 +22,12 @@ from ortcam.artifact import (
     Artifact,
     Expectations,
     Gradient,
+    grad_name,
     map_name,
 )
 from ortcam.errors import InputError, ModelError
 from ortcam.files import check_writable
+from ortcam.methods import METHODS, names_of_methods
 from ortcam.pair import Pair, Runs
 from ortcam.session import Providers
 from ortcam_export import training
@@ -96,6 +98,7 @@ def export(
     engine: str = "ortcam",
     split: bool = False,
     maps: bool = False,
+    methods: Sequence[str] | str = (),
     verify: bool = True,
 ) -> Exported:
     """Makes an artifact of a network: the network with its gradient appended.
@@ -137,6 +140,9 @@ def export(
         maps: whether each feature layer L gets a further output ``L.map`` [K, N, *space], the maps
             on the layer's own grid: for programs without this runtime, and so that features need
             not leave a GPU.
+        methods: methods other than Grad-CAM that the artifact shall serve, by their names (see
+            :data:`ortcam.methods.METHODS`), or ``"all"``. What they need is computed with every
+            question: for most, the features' whole gradients ``L.grad`` [K, N, C, *space].
         verify: whether the gradient is checked against central differences through the network
             (one of half precision is checked in float32).
 
@@ -157,6 +163,7 @@ def export(
         OutputError: ``path`` cannot be written, which is found before the work.
     """
     _check_engine(engine)
+    needs = _needs(methods, engine)
     target = None if path is None else check_writable(path)
     if split and target is not None:
         check_writable(target.with_name(gradient_name(target)))
@@ -189,6 +196,7 @@ def export(
         engine=engine,
     )
     plain = prepared.clone()
+    artifact = _with_whole_gradients(artifact, prepared, needs)
     asked = {"class_weights": artifact.class_weights, "region": artifact.region}
     if artifact.mask is not None:
         asked["mask"] = artifact.mask
@@ -264,6 +272,28 @@ def _check_engine(engine: str) -> None:
         raise InputError(f"engine is {engine!r}; it is {' or '.join(map(repr, _APPEND))}")
     if engine == "ort-training":
         training.require()
+
+
+def _needs(methods: Sequence[str] | str, engine: str) -> set[str]:
+    """What methods need of an artifact."""
+    needs = {METHODS[name].needs for name in names_of_methods(methods)} - {""}
+    if needs and engine != "ortcam":
+        raise InputError(
+            f"engine {engine!r} gives pooled gradients alone, and methods= asks for more; "
+            "export with engine='ortcam'"
+        )
+    return needs
+
+
+def _with_whole_gradients(artifact: Artifact, prepared: ir.Model, needs: set[str]) -> Artifact:
+    """The metadata with what methods need."""
+    if "gradients" not in needs:
+        return artifact
+    layers = [
+        dataclasses.replace(layer, grad=unused(prepared, grad_name(layer.name)))
+        for layer in artifact.layers
+    ]
+    return dataclasses.replace(artifact, layers=tuple(layers))
 
 
 def _divided(

@@ -47,7 +47,7 @@ def split(model: ir.Model, artifact: Artifact) -> tuple[ir.Model, ir.Model]:
     graph = model.graph
     asked = {artifact.class_weights, artifact.region, artifact.mask}
     question = [value for value in graph.inputs if value.name in asked]
-    answers = {name for layer in artifact.layers for name in (layer.weights, layer.map)}
+    answers = {n for layer in artifact.targets for n in (layer.weights, layer.map, layer.grad)}
     kept = [value for value in graph.outputs if value.name not in answers]
     handed = _handed_over(graph, question, kept)
     own = [value for value in graph.inputs if value not in question]

@@ -6,7 +6,11 @@ shifted features in onnxruntime, with none of the gradient's operators:
 
     (y(L + t v) - y(L - t v)) / 2t   against   sum over c of v_c * H * W * weights_c,
 
-channel by channel for those that count most, and in random mixtures of all.
+channel by channel for those that count most, and in random mixtures of all. Where the artifact
+holds the whole gradient too, its mean over space is to be the weights, and L is shifted in its
+corners as well:
+
+    (y(L + t v) - y(L - t v)) / 2t   against   sum over c and space of v * gradient.
 
 The score runs in float32, so differences are taken pixel by pixel and summed in float64: the
 pixels that a shift leaves alone then cancel exactly. What remains is rounding, which grows as the
@@ -123,11 +127,13 @@ def verify(
         ModelError: the network does not run on the trial pictures.
     """
     feeds = trial_feeds(network, meta.picture, meta.expects.preprocess, batch=1)
-    tails = [Tail(network, meta.score.name, layer) for layer in meta.layers]
+    tails = [Tail(network, meta.score.name, layer) for layer in meta.targets]
     plain = _run_plain(network, meta, tails, feeds)
     score = np.moveaxis(plain[meta.score.name], meta.score.class_axis, 1)
     questions = ask(score)
-    weights, own_score = _ask_artifact(artifact, meta, feeds, questions, meta.layers)
+    weights, own_score = _ask_artifact(artifact, meta, feeds, questions, meta.targets)
+    wholes, _ = _ask_artifact(artifact, meta, feeds, questions, meta.targets, "grad")
+    _same_means(wholes, weights)
     _same_score(plain[meta.score.name], own_score, meta)
     _same_alone(artifact, meta, feeds, questions, weights)
     _same_maps(artifact, meta, feeds, questions)
@@ -135,7 +141,11 @@ def verify(
         _same_outputs(raised_from, artifact, meta, feeds, questions)
     error, directions = 0.0, 0
     for tail in tails:
-        measured, judged = _measure(tail, meta, plain, questions, weights[tail.layer.name])
+        name = tail.layer.name
+        measured, judged = _measure(tail, meta, plain, questions, _shifts(weights[name]))
+        if name in wholes:
+            more = _measure(tail, meta, plain, questions, _shifts_in_space(wholes[name]))
+            measured, judged = max(measured, more[0]), judged + more[1]
         if not measured <= TOLERANCE:  # also where it is no number
             raise GradientError(
                 f"the exported gradient at {tail.layer.name!r} is off by {measured:.1e} from "
@@ -186,31 +196,33 @@ def _ask_artifact(
     feeds: Feeds,
     questions: Questions,
     layers: Sequence[Layer],
+    what: str = "weights",
 ) -> tuple[dict[str, Doubles], Array]:
-    """These layers' weights [K, N, C], and the artifact's score."""
+    """These layers' weights [K, N, C] (``"grad"``: gradients), and the artifact's score."""
     whole = questions.whole
     space = questions.regions.ndim - 2
     asked = [(questions.class_weights[:whole], np.ones((1, 1, *[1] * space), np.float32))]
     if len(questions.regions):
         asked.append((questions.class_weights[whole:], questions.regions))
-    outputs = [meta.score.name, *(layer.weights for layer in layers)]
+    tensors = {x.name: getattr(x, what) for x in layers if getattr(x, what) is not None}
+    outputs = [meta.score.name, *tensors.values()]
     feeds = {**feeds, **_mask(meta, layers)}
     runs = [
         _run(artifact, outputs, {**feeds, meta.class_weights: rows, meta.region: region})
         for rows, region in asked
     ]
-    weights = {
-        layer.name: np.concatenate([run[layer.weights] for run in runs]).astype(np.float64)
-        for layer in layers
+    found = {
+        name: np.concatenate([run[tensor] for run in runs]).astype(np.float64)
+        for name, tensor in tensors.items()
     }
-    return weights, runs[0][meta.score.name]
+    return found, runs[0][meta.score.name]
 
 
 def _mask(meta: Artifact, asked: Sequence[Layer]) -> Feeds:
     """What the input gets that says which layers are asked for."""
     if meta.mask is None:
         return {}
-    return {meta.mask: np.array([layer in asked for layer in meta.layers])}
+    return {meta.mask: np.array([layer in asked for layer in meta.targets])}
 
 
 def _same_alone(
@@ -221,7 +233,7 @@ def _same_alone(
     weights: Mapping[str, Doubles],
 ) -> None:
     """Compares the weights of each layer, asked for alone, with those of all together."""
-    for layer in meta.layers if meta.mask is not None else ():
+    for layer in meta.targets if meta.mask is not None else ():
         alone, _ = _ask_artifact(artifact, meta, feeds, questions, [layer])
         own, together = alone[layer.name], weights[layer.name]
         difference = np.abs(own - together).max() if own.shape == together.shape else np.inf
@@ -230,6 +242,18 @@ def _same_alone(
                 f"the weights at {layer.name!r} are others where that layer alone is asked for, "
                 "so no artifact is made; export it with one feature layer, and please report the "
                 "network"
+            )
+
+
+def _same_means(wholes: Mapping[str, Doubles], weights: Mapping[str, Doubles]) -> None:
+    """Compares the mean over space of whole gradients [K, N, C, *space] with the weights."""
+    for name, whole in wholes.items():
+        means = whole.mean(axis=tuple(range(3, whole.ndim)))
+        scale = np.abs(weights[name]).max(initial=0)
+        if not np.abs(means - weights[name]).max(initial=0) <= SAME * scale:
+            raise VerificationError(
+                f"the artifact's weights at {name!r} are not the means of its gradients, so no "
+                "artifact is made; export without methods, and please report the network"
             )
 
 
@@ -369,9 +393,18 @@ def _measure(
     meta: Artifact,
     plain: Mapping[str, Array],
     questions: Questions,
-    weights: Doubles,
+    shifts: Sequence[tuple[Doubles, Doubles]],
 ) -> tuple[float, int]:
-    """The largest relative error of the weights at one layer, and how many directions tell."""
+    """The largest relative error along shifts at one layer, and how many of them tell.
+
+    Args:
+        tail: from the layer on.
+        meta: the artifact's metadata.
+        plain: what the network computes on the trial picture.
+        questions: what is asked.
+        shifts: directions [C, *space], each extent of space full or 1, each with what the
+            artifact says of it, [K, N].
+    """
     axis = tail.layer.channel_axis
     features = plain[tail.layer.name]
     if len(features) != len(plain[meta.score.name]):
@@ -379,16 +412,17 @@ def _measure(
             f"{tail.layer.name!r} has {len(features)} rows for a picture in its first axis, which "
             "is no axis of pictures, so no artifact is made; choose another layer"
         )
-    cells = features[0].size // features.shape[axis]
     scale = float(np.sqrt(np.mean(np.square(features, dtype=np.float64)))) or 1.0
-    shape = [-1 if i == axis else 1 for i in range(features.ndim)]
     measured, expected = [], []
-    for direction in _directions(weights):
+    for direction, said in shifts:
+        spread = direction.reshape(direction.shape + (1,) * (features.ndim - 1 - direction.ndim))
+        moved = np.moveaxis(spread[None], 1, axis)
+        reach = features[0].size / direction.size  # cells that one number of it shifts
         ladder: list[Doubles] = []
         for step in STEPS:
             if len(ladder) > 1 and _agree(*ladder[-2:]):
                 break
-            shift = (step * scale * direction).reshape(shape)
+            shift = step * scale * moved
             up, down = (
                 tail.run((features + sign * shift).astype(features.dtype), plain)
                 for sign in (1, -1)
@@ -396,7 +430,7 @@ def _measure(
             change = np.moveaxis(up - down, meta.score.class_axis, 1)
             ladder.append(questions.reduce(change) / (2 * step * scale))
         measured.append(np.stack(ladder))
-        expected.append(cells * (weights @ direction))
+        expected.append(reach * said)
     norm = np.linalg.norm(plain[meta.score.name].astype(np.float64))
     unseen = float(np.finfo(np.float32).eps * norm / (2 * STEPS[0] * scale))
     return judge(tail.layer.name, measured, np.stack(expected), unseen)
@@ -407,14 +441,37 @@ def _agree(one: Doubles, other: Doubles) -> bool:
     return _relative(one - other, np.abs(other)) <= AGREED * TOLERANCE
 
 
-def _directions(weights: Doubles) -> list[Doubles]:
+def _shifts(weights: Doubles) -> list[tuple[Doubles, Doubles]]:
     """Directions [C]: the channels that count most for the questions [K, N, C], and mixtures."""
     channels = weights.shape[2]
     random = np.random.default_rng(SEED)
     largest = np.abs(weights).max(axis=(0, 1))
     most = np.argsort(-largest, kind="stable")[:CHANNELS]
     mixtures = random.standard_normal((MIXTURES, channels)) / channels**0.5
-    return [*np.eye(channels)[most], *mixtures]
+    return [(along, weights @ along) for along in (*np.eye(channels)[most], *mixtures)]
+
+
+def _shifts_in_space(gradients: Doubles) -> list[tuple[Doubles, Doubles]]:
+    """Directions [C, *space]: those of :func:`_shifts`, each in a corner of its own.
+
+    Shifts that are the same all over a corner leave level what lies level, as a ReLU's zeros do:
+    which of these a MaxPool takes is as good as any, until they are shifted apart.
+    """
+    _, _, channels, *space = gradients.shape
+    cells = gradients.mean(axis=tuple(range(3, gradients.ndim)))
+    shifts = []
+    for i, (along, _) in enumerate(_shifts(cells)):
+        ends = [(i >> axis) % 2 for axis in range(len(space))]
+        corner = np.zeros(space)
+        corner[
+            tuple(
+                np.s_[e // 2 :] if end else np.s_[: e // 2]
+                for e, end in zip(space, ends, strict=True)
+            )
+        ] = 1
+        v = along.reshape(channels, *[1] * len(space)) * corner
+        shifts.append((v, np.tensordot(gradients, v, v.ndim)))
+    return shifts
 
 
 def judge(

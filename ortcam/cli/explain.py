@@ -14,9 +14,10 @@ from ortcam.cli.opening import open_artifact
 from ortcam.cli.options import picture_options
 from ortcam.colormap import COLORMAPS, DEFAULT
 from ortcam.errors import DependencyError
+from ortcam.methods import GRAD_CAM, METHODS
 from ortcam.questions import parse
 from ortcam.results import SCALES
-from ortcam.upsample import METHODS
+from ortcam.upsample import METHODS as FILTERS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,8 +45,16 @@ if TYPE_CHECKING:
 )
 @where.where_options
 @click.option(
+    "--method",
+    metavar="METHOD[:OPTION=VALUE,...]",
+    default=GRAD_CAM,
+    show_default=True,
+    help=f"How the maps are made: {', '.join(METHODS)}. Some take an artifact that was exported "
+    "with --methods.",
+)
+@click.option(
     "--upsample",
-    type=click.Choice(METHODS),
+    type=click.Choice(FILTERS),
     default="bicubic",
     show_default=True,
     help="How a map is brought to the picture's grid.",
@@ -78,6 +87,7 @@ def command(
     quiet: bool,
     classes: tuple[str, ...],
     layers: tuple[str, ...],
+    method: str,
     upsample: str,
     colormap: str,
     scale: str,
@@ -106,6 +116,7 @@ def command(
             **each.seen(picture),
             inputs=dict(inputs),
             size=size,
+            method=method,
             upsample=upsample,
         )
         explanation.save(file, colormap=colormap, scale=scale, slice=slice)

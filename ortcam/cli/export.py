@@ -69,9 +69,20 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Let the artifact give the maps too, each layer's as LAYER.map, for other programs.",
 )
+@click.option(
+    "--methods",
+    metavar="METHOD,...",
+    default="",
+    help="Methods other than Grad-CAM that the artifact shall serve, or all.",
+)
 @click.option("--no-verify", is_flag=True, help="Leave out the check by central differences.")
 def command(
-    network: Path, output: Path, layers: tuple[str, ...], no_verify: bool, **options: Any
+    network: Path,
+    output: Path,
+    layers: tuple[str, ...],
+    methods: str,
+    no_verify: bool,
+    **options: Any,
 ) -> None:
     """Export NETWORK, an ONNX file, as an artifact that segments and explains pictures.
 
@@ -86,7 +97,12 @@ def command(
     if output.exists() and output.samefile(network):
         raise click.UsageError(f"{output} is the network itself, and would be replaced.")
     exported = ortcam_export.export(
-        network, output, feature_layers=layers or None, verify=not no_verify, **options
+        network,
+        output,
+        feature_layers=layers or None,
+        methods=methods.split(",") if methods else (),
+        verify=not no_verify,
+        **options,
     )
     click.echo("\n".join(_report(exported, output)))
 

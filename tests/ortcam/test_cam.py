@@ -381,7 +381,7 @@ def test_a_map_that_is_all_zero_says_why(small, rgb) -> None:
         w[1] = 0
         return w
 
-    assert "every weighted sum is negative before the ReLU" in note(with_(2, against_road))
+    assert "every sum is negative before the ReLU" in note(with_(2, against_road))
 
 
 def test_infinities_are_told_and_nothing_else_breaks(small) -> None:

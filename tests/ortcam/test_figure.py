@@ -103,7 +103,10 @@ def test_several_layers_are_rows_from_early_to_late(cam, rgb) -> None:
     explanation = cam.explain(rgb, ["Road", "Tree"], ["late", "early"])
     assert explanation.layers == ("late", "early")
     figure = explanation.figure()
-    assert titles(figure) == ["Road (early)", "Tree (early)", "Road (late)", "Tree (late)"]
+    assert titles(figure) == [
+        f"Grad-CAM: {name}"
+        for name in ("Road (early)", "Tree (early)", "Road (late)", "Tree (late)")
+    ]
     artifact = explanation.artifact
     turned = dataclasses.replace(artifact, layers=artifact.layers[::-1])
     figure_of_turned = dataclasses.replace(explanation, artifact=turned).figure()

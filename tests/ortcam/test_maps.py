@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ortcam.maps import grad_cam, weighted_sums, why_blank
+from ortcam.maps import rectified, weighted_sums, why_blank
 
 
 def test_the_formula() -> None:
@@ -16,7 +16,7 @@ def test_the_formula() -> None:
     assert sums.dtype == np.float32
     np.testing.assert_allclose(sums, expected, rtol=1e-5, atol=1e-6)
     assert (expected < 0).any()
-    np.testing.assert_array_equal(grad_cam(sums), np.where(sums > 0, sums, 0))
+    np.testing.assert_array_equal(rectified(sums), np.where(sums > 0, sums, 0))
 
 
 def test_half_precision_is_summed_in_float32() -> None:
@@ -31,14 +31,14 @@ ONES = np.ones((2, 3, 4))
     ("features", "weights", "said"),
     [
         (ONES, [1, 1], None),
-        (ONES, [-1, -2], "all zero: every weighted sum is negative before the ReLU"),
+        (ONES, [-1, -2], "all zero: every sum is negative before the ReLU"),
         (0 * ONES, [1, 1], "all zero: the features are all zero"),
         (ONES, [0, 0], "all zero: every weight is zero"),
-        (ONES, [1, -1], "all zero: every weighted sum is zero before the ReLU"),
+        (ONES, [1, -1], "all zero: every sum is zero before the ReLU"),
         (np.where(np.arange(4) == 2, np.nan, ONES), [1, 1], "the features are not finite"),
         (np.where(np.arange(4) == 2, np.inf, ONES), [1, -1], "the features are not finite"),
         (ONES, [np.nan, 1], "not a number: the gradient is not finite"),
-        (1e38 * ONES, [10, -10], "the weighted sums overflow float32"),
+        (1e38 * ONES, [10, -10], "the sums overflow float32"),
     ],
 )
 def test_a_blank_map_says_why(features, weights, said) -> None:

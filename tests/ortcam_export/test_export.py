@@ -142,6 +142,7 @@ def test_the_options_are_the_contracts() -> None:
         "engine",
         "split",
         "maps",
+        "methods",
         "verify",
     ]
     assert ortcam_export.__all__ == sorted(ortcam_export.__all__)
