@@ -112,6 +112,7 @@ $(ORTCAM): pyproject.toml | $(VENV) $(REFERENCE)
 
 $(TEST): $(ORTCAM) $(REFERENCE)
 	$(GROUP) test | $(INSTALL) --requirement /dev/stdin
+	$(if $(TORCH),$(GROUP) methods | $(INSTALL) --requirement /dev/stdin)
 	@touch $@
 
 $(BENCHMARK): $(ORTCAM) $(TORCH_INSTALLED)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -40,3 +43,24 @@ def camvid() -> Path:
     if not (folder / "test").is_dir():
         pytest.skip("CamVid is not there: set ORTCAM_CAMVID to its folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def pytorch_grad_cam() -> Iterator[Any]:
+    """The package grad-cam; skipped where it is not installed."""
+    torch = pytest.importorskip("torch")
+    if find_spec("pytorch_grad_cam") is None:
+        pytest.skip("grad-cam is not installed")
+    library = None  # what it declares ends with it
+    try:
+        import torchvision  # noqa: F401 - the package imports it
+    except RuntimeError:
+        # torchvision built for another PyTorch loads none of its operators, and nobody here needs
+        # one; but it does not import unless these are declared.
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    import pytorch_grad_cam
+
+    yield pytorch_grad_cam
+    del library

@@ -32,8 +32,31 @@ def pooled_gradients(
 ) -> dict[str, tuple[Array, Array]]:
     """For each layer the pooled gradients [K, N, C] and the features [N, C, *space], float64.
 
+    The means over space of what :func:`whole_gradients` gives.
+    """
+    found = whole_gradients(
+        model, inputs, score, layers, class_weights, region, class_axis, channel_axis
+    )
+    return {
+        layer: (whole.reshape(*whole.shape[:3], -1).mean(axis=3), features)
+        for layer, (whole, features) in found.items()
+    }
+
+
+def whole_gradients(
+    model: onnx.ModelProto,
+    inputs: dict[str, Array],
+    score: str,
+    layers: Sequence[str],
+    class_weights: Array,
+    region: Array,
+    class_axis: int = 1,
+    channel_axis: int = 1,
+) -> dict[str, tuple[Array, Array]]:
+    """For each layer the gradients [K, N, C, *space] and the features [N, C, *space], float64.
+
     y[k, n] is the sum of class_weights [K, 1 or N, C] times region [K or 1, 1 or N, *space] times
-    the score; gradients are averaged over space.
+    the score.
     """
     import torch
 
@@ -42,16 +65,15 @@ def pooled_gradients(
     w = torch.tensor(class_weights, dtype=torch.float64)
     w = w.reshape([*w.shape, *[1] * (s.ndim - 2)])
     r = torch.tensor(region, dtype=torch.float64)[:, :, None]
-    pooled: dict[str, list[Array]] = {layer: [] for layer in layers}
+    whole: dict[str, list[Array]] = {layer: [] for layer in layers}
     for k in range(len(w)):
         y = (w[k] * r[min(k, len(r) - 1)] * s).sum()
         gradients = torch.autograd.grad(y, [env[layer] for layer in layers], retain_graph=True)
         for layer, gradient in zip(layers, gradients, strict=True):
-            first = gradient.moveaxis(channel_axis, 1)
-            pooled[layer].append(first.flatten(2).mean(2).numpy())
+            whole[layer].append(gradient.moveaxis(channel_axis, 1).numpy())
     return {
         layer: (np.stack(rows), env[layer].detach().moveaxis(channel_axis, 1).numpy())
-        for layer, rows in pooled.items()
+        for layer, rows in whole.items()
     }
 
 
