@@ -112,7 +112,7 @@ def test_several_layers_are_rows_from_early_to_late(cam, rgb) -> None:
     figure_of_turned = dataclasses.replace(explanation, artifact=turned).figure()
     assert titles(figure_of_turned) == titles(figure)[2:] + titles(figure)[:2]
     np.testing.assert_array_equal(
-        picture(figure, "Tree (early)"), explanation.overlay("Tree", "early")
+        picture(figure, "Grad-CAM: Tree (early)"), explanation.overlay("Tree", "early")
     )
     tops = [axes.get_position().y1 for axes in figure.axes if axes.get_title()]
     assert tops[0] == tops[1] > tops[2] == tops[3]

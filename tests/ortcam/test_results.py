@@ -118,7 +118,7 @@ def test_without_upsampling_the_maps_stay_at_their_layers_size(explain, rgb) -> 
 
 def test_grids_of_their_own_fit_into_no_one_array(explanation, tmp_path: Path) -> None:
     raw = {"early": np.ones((2, 5, 5), np.float32), "late": np.ones((2, 3, 3), np.float32)}
-    mixed = dataclasses.replace(explanation, raw=raw, method="none")
+    mixed = dataclasses.replace(explanation, raw=raw, upsampling="none")
     with pytest.raises(InputError, match=r"grids of their own.*take them from raw"):
         _ = mixed.maps
     assert mixed.map("Road", "early").shape == (5, 5)
