@@ -479,7 +479,7 @@ def test_the_command_says_what_to_install(tmp_path: Path) -> None:
     command = ["export", str(tmp_path / "network.onnx"), "-o", str(out), "--engine", "ort-training"]
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 1
-    assert done.stderr.startswith("Error: engine='ort-training' needs a training build")
+    assert done.stderr.startswith("Error: --engine ort-training needs a training build")
     assert not out.exists()
 
 
