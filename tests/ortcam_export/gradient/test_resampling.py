@@ -145,6 +145,23 @@ def test_sizes_known_only_when_run(normal, mode):
     )
 
 
+@pytest.mark.parametrize("sizes", [(200, 5), (410, 3), (183, 30)], ids=str)
+@pytest.mark.parametrize("coordinates", ["half_pixel", "align_corners", "tf_crop_and_resize"])
+@pytest.mark.parametrize("mode", MODES)
+def test_bands_of_large_extents(normal, mode, coordinates, sizes):
+    roi = [0, 0, 0.7, 0.2, 1, 1, 0.1, 0.9] if coordinates == "tf_crop_and_resize" else None
+    check_resize(
+        normal(1, 2, 90, 4), sizes=whole(sizes, (1, 2)), roi=roi, mode=mode,
+        coordinate_transformation_mode=coordinates,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("antialias", [0, 1])
+def test_bands_of_a_reduction(normal, antialias):
+    for mode in ("linear", "cubic"):
+        check_resize(normal(1, 2, 250, 3), sizes=[1, 2, 70, 3], mode=mode, antialias=antialias)
+
+
 @pytest.mark.parametrize("mode", ["nearest", "linear"])
 @pytest.mark.parametrize("scales", [(2, 3), (1.5, 2.5)], ids=str)
 def test_upsample_of_opset_9(normal, mode, scales):
