@@ -22,4 +22,8 @@ def finish(model: ir.Model, results: Mapping[str, Tensor]) -> None:
         value.name = name
         graph.outputs.append(value)
     passes.RemoveUnusedNodesPass()(model)
+    for branch in graph.subgraphs():  # the pass leaves these, and onnxruntime warns of them
+        for name, constant in list(branch.initializers.items()):
+            if not constant.uses() and constant not in branch.outputs:
+                del branch.initializers[name]
     passes.TopologicalSortPass()(model)

@@ -10,7 +10,9 @@ import itertools
 
 import numpy as np
 import pytest
-from finite_differences import check, check_operator, operator
+from finite_differences import check, check_operator, operator, symbolic
+
+from ortcam_export.vjp import vjp
 
 MODES = ["nearest", "linear", "cubic"]
 COORDINATES = [
@@ -160,6 +162,38 @@ def test_bands_of_large_extents(normal, mode, coordinates, sizes):
 def test_bands_of_a_reduction(normal, antialias):
     for mode in ("linear", "cubic"):
         check_resize(normal(1, 2, 250, 3), sizes=[1, 2, 70, 3], mode=mode, antialias=antialias)
+
+
+@pytest.mark.parametrize(
+    ("coordinates", "rounding"),
+    [("asymmetric", "floor"), ("half_pixel", "round_prefer_floor"), ("asymmetric", "ceil")],
+)
+@pytest.mark.parametrize("dynamic", [[], ["x"]], ids=["known", "open"])
+def test_sums_of_blocks(normal, coordinates, rounding, dynamic):
+    options = {
+        "mode": "nearest", "nearest_mode": rounding, "dynamic": dynamic,
+        "coordinate_transformation_mode": coordinates, "axes": [2, 3],
+    }  # fmt: skip
+    check_resize(normal(2, 3, 2, 3), scales=[2, 3], **options)
+    for sizes in ([4, 6], [4, 7], [6, 3]):
+        check_resize(normal(2, 3, 2, 3), sizes=sizes, fixed=["roi"], **options)
+
+
+def test_branches_hold_no_constant_that_nothing_reads(normal):
+    x, sizes = normal(1, 2, 3, 4).astype(np.float32), np.array([6, 8])
+    inputs = {"x": x, "roi": None, "scales": None, "sizes": sizes}
+    case = operator("Resize", inputs, axes=[2, 3])
+    gradient = vjp(symbolic(case.model, ["x"]), case.model.graph.output[0].name, ["x"])
+    branches = [
+        attribute.g
+        for node in gradient.graph.node
+        if node.op_type == "If"
+        for attribute in node.attribute
+    ]
+    assert ["AveragePool" in {node.op_type for node in b.node} for b in branches].count(True) == 1
+    for branch in branches:
+        read = {name for node in branch.node for name in node.input}
+        assert {constant.name for constant in branch.initializer} <= read
 
 
 @pytest.mark.parametrize("mode", ["nearest", "linear"])
