@@ -132,6 +132,15 @@ def test_mean(kind: str, sure: float, axis: int, region: Array) -> None:
 
 
 @pytest.mark.parametrize("axis", LAYOUTS.values(), ids=LAYOUTS.keys())
+@pytest.mark.parametrize("sure", [0, 5, 14])
+def test_mean_of_many_classes(
+    sure: float, axis: int, region: Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ortcam_export.gradient.seed._MANY_CLASSES", C)
+    test_mean("Softmax", sure, axis, region)
+
+
+@pytest.mark.parametrize("axis", LAYOUTS.values(), ids=LAYOUTS.keys())
 @pytest.mark.parametrize("kind", ["Softmax", "Sigmoid"])
 def test_windows(kind: str, axis: int, region: Array) -> None:
     x, weights = logits(8), questions(N)
