@@ -52,6 +52,9 @@ _UNKNOWN = "ortcam.held"
 #: How many operators in a row, whose shapes onnx's inference does not find, are followed.
 _ROUNDS = 64
 
+#: How the names begin that onnx's inference gives to extents that it does not know.
+_MADE_UP = "unk__"
+
 
 def prepare(model: ir.Model) -> ir.Model:
     """Prepares a network; see this module's description.
@@ -295,12 +298,29 @@ def infer(model: ir.Model) -> None:
                 told[value] = shape
                 if value.dtype is None and node.inputs[0] is not None:
                     value.type = node.inputs[0].type
-        if all(value.shape == shape for value, shape in told.items()) and not fold(model):
+        if all(_tells(value.shape, shape) for value, shape in told.items()) and not fold(model):
             break
         _forget_shapes(model)
         for value, shape in told.items():
             value.shape = shape
         _infer_once(model)
+
+
+def _tells(inferred: ir.Shape | None, told: ir.Shape) -> bool:
+    """Whether a shape has the rank, the numbers and the named extents of another."""
+    return (
+        inferred is not None
+        and len(inferred) == len(told)
+        and all(
+            own == dim or not _is_named(dim)
+            for own, dim in zip(inferred.dims, told.dims, strict=True)
+        )
+    )
+
+
+def _is_named(dim: int | ir.SymbolicDim) -> bool:
+    """Whether an extent is known or has a name; each run of inference makes up new unk__1s."""
+    return isinstance(dim, int) or not (dim.value or _MADE_UP).startswith(_MADE_UP)
 
 
 def _forget_shapes(

@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import parser
 
+import ortcam_export.prepare as prepare_module
 from ortcam.errors import ModelError
 from ortcam_export.load import load
 from ortcam_export.prepare import opset, prepare
@@ -250,6 +251,35 @@ def test_a_shape_that_only_the_file_knows_is_kept() -> None:
     shapes = {v.name: v.shape for node in prepared(model).graph for v in node.outputs}
     assert shapes["c"] == ir.Shape([1, 3, 8, 8])
     assert shapes["y"] == ir.Shape([1, 3, 4, 4])
+
+
+def test_inference_ends_though_it_names_unknown_extents_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A tensor that is padded and cropped, as in Swin, once went through all 64 rounds."""
+    runs = []
+
+    def infer_shapes(*args: Any, **kwargs: Any) -> onnx.ModelProto:
+        runs.append(args)
+        return inference(*args, **kwargs)
+
+    inference = prepare_module.shape_inference.infer_shapes
+    monkeypatch.setattr(prepare_module.shape_inference, "infer_shapes", infer_shapes)
+    g = networks.Builder(0)
+    a = g.block("input", 3, 4, "a")
+    shape = g.node("Shape", [a], "shape")
+    over = g.node("Mod", [shape, g.constant("seven", [7])], "over")
+    pads = g.node("Concat", [g.constant("before", [0] * 4), over], "pads", axis=0)
+    padded = g.node("Pad", [a, pads], "padded")
+    height = g.node("Gather", [shape, g.constant("two", [2])], "height")
+    crop = [g.constant("zero", [0]), height, g.constant("axis", [2])]
+    cropped = g.node("Slice", [padded, *crop], "cropped")
+    channels = g.node("Gather", [g.node("Shape", [a], "again"), g.constant("one", [1])], "channels")
+    long = g.node("Cast", [channels], "float", to=onnx.TensorProto.FLOAT)
+    g.conv(g.node("Mul", [cropped, long], "scaled"), 4, 3, "y")
+    ready = prepare(load(g.model({"y": (onnx.TensorProto.FLOAT, ["N", 3, None, None])})))
+    assert len(runs) < 5
+    assert ready.graph.initializers["channels"].const_value.numpy() == [4]
 
 
 def test_a_cropped_tensor_keeps_its_channels() -> None:
