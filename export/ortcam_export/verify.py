@@ -12,8 +12,10 @@ corners as well:
 
     (y(L + t v) - y(L - t v)) / 2t   against   sum over c and space of v * gradient.
 
-The score runs in float32, so differences are taken pixel by pixel and summed in float64: the
-pixels that a shift leaves alone then cancel exactly. What remains is rounding, which grows as the
+The tail runs in float32, so differences are taken pixel by pixel and summed in float64: the
+pixels that a shift leaves alone then cancel exactly. A softmax or sigmoid at its end is taken in
+float64: where a head is all but untrained, what a shift changes in its logits is far below the last
+digit of a probability in float32. What remains is rounding, which grows as the
 step shrinks, and the kinks of ReLU and MaxPool, whose share grows with the step. So each
 direction is measured at ever finer steps until two neighbours agree, and the two that agree best
 over all questions give its value: the artifact has no say in that. What these two still differ by
@@ -26,7 +28,7 @@ picture and behind one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -319,12 +321,14 @@ class Tail:
     Attributes:
         layer: the feature layer, its first input.
         needs: its other inputs: tensors of the network that do not depend on the layer.
+        end: what it computes in float32: the logits of a softmax or sigmoid, or the score itself.
     """
 
     def __init__(self, network: ir.Model, score: str, layer: Layer) -> None:
         self.layer = layer
-        self._score = score
         value, target = find(network, layer.name), find(network, score)
+        self._finish, target = _finish(target, value)
+        self.end = target.name or ""
         nodes = _between(network.graph, value, target)
         made = {output for node in nodes for output in node.outputs}
         needs = {
@@ -334,13 +338,43 @@ class Tail:
             if read not in made and read is not value and not read.is_initializer()
         }
         self.needs = [read.name or "" for read in needs]
-        self._session = open_session(part(network, [layer.name, *self.needs], [score]))
+        self._session = open_session(part(network, [layer.name, *self.needs], [self.end]))
 
     def run(self, features: Array, plain: Mapping[str, Array]) -> Doubles:
         """The score that follows from these features, in float64."""
         feeds = {name: plain[name] for name in self.needs}
         feeds[self.layer.name] = features
-        return _run(self._session, [self._score], feeds)[self._score].astype(np.float64)
+        end = _run(self._session, [self.end], feeds)[self.end].astype(np.float64)
+        return end if self._finish is None else self._finish(end)
+
+    def rounding(self, plain: Mapping[str, Array]) -> float:
+        """The norm of what single precision leaves open of the score."""
+        unit = plain[self.end].astype(np.float64) * np.finfo(np.float32).eps
+        if self._finish is not None:
+            score = self._finish(plain[self.end].astype(np.float64))
+            unit *= score * (1 - score)  # the slope of a softmax or sigmoid
+        return float(np.linalg.norm(unit))
+
+
+def _finish(
+    score: ir.Value, layer: ir.Value
+) -> tuple[Callable[[Doubles], Doubles] | None, ir.Value]:
+    """The softmax or sigmoid that gives the score, if one does, and what the tail ends in."""
+    node = score.producer()
+    logits = node.inputs[0] if node is not None and node.inputs else None
+    if node is None or logits is None or node.domain or score is layer:
+        return None, score
+    if node.op_type == "Softmax":
+        axis = node.attributes.get_int("axis", -1)
+
+        def softmax(x: Doubles) -> Doubles:
+            exponential = np.exp(x - x.max(axis, keepdims=True))
+            return np.asarray(exponential / exponential.sum(axis, keepdims=True))
+
+        return softmax, logits
+    if node.op_type == "Sigmoid":
+        return lambda x: np.asarray(0.5 + 0.5 * np.tanh(x / 2)), logits
+    return None, score
 
 
 def part(network: ir.Model, inputs: list[str], outputs: list[str]) -> ir.Model:
@@ -371,7 +405,8 @@ def _run_plain(
 ) -> dict[str, Array]:
     """The score, the features and what the tails need, for the trial pictures."""
     wanted = [meta.score.name, *(layer.name for layer in meta.layers)]
-    wanted = list(dict.fromkeys([*wanted, *(name for tail in tails for name in tail.needs)]))
+    wanted += [name for tail in tails for name in (*tail.needs, tail.end)]
+    wanted = list(dict.fromkeys(wanted))
     computed = [name for name in wanted if name not in feeds]
     session = open_session(part(network, list(feeds), computed))
     return {**feeds, **_run(session, computed, feeds)}
@@ -431,8 +466,7 @@ def _measure(
             ladder.append(questions.reduce(change) / (2 * step * scale))
         measured.append(np.stack(ladder))
         expected.append(reach * said)
-    norm = np.linalg.norm(plain[meta.score.name].astype(np.float64))
-    unseen = float(np.finfo(np.float32).eps * norm / (2 * STEPS[0] * scale))
+    unseen = tail.rounding(plain) / (2 * STEPS[0] * scale)
     return judge(tail.layer.name, measured, np.stack(expected), unseen)
 
 
@@ -488,7 +522,7 @@ def judge(
         measured: directional derivatives by central differences, for each direction its ladder
             [steps, K, N].
         expected: the same from the artifact's weights, [directions, K, N].
-        unseen: a derivative that is lost in the rounding of a float32 score, and so is no error.
+        unseen: a derivative that is lost in the rounding of the tail, and so is no error.
 
     Raises:
         VerificationError: the values are not finite, or too few directions can be judged.

@@ -103,6 +103,27 @@ def test_one_wrong_channel_does_not() -> None:
             checked(networks.unet(), scaled("dec1_relu.weights", 0.5, channel))
 
 
+def untrained(kind: str) -> onnx.ModelProto:
+    """A head whose logits are 1e-5: single precision tells 0.01 of their change in a probability.
+
+    Before the head a MaxPool, whose kinks forbid long steps.
+    """
+    g = Builder(0)
+    a = g.block(g.block("input", 3, 4, "a"), 4, 8, "b")
+    pooled = g.node("MaxPool", [a], "pooled", kernel_shape=[3, 3], strides=[2, 2])
+    faint = g.node("Mul", [g.conv(pooled, 8, 5, "head"), g.constant("few", 1e-5, np.float32)], "f")
+    options = {"axis": 1} if kind == "Softmax" else {}
+    g.node(kind, [faint], "y", **options)
+    return g.model({"y": (TensorProto.FLOAT, ["N", 5, None, None])})
+
+
+@pytest.mark.parametrize("kind", ["Softmax", "Sigmoid"])
+def test_an_untrained_head_is_measured_before_its_probabilities(kind: str) -> None:
+    assert checked(untrained(kind), layer="b_relu").error < 5e-3
+    with pytest.raises(GradientError, match="is off by"):
+        checked(untrained(kind), scaled("b_relu.weights", 1.03), layer="b_relu")
+
+
 def test_a_wrong_score_is_found() -> None:
     model = networks.unet()
     exported = export(model, verify=False)
