@@ -370,6 +370,17 @@ def test_branches_that_are_stacked_meet_in_their_sum() -> None:
     assert (layers[0].name, layers[0].channel_axis) == ("met", 1)
 
 
+def test_a_stack_of_branches_is_no_feature_itself() -> None:
+    g = Builder(0)
+    branches = [g.block("input", 3, 4, name) for name in ("one", "two")]
+    zero = g.constant("zero", [0])
+    rows = [g.node("Unsqueeze", [x, zero], f"{x}_row") for x in branches]
+    stack = g.node("Concat", rows, "stack", axis=0)  # its first axis is none of pictures
+    g.conv(g.node("ReduceMax", [stack, zero], "largest", keepdims=0), 4, 3, "y")
+    layers, _ = features_of(g.model({"y": (TensorProto.FLOAT, ["N", 3, None, None])}))
+    assert layers[0].name in ("one_relu", "two_relu")
+
+
 def test_a_relu_on_the_scores_themselves_is_not_before_the_scorer() -> None:
     g = Builder(0)
     a = g.block("input", 3, 4, "a")
