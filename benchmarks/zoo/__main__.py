@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,8 @@ def _row(network: Any, exporter: str, path: Path, keep: bool) -> dict[str, Any]:
             networks.to_onnx(model, x, path, exporter)
         row.update(dataclasses.asdict(compare(model, x, path)))
     except Exception as error:
-        row["failure"] = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        said = f"{type(error).__name__}: {error}"  # torch adds its whole graph
+        row["failure"] = textwrap.shorten(said, 240, placeholder=" ...")
     finally:
         if not keep:
             path.unlink(missing_ok=True)

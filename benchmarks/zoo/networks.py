@@ -108,7 +108,7 @@ NETWORKS: tuple[Network, ...] = (
     _tv("convnext_tiny"),
     _tv("swin_t"),
     _tv("shufflenet_v2_x1_0"),
-    _tv("inception_v3", 96, init_weights=True, aux_logits=True),
+    _tv("inception_v3", 128, init_weights=True, aux_logits=True),
     _tv("googlenet", init_weights=True),
     _tv("mobilenet_v2"),
     _tv("mobilenet_v3_large"),
