@@ -139,6 +139,10 @@ _JOINING = CONVOLUTIONS | {
 }
 
 
+#: What puts windows together.
+_REARRANGING = frozenset({"Reshape", "Transpose"})
+
+
 # ---- The reduction layer --------------------------------------------------------------------
 
 
@@ -685,6 +689,9 @@ def _last_feature(
 
     if handed_on and (not active or is_hidden(last(active))):
         chosen = last([*handed_on, *wishes[0]])
+        whole = chosen if chosen in grids else _put_together(chosen)
+        if whole is not chosen and whole in possible:
+            return whole, f"{_describe(chosen)}, its windows put together"
         return chosen, _describe(chosen)
     for wish in wishes:
         if wish:
@@ -699,6 +706,18 @@ def _last_feature(
         "no convolution with a spatial extent above 1 leads to the score "
         f"{score.name!r}; name a feature layer"
     )
+
+
+def _put_together(value: ir.Value) -> ir.Value:
+    """The same numbers in rows and columns of the picture, where they stand window by window.
+
+    That is what a chain of Reshape and Transpose ends in, if it gives space other extents.
+    """
+    whole = value
+    while len(nodes := tuple(whole.consumers())) == 1 and nodes[0].op_type in _REARRANGING:
+        whole = nodes[0].outputs[0]
+    same = sorted(map(str, extents(whole))) == sorted(map(str, extents(value)))
+    return value if same or rank(whole) != rank(value) else whole
 
 
 def is_hidden(value: ir.Value) -> bool:

@@ -67,6 +67,10 @@ ENOUGH = 0.5
 #: Steps, in units of the features' root mean square.
 STEPS = (0.01, 0.003, 0.001, 0.0003)
 
+#: The step to take where none of these agree: in a tail of many layers their own rounding hides
+#: what finer steps change.
+LONGER = 0.03
+
 CHANNELS = 2  # directions that are one channel
 MIXTURES = 2  # directions that are a mixture of all
 CLASSES = 3  # classes asked for
@@ -448,6 +452,14 @@ def _measure(
             "is no axis of pictures, so no artifact is made; choose another layer"
         )
     scale = float(np.sqrt(np.mean(np.square(features, dtype=np.float64)))) or 1.0
+
+    def differ(moved: Doubles, step: float) -> Doubles:
+        up, down = (
+            tail.run((features + sign * step * moved).astype(features.dtype), plain)
+            for sign in (1, -1)
+        )
+        return questions.reduce(np.moveaxis(up - down, meta.score.class_axis, 1)) / (2 * step)
+
     measured, expected = [], []
     for direction, said in shifts:
         spread = direction.reshape(direction.shape + (1,) * (features.ndim - 1 - direction.ndim))
@@ -457,13 +469,9 @@ def _measure(
         for step in STEPS:
             if len(ladder) > 1 and _agree(*ladder[-2:]):
                 break
-            shift = step * scale * moved
-            up, down = (
-                tail.run((features + sign * shift).astype(features.dtype), plain)
-                for sign in (1, -1)
-            )
-            change = np.moveaxis(up - down, meta.score.class_axis, 1)
-            ladder.append(questions.reduce(change) / (2 * step * scale))
+            ladder.append(differ(moved, step * scale))
+        if not _agree(*ladder[-2:]):
+            ladder.insert(0, differ(moved, LONGER * scale))
         measured.append(np.stack(ladder))
         expected.append(reach * said)
     unseen = tail.rounding(plain) / (2 * STEPS[0] * scale)

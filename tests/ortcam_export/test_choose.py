@@ -370,6 +370,28 @@ def test_branches_that_are_stacked_meet_in_their_sum() -> None:
     assert (layers[0].name, layers[0].channel_axis) == ("met", 1)
 
 
+def test_windows_are_put_together() -> None:
+    """As in MaxViT, whose blocks add inside of the windows: [N, 4 windows, 16 cells, channels]."""
+    g = Builder(0)
+    a = g.conv("input", 3, 8, "a")
+    cut = g.node("Reshape", [a, g.constant("cut_to", [0, 8, 2, 4, 2, 4])], "cut")
+    turned = g.node("Transpose", [cut], "turned", perm=[0, 2, 4, 3, 5, 1])
+    windows = g.node("Reshape", [turned, g.constant("flat", [0, 4, 16, 8])], "windows")
+    dense = g.node("MatMul", [windows, g.weight("w", 8, 8, fan_in=8)], "dense")
+    added = g.node("Add", [windows, dense], "added")
+    back = g.node("Reshape", [added, g.constant("back_to", [0, 2, 2, 4, 4, 8])], "back")
+    turned = g.node("Transpose", [back], "turned_back", perm=[0, 5, 1, 3, 2, 4])
+    whole = g.node("Reshape", [turned, g.constant("rows", [0, 8, 8, 8])], "whole")
+    flat = g.node("Flatten", [g.node("GlobalAveragePool", [whole], "pooled")], "vector")
+    g.node("MatMul", [flat, g.weight("v", 8, 3, fan_in=8)], "y")
+    model = g.model({"y": (TensorProto.FLOAT, ["N", 3])})
+    for dim in model.graph.input[0].type.tensor_type.shape.dim[2:]:
+        dim.dim_value = 8
+    layers, notes = features_of(model)
+    assert (layers[0].name, layers[0].channel_axis) == ("whole", 1)
+    assert notes[-1].endswith("of a block (Add) before the scorer, its windows put together")
+
+
 def test_a_stack_of_branches_is_no_feature_itself() -> None:
     g = Builder(0)
     branches = [g.block("input", 3, 4, name) for name in ("one", "two")]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import networks
 import numpy as np
@@ -20,7 +21,7 @@ from ortcam_export.choose import choose_score
 from ortcam_export.load import load
 from ortcam_export.prepare import prepare
 from ortcam_export.trial import scene, trial_feeds
-from ortcam_export.verify import GradientError, Questions, Tail, ask, judge, verify
+from ortcam_export.verify import STEPS, GradientError, Questions, Tail, ask, judge, verify
 from ortcam_export.widen import is_half, widened
 from ortcam_export.write import open_session
 
@@ -122,6 +123,24 @@ def test_an_untrained_head_is_measured_before_its_probabilities(kind: str) -> No
     assert checked(untrained(kind), layer="b_relu").error < 5e-3
     with pytest.raises(GradientError, match="is off by"):
         checked(untrained(kind), scaled("b_relu.weights", 1.03), layer="b_relu")
+
+
+def test_what_rounds_in_the_tail_is_measured_by_a_longer_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in a tail of many layers, whose own rounding is more than that of its logits."""
+
+    def run(tail: Tail, *args: Any) -> Any:
+        return np.round(exact(tail, *args) / unit) * unit
+
+    exact, unit = Tail.run, 3e-6
+    monkeypatch.setattr(Tail, "run", run)
+    assert checked(networks.classifier(), layer="a_relu").error < 1e-2
+    with pytest.raises(GradientError, match="is off by"):
+        checked(networks.classifier(), scaled("a_relu.weights", 1.03), layer="a_relu")
+    monkeypatch.setattr("ortcam_export.verify.LONGER", STEPS[-1] / 10)
+    with pytest.raises(GradientError, match="cannot measure"):
+        checked(networks.classifier(), layer="a_relu")
 
 
 def test_a_wrong_score_is_found() -> None:
