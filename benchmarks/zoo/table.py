@@ -81,7 +81,7 @@ def _operators(rows: Iterable[dict[str, Any]], name: str) -> set[str]:
 def _machines(rows: Iterable[dict[str, Any]]) -> str:
     """What the rows were measured on; the same for all, as a rule."""
     seen = dict.fromkeys(
-        "{threads} threads of {processor}, Python {python}; ".format(**row["machine"])
+        "{threads} thread(s) of an {processor}, Python {python}; ".format(**row["machine"])
         + ", ".join(f"{name} {row['machine']['versions'][name]}" for name in _PACKAGES)
         for row in rows
     )
