@@ -217,7 +217,7 @@ def test_the_command_line(artifact: Path, tmp_path: Path) -> None:
     region = np.zeros(GRID)
     region[1] = 1
     np.save(tmp_path / "r.npy", region)
-    options = ["-c", "a", "-l", "b_relu", "--region", tmp_path / "r.npy"]
+    options = ["-c", "a", "-l", "b_relu", "--mask", tmp_path / "r.npy"]
     cli("explain", artifact, tmp_path / "v.npy", "-o", tmp_path / "m.npz", *options)
     with np.load(tmp_path / "m.npz") as arrays:
         expected = ortcam.load(artifact, "cpu").explain(
