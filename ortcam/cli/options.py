@@ -88,9 +88,12 @@ expectation_options = stack(
 )
 """What the network expects and means, by the names of the export step's arguments."""
 
-picture_options = stack(
+picture_arguments = stack(
     artifact_argument,
     click.argument("pictures", metavar="PICTURE...", type=FILE, nargs=-1, required=True),
+)
+
+destination_options = stack(
     click.option(
         "-o",
         "--output",
@@ -107,6 +110,10 @@ picture_options = stack(
         show_default=True,
         help="What goes into a folder: figures, or arrays.",
     ),
+)
+"""Where the result of each picture goes; see :mod:`ortcam.cli.destinations`."""
+
+run_options = stack(
     click.option(
         "--size",
         metavar="native|WxH",
@@ -126,7 +133,7 @@ picture_options = stack(
         "slice",
         metavar="N",
         type=click.IntRange(min=0),
-        help="Of a volume the slice that a .png shows, counted along its depth from 0.",
+        help="Of a volume the slice that is shown, counted along its depth from 0.",
     ),
     click.option(
         "--provider",
@@ -138,4 +145,4 @@ picture_options = stack(
     ),
     click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
 )
-"""What ``segment`` and ``explain`` take alike."""
+"""How the network is run, and what is shown of a volume."""

@@ -10,7 +10,7 @@ import click
 from ortcam.cli import destinations
 from ortcam.cli import pictures as each
 from ortcam.cli.opening import open_artifact
-from ortcam.cli.options import picture_options
+from ortcam.cli.options import destination_options, picture_arguments, run_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 @click.command("segment", short_help="Paint the class of every pixel over pictures.")
-@picture_options
+@picture_arguments
+@destination_options
+@run_options
 def command(
     artifact: Path,
     pictures: tuple[Path, ...],

@@ -1,0 +1,116 @@
+"""The options of the commands that explain: what is asked, where, and by which method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ortcam.cli import pictures, where
+from ortcam.cli.options import stack
+from ortcam.colormap import COLORMAPS, DEFAULT
+from ortcam.methods import GRAD_CAM, METHODS
+from ortcam.questions import parse
+from ortcam.results import SCALES
+from ortcam.upsample import METHODS as FILTERS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ortcam import Cam, Explanation
+
+
+class Options(where.Options):
+    """The options of :data:`asking_options`, and those of each run, as click gives them."""
+
+    classes: tuple[str, ...]
+    layers: tuple[str, ...]
+    method: str
+    upsample: str
+    size: tuple[int, int] | str | None
+    inputs: tuple[tuple[str, NDArray[np.generic]], ...]
+
+
+asking_options = stack(
+    click.option(
+        "-c",
+        "--class",
+        "classes",
+        metavar="CLASS",
+        multiple=True,
+        help="A class to explain, by name or 0-based index, or a weighted sum or difference such "
+        "as 'Car - 0.5*Road', with spaces around its signs; may be given several times.  "
+        "[default: those that the network sees in the picture]",
+    ),
+    click.option(
+        "-l",
+        "--layer",
+        "layers",
+        metavar="LAYER",
+        multiple=True,
+        help="A feature layer; may be given several times.  [default: all of the artifact's]",
+    ),
+    where.where_options,
+    click.option(
+        "--method",
+        metavar="METHOD[:OPTION=VALUE,...]",
+        default=GRAD_CAM,
+        show_default=True,
+        help=f"How the maps are made: {', '.join(METHODS)}. Some take an artifact that was "
+        "exported with --methods.",
+    ),
+    click.option(
+        "--upsample",
+        type=click.Choice(FILTERS),
+        default="bicubic",
+        show_default=True,
+        help="How a map is brought to the picture's grid.",
+    ),
+)
+"""What is asked; :func:`explainer` reads them."""
+
+drawing_options = stack(
+    click.option(
+        "--colormap",
+        type=click.Choice(COLORMAPS),
+        default=DEFAULT,
+        show_default=True,
+        help="The maps' colours.",
+    ),
+    click.option(
+        "--scale",
+        type=click.Choice(SCALES),
+        default=SCALES[0],
+        show_default=True,
+        help="Whose greatest value takes the last colour: a layer's maps' together, or each map's "
+        "by itself.",
+    ),
+)
+"""How maps are drawn."""
+
+
+def explainer(cam: Cam, options: Options) -> Callable[[Path], Explanation]:
+    """A function that answers what the options, which were checked, ask about a picture.
+
+    Raises:
+        ClassError: there is no such class.
+        InputError: a class is written wrongly.
+    """
+    asked = [parse(text, cam.classes) for text in options["classes"]]
+
+    def explain(picture: Path) -> Explanation:
+        return cam.explain(
+            classes=asked or None,
+            layers=options["layers"] or None,
+            region=where.region(options, picture),
+            **pictures.seen(picture),
+            inputs=dict(options["inputs"]),
+            size=options["size"],
+            method=options["method"],
+            upsample=options["upsample"],
+        )
+
+    return explain
