@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ortcam import identity
 from ortcam.artifact import ENGINES
 from ortcam.cli import parameters, wording
 from ortcam.cli.exporter import require_exporter
@@ -116,7 +117,7 @@ def _report(exported: Exported, output: Path) -> list[str]:
     return [
         *files,
         f"feature layers: {', '.join(layer.name for layer in artifact.layers)}",
-        f"reduction layer: {wording.reduction_layer(artifact.score)}",
-        f"verification: {wording.verification(artifact.verification)}",
+        f"reduction layer: {identity.reduction_layer(artifact.score)}",
+        f"verification: {identity.verification(artifact.verification)}",
         *(f"note: {wording.options(note)}" for note in exported.notes),
     ]

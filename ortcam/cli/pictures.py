@@ -34,6 +34,21 @@ def for_each(
         PictureError, RegionError: the only picture cannot be read, or nothing is selected in it.
         click.ClickException: some of several could not be; the others are done.
     """
+    check_left_out(attempt(pictures, destinations, work, quiet=quiet), len(pictures))
+
+
+def attempt(
+    pictures: Sequence[Path],
+    destinations: Sequence[Path],
+    work: Callable[[Path, Path], list[str]],
+    *,
+    quiet: bool,
+) -> int:
+    """Does what :func:`for_each` does, and gives the number of pictures that were left out.
+
+    Raises:
+        PictureError, RegionError: the only picture cannot be read, or nothing is selected in it.
+    """
     left_out = 0
     pairs = list(zip(pictures, destinations, strict=True))
     said: list[tuple[str, bool]] = []  # kept until the bar is gone
@@ -54,8 +69,17 @@ def for_each(
     finally:
         for line, is_error in said:
             click.echo(line, err=is_error)
+    return left_out
+
+
+def check_left_out(left_out: int, count: int) -> None:
+    """Ends a command badly that left out some of its pictures.
+
+    Raises:
+        click.ClickException: it did.
+    """
     if left_out:
-        raise click.ClickException(f"{left_out} of {len(pairs)} pictures were left out.")
+        raise click.ClickException(f"{left_out} of {count} pictures were left out.")
 
 
 def seen(path: Path) -> dict[str, Any]:

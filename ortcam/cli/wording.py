@@ -1,10 +1,8 @@
-"""What more than one command says of an artifact, in the same words."""
+"""Messages that name an option of Python's, as a user of the command line types it."""
 
 from __future__ import annotations
 
 import re
-
-from ortcam.artifact import Score, Verification
 
 #: Python's names of options whose names on the command line are others.
 _OPTIONS = {
@@ -33,23 +31,3 @@ def options(text: str) -> str:
         ),
         text,
     )
-
-
-def reduction_layer(score: Score) -> str:
-    """The reduction layer and what it is."""
-    return f"{score.name} ({score.kind})"
-
-
-def verification(checked: Verification | None) -> str:
-    """How far the exported gradient is from central differences."""
-    if checked is None:
-        return "left out"
-    text = (
-        f"largest relative error {checked.error:.1e} over {checked.directions} directions, "
-        "against central differences"
-    )
-    if checked.form:
-        text += f" through the network {checked.form}"
-    if checked.isolation is not None:
-        text += f"; another picture in the batch changes the weights by {checked.isolation:.1e}"
-    return text
