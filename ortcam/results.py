@@ -166,6 +166,8 @@ class Explanation:
             first channel as greys, [D, H, W, 3].
         segmentation: of the same run; None where the score has not the picture's axes of space.
         artifact: the metadata of the artifact it was made with.
+        score: of the same run, float32 [C, *space], what the reduction layer says, on its own
+            grid; [C] of a classifier.
         notes: what a reader of the result should know, one sentence each: why a map is all zero,
             that the preprocessing is a guess.
     """
@@ -182,6 +184,7 @@ class Explanation:
     picture: NDArray[np.uint8] | None
     segmentation: Segmentation | None
     artifact: Artifact
+    score: NDArray[np.float32]
     notes: tuple[str, ...] = ()
 
     @cached_property

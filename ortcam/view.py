@@ -192,6 +192,7 @@ def explanation(
         picture=fed.rgb,
         segmentation=segmentation(named, fed, answer.score) if spatial else None,
         artifact=named.graph.artifact,
+        score=answer.score,
         notes=(*_notes(named, fed), *there.notes, *faint, *blank),
     )
 

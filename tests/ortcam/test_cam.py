@@ -125,6 +125,7 @@ def test_segmentation(small, rgb) -> None:
     segmentation = cam.segment(rgb)
     score = built.reference.features(cam.preprocess(rgb)[0].astype(float))["score"]
     np.testing.assert_allclose(segmentation.score, score, atol=1e-5)
+    np.testing.assert_allclose(cam.explain(rgb, "Road").score, score, atol=1e-5)
     assert segmentation.labels.shape == (22, 31)
     assert segmentation.classes == cam.classes == ("Sky", "Road", "Car", "Tree")
     assert segmentation.colors == cam.colors
@@ -315,7 +316,8 @@ def test_a_batch_of_fixed_size_is_refused(small, rgb) -> None:
 
 
 def test_a_classifier_is_explained_and_labels_no_pixels(small, rgb) -> None:
-    cam = small(seed=SEED, classifier=True).load()
+    built = small(seed=SEED, classifier=True)
+    cam = built.load()
     with pytest.raises(ModelError, match=r"'score' of the model has no rows.*explain works"):
         cam.segment(rgb)
     with pytest.raises(RegionError, match="no region of it to explain"):
@@ -323,6 +325,8 @@ def test_a_classifier_is_explained_and_labels_no_pixels(small, rgb) -> None:
     explanation = cam.explain(rgb)
     assert explanation.segmentation is None
     assert len(explanation.classes) == 1
+    score = built.reference.features(cam.preprocess(rgb)[0].astype(float))["score"]
+    np.testing.assert_allclose(explanation.score, score, atol=1e-5)
 
 
 # What is refused before anything runs
