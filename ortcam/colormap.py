@@ -1,8 +1,9 @@
 """Colour maps without matplotlib, by the names they have there.
 
-viridis, inferno and magma (S. van der Walt and N. Smith, CC0) and turbo (A. Mikhailov, Google,
-Apache-2.0) are kept as colours at equal steps, linear between them: at most 1/255 from the
-originals. jet is linear between its corners as it is.
+viridis, inferno and magma (S. van der Walt and N. Smith, CC0), turbo (A. Mikhailov, Google,
+Apache-2.0) and coolwarm (K. Moreland, "Diverging Color Maps for Scientific Visualization", 2009)
+are kept as colours at equal steps, linear between them: at most 1/255 from the originals. jet is
+linear between its corners as it is; MATLAB's and OpenCV's have other corners.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from ortcam.errors import InputError, nearest
 
-__all__ = ["COLORMAPS", "DEFAULT", "apply", "share", "table"]
+__all__ = ["COLORMAPS", "DEFAULT", "SIGNED", "apply", "apply_evenly", "share", "table"]
 
 DEFAULT = "inferno"
 """Perceptually uniform, and read alike by eyes that tell few colours apart."""
@@ -35,6 +36,11 @@ _TABLES = {
         "762181 822682 8f2a81 9c2e7f a9327d b6377a c33b75 d04170 db486a e65063 ef5c5e "
         "f5695b f9785c fc8761 fd9668 fea571 feb47b fec387 fed194 fde0a1 fceeb0 fcfdbf"
     ),
+    "coolwarm": (
+        "3a4cc0 435acc 4d67d7 5775e1 6182ea 6c8ef1 779af6 82a5fb 8caffd 98b9fe a3c1fe "
+        "adc9fc b8cff8 c2d4f3 cbd8ed d4dbe5 dcdcdc e4d8d1 ebd3c5 f0ccb9 f4c4ac f6bba0 "
+        "f7b193 f6a587 f49a7a f08d6f eb7f63 e57057 dd604c d44f42 ca3d38 bf282e b30326"
+    ),
     "turbo": (
         "31123c 3a2a74 4040a2 4556c7 476be4 477ff7 4393ff 37a8fb 29bbec 1ccdd8 17dcc3 "
         "1de8b0 30f299 4cf97e 6bfe63 8aff4c a3fd3c b8f734 cced34 dee037 edd03a f8c03a "
@@ -48,7 +54,13 @@ _JET = {  # a corner's value, and the channel there
     "blue": ((0, 0.11, 0.34, 0.65, 1), (0.5, 1, 1, 0, 0)),
 }
 
-COLORMAPS = ("inferno", "jet", "magma", "turbo", "viridis")
+COLORMAPS = (
+    *("inferno", "jet", "jet-matlab", "jet-opencv"),
+    *("magma", "turbo", "viridis", "coolwarm"),
+)
+
+SIGNED = frozenset({"coolwarm"})
+"""Those whose middle stands for 0, between the colours of what is less and what is more."""
 
 
 @functools.cache
@@ -58,41 +70,64 @@ def table(name: str) -> NDArray[np.uint8]:
     Raises:
         InputError: there is no such map.
     """
+    channels: list[NDArray[np.floating]]
     if name == "jet":
         at = np.linspace(0, 1, 256)
         channels = [255 * np.interp(at, *corners) for corners in _JET.values()]
+    elif name == "jet-matlab":  # jet(256): 4/256 a step, and 1 at the end of the first rise
+        channels = [255 * (1.5 - abs(np.arange(4, 1028, 4) / 256 - c)) for c in (3, 2, 1)]
+    elif name == "jet-opencv":  # COLORMAP_JET: 4/255 a step
+        channels = [382.5 - abs(np.arange(0, 1024, 4) - 255 * c) for c in (3, 2, 1)]
+        channels[2][159] = 1  # its table is written out, and rounds this half the other way
     elif name in _TABLES:
         knots = np.array([list(bytes.fromhex(color)) for color in _TABLES[name].split()])
         at = np.linspace(0, len(knots) - 1, 256)
         channels = [np.interp(at, np.arange(len(knots)), channel) for channel in knots.T]
     else:
         raise InputError(f"there is no colour map {name!r}{nearest(name, COLORMAPS)}")
-    colors = np.rint(np.stack(channels, axis=1)).astype(np.uint8)
+    colors: NDArray[np.uint8] = np.rint(np.stack(channels, axis=1).clip(0, 255)).astype(np.uint8)
     colors.flags.writeable = False  # it is cached
     return colors
 
 
-def apply(values: NDArray[np.float32], top: float, name: str = DEFAULT) -> NDArray[np.uint8]:
-    """Colours values from 0 to ``top``; what lies beyond takes the colour of the end.
+def apply(
+    values: NDArray[np.float32], top: float, name: str = DEFAULT, *, low: float = 0.0
+) -> NDArray[np.uint8]:
+    """Colours values from ``low`` to ``top``; what lies beyond takes the colour of the end.
 
     Args:
         values: of any shape; what is not a number is coloured as 0.
-        top: the value of the last colour; where it is 0, all take the first.
+        top: the value of the last colour; where it is not above ``low``, all take the first.
         name: one of :data:`COLORMAPS`.
+        low: the value of the first colour; of a signed map's colours ``-top``.
 
     Returns:
         [..., 3] uint8, RGB.
     """
-    colored: NDArray[np.uint8] = table(name)[np.rint(255 * share(values, top)).astype(np.uint8)]
+    at = np.rint(255 * share(values, top, low)).astype(np.uint8)
+    colored: NDArray[np.uint8] = table(name)[at]
     return colored
 
 
-def share(values: NDArray[np.float32], top: float) -> NDArray[np.float32]:
-    """Values of 0 to ``top`` as 0 to 1, cut off there; what is not a number as 0.
+def apply_evenly(
+    values: NDArray[np.float32], top: float, name: str = DEFAULT, *, low: float = 0.0
+) -> NDArray[np.uint8]:
+    """The same with an equal share of the range for each colour, also for the first and the last.
 
-    Where ``top`` is 0, all are 0.
+    As MATLAB's imagesc and matplotlib's imshow colour; :func:`apply` gives the ends half of it.
     """
-    if not top > 0:
+    at = np.minimum(256 * share(values, top, low), 255).astype(np.uint8)
+    colored: NDArray[np.uint8] = table(name)[at]
+    return colored
+
+
+def share(values: NDArray[np.float32], top: float, low: float = 0.0) -> NDArray[np.float32]:
+    """Values of ``low`` to ``top`` as 0 to 1, cut off there; what is not a number as 0 is.
+
+    Where ``top`` is not above ``low``, all are 0.
+    """
+    if not top > low:
         return np.zeros_like(values)
     # Divided in float64: the reciprocal of a tiny top has no place in float32.
-    return np.nan_to_num(np.clip(values / np.float64(top), 0, 1), nan=0.0).astype(np.float32)
+    shares = (np.nan_to_num(values, nan=0.0) - np.float64(low)) / (np.float64(top) - low)
+    return np.clip(shares, 0, 1).astype(np.float32)

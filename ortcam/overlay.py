@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,14 @@ from ortcam import colormap as colormaps
 from ortcam.labels import NONE
 from ortcam.palette import Color
 
-__all__ = ["beside_legend", "paint_labels", "paint_map"]
+__all__ = [
+    "Painter",
+    "beside_legend",
+    "paint_brightened",
+    "paint_evenly",
+    "paint_labels",
+    "paint_map",
+]
 
 _RISE = 4  # the part of a map's range in which its opacity rises is one in so many
 
@@ -41,37 +49,103 @@ def paint_labels(
     return _blend(picture, painted, opacity[..., None])
 
 
+class Painter(Protocol):
+    """Lays a map's colours over a picture.
+
+    The arguments are those of :func:`paint_map`.
+    """
+
+    def __call__(
+        self,
+        picture: NDArray[np.uint8] | None,
+        plane: NDArray[np.float32],
+        top: float,
+        *,
+        low: float = 0.0,
+        alpha: float = 0.5,
+        colormap: str = colormaps.DEFAULT,
+    ) -> NDArray[np.uint8]:
+        """[H, W, 3] uint8."""
+
+
 def paint_map(
     picture: NDArray[np.uint8] | None,
     plane: NDArray[np.float32],
     top: float,
     *,
+    low: float = 0.0,
     alpha: float = 0.5,
     colormap: str = colormaps.DEFAULT,
 ) -> NDArray[np.uint8]:
-    """Lays a map's colours over a picture.
+    """Lays a map's colours over a picture, which stays as it is where the map shows nothing.
 
-    jet has the same share everywhere, as in MATLAB's figures. The other colour maps begin with a
-    colour near black, which would darken the picture wherever the map shows nothing: their share
-    rises with the map, from none at 0 to the whole at a quarter of the top.
+    The jets have the same share everywhere, as in MATLAB's figures. The other colour maps begin
+    with a colour near black, or have a grey middle, which would darken the picture or wash it out
+    wherever the map shows nothing: their share rises with the map's value, or its size, from none
+    at 0 to the whole at a quarter of the top.
 
     Args:
         picture: [H, W, 3] uint8; None for the colours by themselves.
-        plane: [H, W], 0 or more.
+        plane: [H, W].
         top: the value that takes the last colour.
+        low: the value that takes the first colour.
         alpha: the colours' share, from 0 to 1; the picture has the rest.
         colormap: one of :data:`ortcam.colormap.COLORMAPS`.
 
     Returns:
         [H, W, 3] uint8.
     """
-    colors = colormaps.apply(plane, top, colormap)
+    colors = colormaps.apply(plane, top, colormap, low=low)
     if picture is None:
         return colors
-    if colormap == "jet":
+    if colormap.startswith("jet"):
         return _blend(picture, colors, np.float32(alpha))
-    rise = colormaps.share(plane, top / _RISE)
+    size = np.abs(plane) if low < 0 else plane
+    rise = colormaps.share(size, top / _RISE)
     return _blend(picture, colors, np.float32(alpha) * rise[..., None])
+
+
+def paint_evenly(
+    picture: NDArray[np.uint8] | None,
+    plane: NDArray[np.float32],
+    top: float,
+    *,
+    low: float = 0.0,
+    alpha: float = 0.5,
+    colormap: str = colormaps.DEFAULT,
+) -> NDArray[np.uint8]:
+    """The same share of the colours everywhere, and of the range for each colour.
+
+    As MATLAB's imagesc with AlphaData and matplotlib's imshow with alpha paint. The arguments are
+    those of :func:`paint_map`.
+    """
+    colors = colormaps.apply_evenly(plane, top, colormap, low=low)
+    return colors if picture is None else _blend(picture, colors, np.float32(alpha))
+
+
+def paint_brightened(
+    picture: NDArray[np.uint8] | None,
+    plane: NDArray[np.float32],
+    top: float,
+    *,
+    low: float = 0.0,
+    alpha: float = 0.5,
+    colormap: str = colormaps.DEFAULT,
+) -> NDArray[np.uint8]:
+    """The same share everywhere, and then all as bright as goes without clipping.
+
+    As pytorch-grad-cam's show_cam_on_image paints, in its float32 arithmetic. The arguments are
+    those of :func:`paint_map`.
+    """
+    at = (255 * colormaps.share(plane, top, low)).astype(np.uint8)
+    colors = colormaps.table(colormap)[at]
+    if picture is None:
+        return colors
+    weight = 1 - alpha
+    heat = (1 - weight) * (colors.astype(np.float32) / 255)
+    mixed = heat + weight * (picture.astype(np.float32) / 255)
+    painted: NDArray[np.uint8] = (255 * (mixed / max(mixed.max(), 1e-7))).astype(np.uint8)
+    return painted
 
 
 def beside_legend(

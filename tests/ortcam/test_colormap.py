@@ -5,17 +5,61 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ortcam.colormap import COLORMAPS, DEFAULT, apply, table
+from ortcam.colormap import COLORMAPS, DEFAULT, SIGNED, apply, apply_evenly, table
 from ortcam.errors import InputError
 
 
-@pytest.mark.parametrize("name", COLORMAPS)
+@pytest.mark.parametrize("name", [n for n in COLORMAPS if not n.startswith("jet-")])
 def test_the_colours_are_matplotlibs(name: str) -> None:
     matplotlib = pytest.importorskip("matplotlib")
     theirs = matplotlib.colormaps[name](np.arange(256))[:, :3] * 255
     assert table(name).shape == (256, 3)
     assert table(name).dtype == np.uint8
     assert abs(table(name) - theirs).max() <= 2
+
+
+def test_opencvs_jet_is_its_own() -> None:
+    cv2 = pytest.importorskip("cv2")
+    theirs = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[None], cv2.COLORMAP_JET)
+    np.testing.assert_array_equal(table("jet-opencv"), theirs[0, :, ::-1])
+
+
+def test_matlabs_jet_is_that_of_its_documentation() -> None:
+    """jet(8), as MATLAB prints it, is every 32nd step of jet(256), and the corners' width."""
+    half, ones = np.arange(1, 65) / 64, np.ones(63)
+    hill = np.concatenate([half, ones, half[::-1]])
+    channels = np.zeros((3, 256 + 2 * 191))
+    for row, first in zip(channels, (96, 32, -32), strict=True):
+        row[first + 191 : first + 191 + len(hill)] = hill
+    jet = channels[:, 191 : 191 + 256].T
+    assert jet[0].tolist() == [0, 0, 0.515625]
+    np.testing.assert_array_equal(table("jet-matlab"), np.rint(255 * jet))
+
+
+def test_the_jets_are_not_alike() -> None:
+    jets = [table(name).astype(int) for name in COLORMAPS if name.startswith("jet")]
+    assert len(jets) == 3
+    assert np.abs(jets[0] - jets[1]).max() > 30
+    assert np.abs(jets[1] - jets[2]).max() <= 4
+
+
+def test_a_signed_map_has_nothing_in_its_middle() -> None:
+    (name,) = SIGNED
+    red, green, blue = table(name)[127:129].T.astype(int)
+    assert max(abs(red - green).max(), abs(red - blue).max()) < 8
+    low, zero, high, beyond = apply(np.float32([-3, 0, 3, 9]), 3, name, low=-3).tolist()
+    assert [low, zero, high] == table(name)[[0, 128, 255]].tolist()
+    assert beyond == high
+    assert apply(np.float32([np.nan]), 3, name, low=-3).tolist() == [zero]
+
+
+def test_evenly_each_colour_has_the_same_share() -> None:
+    values = np.linspace(2, 6, 256 * 8 + 1, dtype=np.float32)
+    colors = apply_evenly(values, 6, "viridis", low=2)
+    np.testing.assert_array_equal(colors[:-1], np.repeat(table("viridis"), 8, axis=0))
+    assert colors[-1].tolist() == table("viridis")[255].tolist()
+    halved = apply(values, 6, "viridis", low=2)
+    assert (halved == table("viridis")[0]).all(axis=1).sum() < 8
 
 
 def test_the_default_grows_steadily_brighter() -> None:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ortcam.colormap import table
-from ortcam.overlay import beside_legend, paint_labels, paint_map
+from ortcam.overlay import beside_legend, paint_brightened, paint_evenly, paint_labels, paint_map
 
 COLORS = ((255, 0, 0), (0, 0, 200), (10, 250, 30))
 
@@ -49,6 +49,56 @@ def test_a_map_that_shows_nothing_leaves_the_picture_as_it_is(name: str, rgb) ->
     painted = paint_map(rgb, plane, 32.0, colormap=name)
     expected = 0.5 * rgb[5:, 3:] + 0.5 * table(name)[64]
     assert abs(painted[5:, 3:] - expected).max() <= 0.5
+
+
+def luminance(pixels: np.ndarray) -> np.ndarray:
+    return pixels.astype(float) @ [0.2126, 0.7152, 0.0722]
+
+
+@pytest.mark.parametrize("ground", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("name", ["inferno", "magma", "turbo", "viridis", "coolwarm"])
+def test_an_overlay_is_neither_dark_nor_washed_out(name: str, ground: float) -> None:
+    """On dark, middling and light pictures: where the map is faint both brightness and contrast
+    are the picture's, and nowhere has the picture less than its share of the contrast."""
+    texture = np.random.default_rng(0).uniform(-30, 30, (60, 80, 1))
+    picture = np.rint(255 * ground + texture).clip(0, 255).repeat(3, axis=2).astype(np.uint8)
+    plane = np.zeros((60, 80), np.float32)
+    plane[:, 20:40], plane[:, 40:] = 0.01, 1
+    low = -1.0 if name == "coolwarm" else 0.0
+    painted = luminance(paint_map(picture, plane, 1, low=low, colormap=name))
+    given = luminance(picture)
+    np.testing.assert_allclose(painted[:, :20], given[:, :20])
+    assert painted[:, 20:40].mean() == pytest.approx(given[:, 20:40].mean(), abs=0.03 * 255)
+    assert painted[:, 20:40].std() == pytest.approx(given[:, 20:40].std(), rel=0.06)
+    assert painted[:, 40:].std() == pytest.approx(0.5 * given[:, 40:].std(), rel=0.01)
+
+
+def test_of_a_signed_map_what_is_less_is_as_plain_as_what_is_more(rgb) -> None:
+    plane = np.full(rgb.shape[:2], -8.0, np.float32)
+    plane[5:], plane[10:] = 0, 8
+    painted = paint_map(rgb, plane, 8, low=-8, colormap="coolwarm")
+    np.testing.assert_array_equal(painted[5:10], rgb[5:10])
+    for part, color in ((slice(5), 0), (slice(10, None), 255)):
+        expected = 0.5 * rgb[part] + 0.5 * table("coolwarm")[color]
+        assert abs(painted[part] - expected).max() <= 0.5
+
+
+def test_evenly_the_range_begins_where_it_is_said_to(rgb) -> None:
+    plane = np.linspace(-1, 3, rgb.shape[0] * rgb.shape[1], dtype=np.float32).reshape(22, 31)
+    at = np.minimum((plane.astype(float) + 1) / 4 * 256, 255).astype(int)
+    painted = paint_evenly(rgb, plane, 3, low=-1, alpha=0.3, colormap="jet-matlab")
+    assert abs(painted - (0.7 * rgb + 0.3 * table("jet-matlab")[at])).max() <= 0.501
+    bare = paint_evenly(None, plane, 3, low=-1, colormap="jet-matlab")
+    np.testing.assert_array_equal(bare, table("jet-matlab")[at])
+
+
+def test_brightened_the_brightest_channel_is_full(rgb) -> None:
+    plane = np.linspace(0, 1, rgb.shape[0] * rgb.shape[1], dtype=np.float32).reshape(22, 31)
+    painted = paint_brightened(rgb, plane, 1, colormap="jet-opencv")
+    mixed = 0.5 * rgb / 255 + 0.5 * table("jet-opencv")[np.floor(255 * plane).astype(int)] / 255
+    assert abs(painted - (255 * mixed / mixed.max() - 0.5)).max() <= 0.51
+    black = np.zeros_like(rgb)
+    assert not paint_brightened(black, plane, 1, alpha=0, colormap="jet-opencv").any()
 
 
 def test_a_map_without_a_picture_is_its_colours() -> None:
