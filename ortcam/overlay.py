@@ -22,7 +22,8 @@ __all__ = [
     "paint_map",
 ]
 
-_RISE = 4  # the part of a map's range in which its opacity rises is one in so many
+RISE = 4
+"""The part of a map's range in which its opacity rises is one in so many."""
 
 
 def paint_labels(
@@ -101,7 +102,7 @@ def paint_map(
     if colormap.startswith("jet"):
         return _blend(picture, colors, np.float32(alpha))
     size = np.abs(plane) if low < 0 else plane
-    rise = colormaps.share(size, top / _RISE)
+    rise = colormaps.share(size, top / RISE)
     return _blend(picture, colors, np.float32(alpha) * rise[..., None])
 
 

@@ -27,7 +27,7 @@ from ortcam.upsample import upsample
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Explanation", "Segmentation"]
+__all__ = ["Explanation", "Segmentation", "check_share", "check_slice"]
 
 SCALES = ("shared", "own")
 _FEW = 24  # classes that a legend names whether or not they are in the picture
@@ -88,8 +88,8 @@ class Segmentation:
         Raises:
             InputError: the transparency is no share, or the slice is not there.
         """
-        _check_share("transparency", transparency)
-        _check_slice(self.grid, slice)
+        check_share("transparency", transparency)
+        check_slice(self.grid, slice)
         picture = None if self.picture is None else _at(slice, self.picture)
         labels = _at(slice, self.labels)
         painted = overlay.paint_labels(picture, labels, self.colors, transparency)
@@ -109,7 +109,7 @@ class Segmentation:
         """
         from ortcam.figure import segmentation_figure
 
-        _check_share("transparency", transparency)
+        check_share("transparency", transparency)
         return segmentation_figure(self, transparency, slice)
 
     def save(
@@ -255,8 +255,8 @@ class Explanation:
             ClassError, LayerError: as for :meth:`map`.
             InputError: no such colour map, scale or slice, or alpha is no share.
         """
-        _check_share("alpha", alpha)
-        _check_slice(self.grid, slice)
+        check_share("alpha", alpha)
+        check_slice(self.grid, slice)
         position, name = self._class(cls), self._layer(layer)
         return Image.fromarray(
             self.painted(position, name, alpha=alpha, colormap=colormap, scale=scale, slice=slice)
@@ -318,8 +318,8 @@ class Explanation:
         """
         from ortcam.figure import grid_figure, maps_figure
 
-        _check_share("alpha", alpha)
-        _check_slice(self.grid, slice)
+        check_share("alpha", alpha)
+        check_slice(self.grid, slice)
         draw = maps_figure if len(self.layers) == 1 else grid_figure
         return draw(self, alpha=alpha, colormap=colormap, scale=scale, slice=slice)
 
@@ -394,7 +394,12 @@ class Explanation:
         return layer
 
 
-def _check_slice(grid: tuple[int, ...], slice: int | None) -> None:
+def check_slice(grid: tuple[int, ...], slice: int | None) -> None:
+    """Finds out whether a picture, or a slice of a volume, can be drawn.
+
+    Raises:
+        InputError: a picture has no slices, or a volume none such.
+    """
     if len(grid) == 2 and slice is not None:
         raise InputError("a picture has no slices; leave slice= out")
     if len(grid) == 3 and (slice is None or not 0 <= slice < grid[0]):
@@ -409,7 +414,12 @@ def _at(slice: int | None, values: NDArray[Any]) -> NDArray[Any]:
     return values if slice is None else values[slice]
 
 
-def _check_share(name: str, value: float) -> None:
+def check_share(name: str, value: float) -> None:
+    """Finds out whether an option is a share.
+
+    Raises:
+        InputError: it is not.
+    """
     if not 0 <= value <= 1:
         raise InputError(f"{name} is {value}; it is a share from 0 to 1")
 
