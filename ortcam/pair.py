@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from ortcam.artifact import Artifact
-from ortcam.errors import ArtifactError
+from ortcam.errors import ArtifactError, ProviderError
 from ortcam.session import Providers, Session, Slot, There
 
 __all__ = ["Kept", "Pair", "Runs", "open_parts"]
@@ -59,7 +59,8 @@ class Pair:
         own = {name: value for name, value in feeds.items() if name in self._network.inputs}
         computed = [name for name in self._handed if name not in own]
         outputs = list(dict.fromkeys([*keep, *computed]))
-        values = own | self._network.run_there(outputs, own)
+        given = {name: self._gradient.put_there(own[name]) for name in self._handed if name in own}
+        values = own | given | self._network.run_there(outputs, own)
         return Kept(self._gradient, self._handed, values)
 
     def run(
@@ -128,7 +129,8 @@ def open_parts(
 
     Raises:
         ArtifactError: the second part is missing, or another one than the first names.
-        ModelError, ProviderError: it cannot be opened.
+        ModelError: it cannot be opened.
+        ProviderError: it does not start on the provider, or CUDA graphs were asked for.
     """
     part = artifact.gradient
     if part is None:
@@ -149,6 +151,12 @@ def open_parts(
         raise ArtifactError(
             f"{what} is not the gradient that {network.source} was exported with; "
             "keep both files of one export together, or export the network again"
+        )
+    if network.replays:
+        raise ProviderError(
+            f"{network.source} is in two parts, and what lies between them has no fixed place, as "
+            "a CUDA graph needs it; export the network again without --split, or leave out "
+            "enable_cuda_graph"
         )
     gradient = Session(second, providers)
     known = {artifact.class_weights, artifact.region, artifact.mask}

@@ -21,11 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ortcam.errors import DependencyError, ModelError, ProviderError, nearest
+from ortcam.replay import SINCE, Replays
 
 __all__ = ["Providers", "RunError", "Session", "Slot", "There", "is_training_build"]
 
 Providers: TypeAlias = "str | Sequence[str | tuple[str, dict[str, Any]]]"
 """Execution providers as onnxruntime takes them; short names such as ``"cuda"`` will do."""
+
+_Asked: TypeAlias = list[tuple[str, dict[str, Any]]]
 
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
@@ -115,16 +118,25 @@ class Session:
         runtime = _onnxruntime()
         self.source = "the model" if isinstance(model, bytes) else str(model)
         loadable = model if isinstance(model, bytes) else _existing(Path(model))
+        asked: _Asked = []
         if providers is None:
             session = _open_on_best(runtime, loadable, self.source)
         else:
             asked = _asked(runtime, providers)
+            if _replaying(asked):
+                _check_replays(runtime)
             session = _open_on(runtime, loadable, asked, self.source)
         self._session = session
         self.provider: str = session.get_providers()[0]
         self.inputs = _slots(session.get_inputs())
         self.outputs = _slots(session.get_outputs())
         self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
+        self._replays = Replays(runtime, session, self._device) if _replaying(asked) else None
+
+    @property
+    def replays(self) -> bool:
+        """Whether it was opened with ``enable_cuda_graph``; see :mod:`ortcam.replay`."""
+        return self._replays is not None
 
     def run(
         self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any]]
@@ -135,33 +147,44 @@ class Session:
             RunError: onnxruntime reports a failure.
         """
         with self._told():
+            if self._replays is not None:
+                return self._replays.run(outputs, feeds)
             values = self._session.run(list(outputs), dict(feeds))
         return dict(zip(outputs, values, strict=True))
 
     def run_there(
         self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any] | There]
     ) -> dict[str, There]:
-        """Runs the model once, and leaves what it gives on the device.
+        """Runs the model once, and leaves what it gives where it was computed.
+
+        Shapes are computed, and read, on the host: they stay there.
 
         Raises:
             RunError: onnxruntime reports a failure.
         """
-        runtime = _onnxruntime()
         with self._told():
             binding = self._session.io_binding()
             for name, value in feeds.items():
                 if isinstance(value, There):
                     binding.bind_ortvalue_input(name, value.value)
                 elif value.dtype.kind == "U":  # binding knows numbers only
-                    there = runtime.OrtValue.ortvalue_from_numpy(value)
+                    there = _onnxruntime().OrtValue.ortvalue_from_numpy(value)
                     binding.bind_ortvalue_input(name, there)
                 else:
                     binding.bind_cpu_input(name, np.ascontiguousarray(value))
             for name in outputs:
-                binding.bind_output(name, *self._device)
+                where = ("cpu", 0) if _is_shape(self.outputs[name]) else self._device
+                binding.bind_output(name, *where)
             self._session.run_with_iobinding(binding)
             values = binding.get_outputs()
         return {name: There(value) for name, value in zip(outputs, values, strict=True)}
+
+    def put_there(self, array: NDArray[Any]) -> NDArray[Any] | There:
+        """An array for several runs, on the device; numbers only, others stay on the host."""
+        if self._device[0] == "cpu" or array.dtype.kind not in "biuf":
+            return array
+        contiguous = np.ascontiguousarray(array)
+        return There(_onnxruntime().OrtValue.ortvalue_from_numpy(contiguous, *self._device))
 
     @property
     def _device(self) -> tuple[str, int]:
@@ -176,7 +199,10 @@ class Session:
         try:
             yield
         except Exception as error:  # onnxruntime's kinds share no base
-            raise RunError(f"onnxruntime cannot run {self.source}: {_plain(error)}") from error
+            remedy = "; without enable_cuda_graph it may" if self.replays else ""
+            raise RunError(
+                f"onnxruntime cannot run {self.source}: {_plain(error)}{remedy}"
+            ) from error
 
 
 def _onnxruntime() -> Any:
@@ -215,6 +241,11 @@ def _existing(path: Path) -> str:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
+def _is_shape(slot: Slot) -> bool:
+    """Whether a tensor is a list of integers, or one, as shapes and extents are."""
+    return slot.dtype is np.int64 and len(slot.shape) <= 1
+
+
 def _slots(values: Sequence[Any]) -> dict[str, Slot]:
     return {v.name: Slot(v.name, tuple(v.shape), _DTYPES.get(v.type)) for v in values}
 
@@ -222,7 +253,7 @@ def _slots(values: Sequence[Any]) -> dict[str, Slot]:
 # Which provider
 
 
-def _asked(runtime: Any, providers: Providers) -> list[tuple[str, dict[str, Any]]]:
+def _asked(runtime: Any, providers: Providers) -> _Asked:
     """What was asked for, by onnxruntime's own names, each with its options."""
     listed = [providers] if isinstance(providers, str) else list(providers)
     if not listed:
@@ -246,6 +277,20 @@ def _asked(runtime: Any, providers: Providers) -> list[tuple[str, dict[str, Any]
     return asked
 
 
+def _replaying(asked: _Asked) -> bool:
+    """Whether CUDA graphs were asked for."""
+    option = dict(asked).get(_CUDA, {}).get("enable_cuda_graph", 0)
+    return str(option).casefold() in ("1", "true")
+
+
+def _check_replays(runtime: Any) -> None:
+    if tuple(map(int, re.findall(r"\d+", runtime.__version__)[:3])) < SINCE:
+        raise ProviderError(
+            f"enable_cuda_graph takes onnxruntime-gpu {'.'.join(map(str, SINCE))} or later, and "
+            f"{runtime.__version__} is installed; pip install --upgrade onnxruntime-gpu"
+        )
+
+
 def _open_on_best(runtime: Any, model: str | bytes, source: str) -> Any:
     if _CUDA in runtime.get_available_providers():
         with contextlib.suppress(Exception):  # whatever keeps CUDA from starting: then the CPU
@@ -256,7 +301,7 @@ def _open_on_best(runtime: Any, model: str | bytes, source: str) -> Any:
 def _open_on(
     runtime: Any,
     model: str | bytes,
-    asked: list[tuple[str, dict[str, Any]]],
+    asked: _Asked,
     source: str,
 ) -> Any:
     names = [name for name, _ in asked]
@@ -265,7 +310,8 @@ def _open_on(
     except Exception as error:  # onnxruntime's kinds share no base
         if names != [_CPU]:  # the provider, or the model? a model that the CPU loads is sound
             _open_on(runtime, model, [(_CPU, {})], source)
-            raise ProviderError(f"{names[0]} does not start: {_plain(error)}") from error
+            said = _not_replayed(error, source) or f"{names[0]} does not start: {_plain(error)}"
+            raise ProviderError(said) from error
         raise _not_loaded(error, model, source) from error
     for name in names:
         if name not in session.get_providers():
@@ -273,7 +319,7 @@ def _open_on(
     return session
 
 
-def _start(runtime: Any, model: str | bytes, asked: list[tuple[str, dict[str, Any]]]) -> Any:
+def _start(runtime: Any, model: str | bytes, asked: _Asked) -> Any:
     """A session as onnxruntime makes it, silently, and without its own fallback's prints."""
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong comes as an exception too
@@ -310,6 +356,23 @@ def _reason(runtime: Any, provider: str) -> str:
 
 
 # What went wrong
+
+
+def _not_replayed(error: Exception, source: str) -> str | None:
+    """Why a model cannot be run as a CUDA graph; None where something else went wrong."""
+    text = str(error)
+    if not re.search(r"cannot use the (?:CUDA graph|graph capture) feature", text, re.IGNORECASE):
+        return None
+    if "control flow" in text:
+        return (
+            f"{source} cannot be run as a CUDA graph: it has control flow (If, Loop or Scan); "
+            "leave out enable_cuda_graph"
+        )
+    return (
+        f"{source} cannot be run as a CUDA graph: part of it is computed on the CPU, as sizes are "
+        "that are known only in the run; export it again with static=True, or leave out "
+        "enable_cuda_graph"
+    )
 
 
 def _not_loaded(error: Exception, model: str | bytes, source: str) -> ModelError:

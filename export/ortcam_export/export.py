@@ -45,6 +45,7 @@ from ortcam_export.numbers import number_format
 from ortcam_export.pairs import to_pairs
 from ortcam_export.prepare import infer, opset, prepare
 from ortcam_export.split import split as split_artifact
+from ortcam_export.static import make_static
 from ortcam_export.tokens import fold as fold_tokens
 from ortcam_export.tokens import token_grids
 from ortcam_export.unrounded import is_quantized, unrounded
@@ -97,6 +98,7 @@ def export(
     leading_tokens: int | None = None,
     engine: str = "ortcam",
     split: bool = False,
+    static: bool = False,
     maps: bool = False,
     methods: Sequence[str] | str = (),
     verify: bool = True,
@@ -137,6 +139,9 @@ def export(
         split: whether the artifact comes in two parts, so that a picture is run through the network
             once and asked about as often as wanted: the network, and beside it, as
             ``NAME.grad.onnx`` for ``NAME.onnx``, the gradient.
+        static: whether the artifact takes one picture of the working size alone, and all its layers
+            are asked together: then every shape but the number of questions is known beforehand,
+            as CUDA graphs need it (:mod:`ortcam.replay`).
         maps: whether each feature layer L gets a further output ``L.map`` [K, N, *space], the maps
             on the layer's own grid: for programs without this runtime, and so that features need
             not leave a GPU.
@@ -182,6 +187,9 @@ def export(
     network = read(model)
     source = network.model.clone()
     prepared = prepare(network.model)
+    if static:
+        taken = find_picture(prepared, picture)
+        make_static(prepared, taken, expectations(network, taken, options).preprocess)
     artifact = _choose(
         network,
         prepared,
@@ -194,6 +202,7 @@ def export(
         token_grid=token_grid,
         leading_tokens=leading_tokens,
         engine=engine,
+        masked=not static,
     )
     plain = prepared.clone()
     artifact = _with_whole_gradients(artifact, prepared, needs)
@@ -365,6 +374,7 @@ def _choose(
     token_grid: tuple[int, int] | None,
     leading_tokens: int | None,
     engine: str,
+    masked: bool,
 ) -> Artifact:
     """Everything that an artifact says but its verification.
 
@@ -411,7 +421,9 @@ def _choose(
         expects=expects,
         class_weights=unused(prepared, CLASS_WEIGHTS),
         region=unused(prepared, REGION),
-        mask=unused(prepared, LAYERS) if engine == "ortcam" and len(layers) > 1 else None,
+        mask=unused(prepared, LAYERS)
+        if masked and engine == "ortcam" and len(layers) > 1
+        else None,
         numbers=number_format(prepared),
         engine=engine,
         source_sha256=network.sha256,

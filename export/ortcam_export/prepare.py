@@ -23,7 +23,16 @@ from ortcam_export.pairs import needs_opset_21, to_pairs
 from ortcam_export.parts import Parts
 from ortcam_export.shapes import better
 
-__all__ = ["IR_VERSION", "OPSET", "infer", "opset", "prepare", "put_back_weights", "skeleton"]
+__all__ = [
+    "IR_VERSION",
+    "OPSET",
+    "infer",
+    "opset",
+    "prepare",
+    "put_back_weights",
+    "settle",
+    "skeleton",
+]
 
 #: Artifacts have this opset or a later one.
 OPSET = 18
@@ -81,11 +90,20 @@ def prepare(model: ir.Model) -> ir.Model:
     model.graph.sort()  # the bodies of functions may stand in any order
     passes.NameFixPass(_Names())(model)
     _shape_inputs(model)
+    settle(model)
+    return model
+
+
+def settle(model: ir.Model) -> None:
+    """Infers shapes, and decides the control flow that they decide.
+
+    Raises:
+        ModelError: the shapes do not fit together.
+    """
     infer(model)
     while unfold(model):  # what was inside may be decided now
         _lift_constants(model)
         infer(model)
-    return model
 
 
 def opset(model: ir.Model) -> int:

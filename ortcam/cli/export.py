@@ -66,6 +66,12 @@ if TYPE_CHECKING:
     "network once can be asked about often.",
 )
 @click.option(
+    "--static",
+    is_flag=True,
+    help="Fix the artifact at one picture of --size, and ask all its layers together, as CUDA "
+    "graphs need it.",
+)
+@click.option(
     "--maps",
     is_flag=True,
     help="Let the artifact give the maps too, each layer's as LAYER.map, for other programs.",

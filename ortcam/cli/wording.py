@@ -9,6 +9,7 @@ _OPTIONS = {
     "color_order": "--bgr",
     "feature_layers": "--layer",
     "inputs={name: array}": "--input NAME=FILE.npy",
+    "static=True": "--static",
     "tensor": "a .npy file",
     "verify=False": "--no-verify",
 }

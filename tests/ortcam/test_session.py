@@ -75,6 +75,8 @@ class Fallen(types.ModuleType):
     def __init__(self, how: str) -> None:
         super().__init__("onnxruntime")
         self.__file__ = onnxruntime.__file__
+        self.__version__ = "1.31.1"
+        self.OrtValue, self.RunOptions = onnxruntime.OrtValue, onnxruntime.RunOptions
         self.SessionOptions = onnxruntime.SessionOptions
         self.how = how
         self.severity = [2]
@@ -102,9 +104,12 @@ class Fallen(types.ModuleType):
             return real
         if self.how == "raises":
             raise RuntimeError("CUDA failure 35: driver too old")
+        if self.how.startswith("This session"):
+            raise RuntimeError(f"[ONNXRuntimeError] : 1 : FAIL : {self.how}")
         started = ["CUDAExecutionProvider", "CPUExecutionProvider"]
         return types.SimpleNamespace(
             get_providers=lambda: started,
+            get_provider_options=lambda: {"CUDAExecutionProvider": {"device_id": "0"}},
             **{n: getattr(real, n) for n in ("get_inputs", "get_outputs", "get_modelmeta", "run")},
         )
 
@@ -151,6 +156,36 @@ def test_cuda_that_starts_is_used_and_named() -> None:
     with standing_in(Fallen("starts")):
         assert Session(relu()).provider == "CUDAExecutionProvider"
         assert Session(relu(), "cpu").provider == "CPUExecutionProvider"
+
+
+REFUSED = "This session cannot use the graph capture feature as requested by the user as "
+
+
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [
+        ("the model has control flow nodes which can't be supported by", "has control flow"),
+        ("all compute graph nodes have not been partitioned to the", r"on the CPU.*static=True"),
+    ],
+)
+def test_a_model_that_is_no_cuda_graph_says_why_and_what_to_do(why: str, said: str) -> None:
+    graph = [("cuda", {"enable_cuda_graph": "1"})]
+    with (
+        standing_in(Fallen(f"{REFUSED}{why} CUDAExecutionProvider")),
+        pytest.raises(ProviderError, match=f"cannot be run as a CUDA graph: .*{said}.*leave out"),
+    ):
+        Session(relu(), graph)
+
+
+def test_cuda_graphs_are_asked_for_by_the_providers_own_option() -> None:
+    with standing_in(Fallen("starts")) as runtime:
+        for option, replays in (("1", True), (True, True), (0, False), ("0", False)):
+            assert Session(relu(), [("cuda", {"enable_cuda_graph": option})]).replays is replays
+        assert not Session(relu(), "cuda").replays
+        assert not Session(relu()).replays
+        runtime.__version__ = "1.30.2"
+        with pytest.raises(ProviderError, match=r"onnxruntime-gpu 1\.31\.1 or later, and 1\.30\.2"):
+            Session(relu(), [("cuda", {"enable_cuda_graph": "1"})])
 
 
 def test_a_bad_model_is_told_from_a_bad_provider() -> None:

@@ -18,7 +18,7 @@ from onnx import TensorProto
 
 import ortcam
 from ortcam.artifact import METADATA_KEY
-from ortcam.errors import ArtifactError, OutputError
+from ortcam.errors import ArtifactError, OutputError, ProviderError
 from ortcam.session import Session
 from ortcam_export import Exported, export
 from ortcam_export.split import _Flow
@@ -186,6 +186,12 @@ def test_a_foreign_second_file_is_refused(pair: Path, tmp_path: Path) -> None:
     assert "keep both files of one export together" in refusal(pair.read_bytes(), gradient=other)
     whole = export(networks.unet(), **FAST)
     assert "takes no second part" in refusal(whole.model, gradient=other)
+
+
+def test_two_parts_are_no_cuda_graph(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "replays", True)
+    with pytest.raises(ProviderError, match=r"is in two parts.*--split, or leave out enable_cuda"):
+        ortcam.load(pair, "cpu")
 
 
 def test_a_second_part_alone_is_no_artifact(pair: Path) -> None:
