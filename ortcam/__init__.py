@@ -10,6 +10,8 @@
     explanation.figure(colormap="jet")
 """
 
+__version__ = "0.1.0"  # first, as modules that are imported here say it
+
 from ortcam.cam import Cam, load
 from ortcam.errors import (
     ArtifactError,
@@ -28,6 +30,7 @@ from ortcam.errors import (
     VerificationError,
 )
 from ortcam.questions import Question, about
+from ortcam.report import Report
 from ortcam.results import Explanation, Segmentation
 from ortcam.view import View
 from ortcam.where import (
@@ -67,6 +70,7 @@ __all__ = [
     "ProviderError",
     "Question",
     "RegionError",
+    "Report",
     "Segmentation",
     "VerificationError",
     "View",
@@ -74,5 +78,3 @@ __all__ = [
     "about",
     "load",
 ]
-
-__version__ = "0.1.0"

@@ -1,0 +1,525 @@
+"use strict";
+// Paints what a report holds, and tells the values under the cursor.
+//
+// Everything is shown from `state`, which the controls and the address's fragment change:
+// #picture=2&class=Road&layer=dec_relu4&scale=own&colormap=jet&opacity=70&hide=Sky&at=120,80.
+// Text from the data only ever becomes text.
+(() => {
+  const settings = JSON.parse(document.getElementById("settings").textContent);
+  const tables = Object.fromEntries(
+    Object.entries(settings.colormaps).map(([name, hex]) => [
+      name,
+      Uint8Array.from(hex.match(/../g), (byte) => parseInt(byte, 16)),
+    ]),
+  );
+  const THUMB = 280; // pixels of a card's picture, across
+
+  const state = {
+    picture: 1,
+    class: null,
+    layer: null,
+    colormap: settings.colormap,
+    scale: settings.scale,
+    opacity: Math.round(100 * settings.opacity),
+    labels: 60,
+    hide: new Set(),
+    outline: false,
+    alone: false,
+    at: null, // a column and a row of the picture
+  };
+
+  // ---- Numbers and text ----
+
+  const number = (value) => (Number.isFinite(value) ? String(+value.toPrecision(3)) : "–");
+  // A value that is known by steps, with the digits that these leave.
+  const rounded = (value, step) =>
+    step > 0 ? value.toFixed(within(Math.ceil(-Math.log10(step)), 0, 100)) : number(value);
+  const percent = (share) => `${+(100 * share).toPrecision(2)} %`;
+  const within = (value, low, high) => Math.min(Math.max(value, low), high);
+
+  // ---- Planes ----
+
+  // Undoes ortcam/report/packing.py: base64, deflate, sums along both axes modulo 256.
+  async function unpack(text, width) {
+    const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const plane = new Uint8Array(await new Response(stream).arrayBuffer());
+    for (let start = 0; start < plane.length; start += width) {
+      let sum = 0;
+      for (let i = start; i < start + width; i++) {
+        sum += plane[i];
+        plane[i] = start ? sum + plane[i - width] : sum;
+      }
+    }
+    return plane;
+  }
+
+  // Paints numbers by a palette of 4 bytes each, red, green, blue and opacity.
+  function paint(canvas, width, height, values, palette) {
+    canvas.width = width;
+    canvas.height = height;
+    const pixels = new Uint32Array(width * height);
+    const colors = new Uint32Array(palette.buffer);
+    for (let i = 0; i < pixels.length; i++) pixels[i] = colors[values[i]];
+    const image = new ImageData(new Uint8ClampedArray(pixels.buffer), width, height);
+    canvas.getContext("2d").putImageData(image, 0, 0);
+  }
+
+  // The range of a map's colours: [first, last].
+  const range = (map) => (state.scale === "own" ? map.own : map.shared);
+
+  // A palette for the 256 levels of a map. As in ortcam/overlay.py a colour map that begins dark
+  // covers nothing at 0, and all from a quarter of the greatest value on.
+  function mapPalette(map, bare) {
+    const [low, top] = range(map);
+    const table = tables[state.colormap];
+    const flat = bare || state.colormap.startsWith("jet");
+    const palette = new Uint8Array(4 * 256);
+    for (let level = 0; level < 256; level++) {
+      const value = map.low + (level / 255) * (map.high - map.low);
+      const share = top > low ? within((value - low) / (top - low), 0, 1) : 0;
+      const rise = top > 0 ? within((settings.rise * Math.abs(value)) / top, 0, 1) : 0;
+      const at = 3 * Math.round(255 * share);
+      palette.set([...table.subarray(at, at + 3), flat ? 255 : Math.round(255 * rise)], 4 * level);
+    }
+    return palette;
+  }
+
+  // ---- One picture ----
+
+  class Picture {
+    constructor(article, index) {
+      this.article = article;
+      this.index = index;
+      this.stages = [...article.querySelectorAll(".stage")];
+      this.data = null;
+    }
+
+    find(selector) {
+      return this.article.querySelector(selector);
+    }
+
+    // Reads the data and builds what the script adds; once.
+    async open() {
+      if (this.data) return;
+      const data = JSON.parse(this.find(".data").textContent);
+      this.data = data;
+      this.image = this.find(".stage img");
+      for (const stage of this.stages) this.build(stage);
+      if (data.labels) {
+        const bytes = await unpack(data.labels, data.width);
+        const size = data.width * data.height;
+        this.codes = new Uint16Array(size);
+        for (let i = 0; i < size; i++) this.codes[i] = bytes[i] | (bytes[size + i] << 8);
+        this.scores = await unpack(data.scores.plane, data.width);
+      }
+      if (this.image) await this.image.decode().catch(() => null);
+      await this.sample();
+    }
+
+    build(stage) {
+      const { width, height } = this.data;
+      stage.style.setProperty("--ratio", width / height);
+      if (this.image && !stage.contains(this.image)) {
+        const copy = this.image.cloneNode();
+        copy.alt = "";
+        stage.append(copy);
+      }
+      stage.classList.toggle("bare", !this.image);
+      for (const name of ["painted", "outlines"]) {
+        const canvas = document.createElement("canvas");
+        canvas.className = name;
+        canvas.classList.toggle("coarse", width < 400);
+        canvas.setAttribute("aria-hidden", "true");
+        stage.append(canvas);
+      }
+      const cross = document.createElement("span");
+      cross.className = "cross";
+      cross.hidden = true;
+      stage.append(cross);
+      stage.tabIndex = 0;
+      stage.setAttribute("role", "application");
+      stage.setAttribute("aria-roledescription", "picture with a cursor");
+    }
+
+    // Small versions of all maps for the cards; of the large ones only the chosen is kept.
+    async sample() {
+      const { width, height, maps } = this.data;
+      const across = Math.min(THUMB, width);
+      const down = Math.max(1, Math.round((height * across) / width));
+      for (const map of maps) {
+        const plane = await unpack(map.plane, width);
+        map.thumb = new Uint8Array(across * down);
+        for (let y = 0, i = 0; y < down; y++) {
+          const row = width * Math.floor(((y + 0.5) * height) / down);
+          for (let x = 0; x < across; x++, i++)
+            map.thumb[i] = plane[row + Math.floor(((x + 0.5) * width) / across)];
+        }
+      }
+      this.thumb = [across, down];
+    }
+
+    // The map that is asked for, or the nearest to it that there is.
+    choose() {
+      const { maps } = this.data;
+      const layers = [...new Set(maps.map((map) => map.layer))];
+      const layer = layers.includes(state.layer) ? state.layer : layers[layers.length - 1];
+      const there = maps.filter((map) => map.layer === layer);
+      return there.find((map) => map.class === state.class) ?? there[0];
+    }
+
+    async show() {
+      await this.open();
+      const map = this.choose();
+      if (this.map !== map) {
+        this.map = map;
+        const plane = await unpack(map.plane, this.data.width);
+        if (this.map !== map) return; // another was chosen meanwhile
+        this.plane = plane;
+      }
+      if (!this.plane) return;
+      this.setControls();
+      this.paintLabels();
+      this.paintMap();
+      this.paintCards();
+      this.setOpacities();
+      this.tell();
+      document.documentElement.dataset.shown = String(this.index + 1);
+    }
+
+    setControls() {
+      const { map } = this;
+      const set = (name, value) => {
+        for (const input of this.article.querySelectorAll(`[name="${name}"]`))
+          if (input.type === "checkbox") input.checked = value;
+          else input.value = value;
+      };
+      set("colormap", state.colormap);
+      set("map-opacity", state.opacity);
+      set("labels-opacity", state.labels);
+      set("outline", state.outline);
+      set("alone", state.alone);
+      for (const input of this.article.querySelectorAll('[type="radio"]')) {
+        if (input.name.startsWith("scale-")) input.checked = input.value === state.scale;
+        else input.checked = this.data.maps[input.value] === map;
+      }
+      for (const input of this.article.querySelectorAll('[name="shown"]'))
+        input.checked = !state.hide.has(this.data.classes[input.value].name);
+      const outline = this.find('[name="outline"]');
+      if (outline) {
+        outline.disabled = !map.code;
+        this.find(".outlined").textContent = map.code
+          ? `Outline of ${this.data.classes[map.code - 1].name}`
+          : "Outline of what is predicted";
+      }
+      this.find(".chosen").textContent = ` of ${map.class} at ${map.layer}`;
+      this.find(".said").textContent = map.says;
+      for (const stage of this.stages) {
+        const says =
+          stage.dataset.says || `${this.data.name}, map of ${map.class} at ${map.layer}. ${map.says}`;
+        stage.setAttribute("aria-label", `${says} Arrow keys move a cursor that reads values.`);
+      }
+    }
+
+    setOpacities() {
+      for (const stage of this.stages) {
+        const share = stage.dataset.kind === "map" ? state.opacity : state.labels;
+        stage.querySelector(".painted").style.opacity = this.image ? share / 100 : 1;
+        stage.classList.toggle("alone", state.alone && Boolean(this.image));
+      }
+      for (const [name, share] of [
+        ["map-opacity", state.opacity],
+        ["labels-opacity", state.labels],
+      ]) {
+        const output = this.find(`[name="${name}"] + output`);
+        if (output) output.textContent = `${share} %`;
+      }
+    }
+
+    paintLabels() {
+      if (!this.codes) return;
+      const { classes, width, height } = this.data;
+      const palette = new Uint8Array(4 * (classes.length + 1));
+      classes.forEach(({ name, color }, position) => {
+        palette.set([...color, state.hide.has(name) ? 0 : 255], 4 * (position + 1));
+      });
+      paint(this.find('[data-kind="labels"] .painted'), width, height, this.codes, palette);
+    }
+
+    paintMap() {
+      const { width, height } = this.data;
+      const stage = this.find('[data-kind="map"]');
+      paint(stage.querySelector(".painted"), width, height, this.plane, mapPalette(this.map, !this.image));
+      this.paintOutline(stage.querySelector(".outlines"));
+      const [low, top] = range(this.map);
+      const levels = Uint8Array.from({ length: 256 }, (_, level) => level);
+      const whole = { ...this.map, low, high: top > low ? top : 1 };
+      const bar = this.find(".bar");
+      paint(bar, 256, 1, levels, mapPalette(whole, !this.image));
+      const ends = this.article.querySelectorAll(".scale > span");
+      [low, (low + top) / 2, top].forEach((value, i) => {
+        ends[i].textContent = top > low ? number(value) : i ? "" : "0";
+      });
+    }
+
+    // A white line within the class's pixels, and a black one around them: seen on any colour.
+    paintOutline(canvas) {
+      const { width, height } = this.data;
+      const wanted = state.outline && this.codes ? this.map.code : 0;
+      canvas.hidden = !wanted;
+      if (!wanted) return;
+      const thick = Math.max(1, Math.round(Math.max(width, height) / 480));
+      const { codes } = this;
+      const edge = new Uint8Array(width * height);
+      for (let y = 0, i = 0; y < height; y++)
+        for (let x = 0; x < width; x++, i++) {
+          const inside = codes[i] === wanted;
+          for (let step = 1; step <= thick && !edge[i]; step++)
+            if (
+              (x >= step && (codes[i - step] === wanted) !== inside) ||
+              (x + step < width && (codes[i + step] === wanted) !== inside) ||
+              (y >= step && (codes[i - step * width] === wanted) !== inside) ||
+              (y + step < height && (codes[i + step * width] === wanted) !== inside)
+            )
+              edge[i] = inside ? 1 : 2;
+        }
+      const palette = Uint8Array.from([0, 0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 255]);
+      paint(canvas, width, height, edge, palette);
+    }
+
+    paintCards() {
+      const [across, down] = this.thumb;
+      const small = document.createElement("canvas");
+      this.article.querySelectorAll(".card canvas").forEach((canvas, i) => {
+        const map = this.data.maps[i];
+        paint(small, across, down, map.thumb, mapPalette(map, !this.image));
+        canvas.width = across;
+        canvas.height = down;
+        const context = canvas.getContext("2d");
+        if (this.image) {
+          context.imageSmoothingQuality = "high";
+          context.drawImage(this.image, 0, 0, across, down);
+          context.globalAlpha = state.opacity / 100;
+        }
+        context.drawImage(small, 0, 0);
+      });
+    }
+
+    // ---- Values under the cursor ----
+
+    // The column and row at a share of a stage's width and height.
+    place(across, down) {
+      const [columns, rows] = this.data.full;
+      return [
+        within(Math.floor(across * columns), 0, columns - 1),
+        within(Math.floor(down * rows), 0, rows - 1),
+      ];
+    }
+
+    tell() {
+      const { full, width, height } = this.data;
+      const at = state.at && [
+        within(state.at[0], 0, full[0] - 1),
+        within(state.at[1], 0, full[1] - 1),
+      ];
+      for (const stage of this.stages) {
+        const cross = stage.querySelector(".cross");
+        const reading = stage.parentElement.querySelector(".reading");
+        cross.hidden = !at;
+        reading.classList.toggle("told", Boolean(at));
+        if (!at) {
+          reading.textContent = "Point, or use the arrow keys, to read values.";
+          continue;
+        }
+        const share = at.map((value, axis) => (value + 0.5) / full[axis]);
+        cross.style.setProperty("--x", `${100 * share[0]}%`);
+        cross.style.setProperty("--y", `${100 * share[1]}%`);
+        const i = Math.floor(share[1] * height) * width + Math.floor(share[0] * width);
+        const what = stage.dataset.kind === "map" ? this.mapAt(i) : this.labelAt(i);
+        reading.textContent = `Column ${at[0]}, row ${at[1]}: ${what}`;
+      }
+    }
+
+    labelAt(i) {
+      const { classes, scores } = this.data;
+      const code = this.codes[i];
+      if (!code) return "no class";
+      const step = (scores.high - scores.low) / 255;
+      const score = rounded(scores.low + this.scores[i] * step, step);
+      return `${classes[code - 1].name}, score ${score}`;
+    }
+
+    mapAt(i) {
+      const { map } = this;
+      const step = (map.high - map.low) / 255;
+      const value = map.low + this.plane[i] * step;
+      const [, top] = range(map);
+      return rounded(value, step) + (top > 0 ? `, ${percent(value / top)} of the scale` : "");
+    }
+  }
+
+  // ---- The address ----
+
+  function read() {
+    const given = new URLSearchParams(location.hash.slice(1));
+    const text = (name, known) => {
+      const value = given.get(name);
+      if (value !== null && (!known || known.includes(value))) state[name] = value;
+    };
+    const whole = (name, low, high) => {
+      const value = parseInt(given.get(name), 10);
+      if (Number.isFinite(value)) state[name] = within(value, low, high);
+    };
+    whole("picture", 1, pictures.length);
+    text("class");
+    text("layer");
+    text("colormap", Object.keys(tables));
+    text("scale", ["shared", "own"]);
+    whole("opacity", 0, 100);
+    whole("labels", 0, 100);
+    if (given.has("hide")) state.hide = new Set(given.getAll("hide"));
+    for (const name of ["outline", "alone"]) if (given.has(name)) state[name] = given.get(name) === "1";
+    const at = given.get("at")?.match(/^(\d{1,6}),(\d{1,6})$/);
+    if (at) state.at = [Number(at[1]), Number(at[2])];
+  }
+
+  function write() {
+    const { map } = pictures[state.picture - 1];
+    const told = new URLSearchParams({
+      picture: state.picture,
+      class: map.class,
+      layer: map.layer,
+      colormap: state.colormap,
+      scale: state.scale,
+      opacity: state.opacity,
+      labels: state.labels,
+    });
+    for (const name of state.hide) told.append("hide", name);
+    for (const name of ["outline", "alone"]) if (state[name]) told.set(name, "1");
+    try {
+      history.replaceState(null, "", `#${told}`);
+    } catch {
+      // where a page may not change its address, it just does not
+    }
+  }
+
+  // ---- What the reader does ----
+
+  const articles = [...document.querySelectorAll("article.picture")];
+  const pictures = articles.map((article, index) => new Picture(article, index));
+  const picker = document.querySelector(".picker");
+  const select = picker.querySelector("select");
+  const [previous, next] = picker.querySelectorAll("button");
+
+  async function show() {
+    articles.forEach((article, index) => {
+      article.hidden = index + 1 !== state.picture;
+    });
+    select.value = String(state.picture);
+    previous.disabled = state.picture === 1;
+    next.disabled = state.picture === pictures.length;
+    await pictures[state.picture - 1].show();
+  }
+
+  const current = () => pictures[state.picture - 1];
+
+  const controls = {
+    colormap: (input) => (state.colormap = input.value),
+    outline: (input) => (state.outline = input.checked),
+    alone: (input) => (state.alone = input.checked),
+    shown: (input) => {
+      const { name } = current().data.classes[input.value];
+      if (input.checked) state.hide.delete(name);
+      else state.hide.add(name);
+    },
+    picture: (input) => {
+      state.picture = Number(input.value);
+      state.at = null;
+    },
+    "map-opacity": (input) => (state.opacity = Number(input.value)),
+    "labels-opacity": (input) => (state.labels = Number(input.value)),
+  };
+
+  function change(input) {
+    if (input.name.startsWith("scale-")) state.scale = input.value;
+    else if (input.name.startsWith("map-") && input.type === "radio") {
+      const map = current().data.maps[input.value];
+      [state.class, state.layer] = [map.class, map.layer];
+    } else controls[input.name]?.(input);
+  }
+
+  document.addEventListener("input", ({ target }) => {
+    change(target);
+    if (target.type === "range") {
+      current().setOpacities();
+      current().paintCards();
+    } else void show().then(write);
+  });
+  document.addEventListener("change", ({ target }) => {
+    if (target.type === "range") write();
+  });
+  document.addEventListener("click", ({ target }) => {
+    if (target.name === "previous" || target.name === "next") {
+      state.picture += target.name === "next" ? 1 : -1;
+      state.at = null;
+    } else if (target.name === "all") for (const { name } of current().data.classes) state.hide.delete(name);
+    else if (target.name === "none") for (const { name } of current().data.classes) state.hide.add(name);
+    else return;
+    void show().then(write);
+  });
+
+  function point(event) {
+    const stage = event.target.closest?.(".stage");
+    if (!stage || !current().plane) return;
+    const box = stage.getBoundingClientRect();
+    state.at = current().place(
+      (event.clientX - box.left) / box.width,
+      (event.clientY - box.top) / box.height,
+    );
+    current().tell();
+  }
+  document.addEventListener("pointermove", point);
+  document.addEventListener("pointerdown", point);
+  document.addEventListener("pointerout", (event) => {
+    const stage = event.target.closest?.(".stage");
+    if (!stage || event.pointerType !== "mouse" || stage.contains(event.relatedTarget)) return;
+    if (document.activeElement?.closest(".stage")) return;
+    state.at = null;
+    current().tell();
+  });
+
+  const steps = {
+    ArrowLeft: [-1, 0],
+    ArrowRight: [1, 0],
+    ArrowUp: [0, -1],
+    ArrowDown: [0, 1],
+  };
+  document.addEventListener("keydown", (event) => {
+    if (!event.target.classList?.contains("stage") || !current().plane) return;
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const { full } = current().data;
+    if (event.key === "Escape") state.at = null;
+    else if (event.key in steps) {
+      const stride = event.shiftKey ? 1 : Math.max(1, Math.round(Math.max(...full) / 50));
+      const from = state.at ?? full.map((extent) => Math.floor(extent / 2));
+      state.at = from.map((value, axis) =>
+        within(value + stride * steps[event.key][axis], 0, full[axis] - 1),
+      );
+    } else return;
+    event.preventDefault();
+    current().tell();
+  });
+  window.addEventListener("hashchange", () => {
+    read();
+    void show();
+  });
+
+  document.documentElement.classList.add("scripted");
+  picker.hidden = pictures.length < 2;
+  pictures.forEach(({ article }, index) => {
+    const title = article.querySelector("h2").textContent;
+    select.append(new Option(`${index + 1}: ${title}`, String(index + 1)));
+  });
+  read();
+  void show();
+})();

@@ -1,0 +1,170 @@
+"""A report: one HTML file of any number of pictures, which needs nothing beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
+from types import TracebackType
+from typing import BinaryIO
+
+from ortcam import colormap as colormaps
+from ortcam.artifact import Artifact
+from ortcam.errors import InputError
+from ortcam.files import check_writable, whole_file
+from ortcam.report.document import frame
+from ortcam.report.markup import Markup, element, joined, name
+from ortcam.report.sections import (
+    artifact_section,
+    data_section,
+    help_section,
+    picture_section,
+)
+from ortcam.results import SCALES, Explanation, check_share, check_slice
+
+__all__ = ["Report"]
+
+
+class Report:
+    """Writes explanations of one artifact into an HTML file, one by one.
+
+    ::
+
+        with ortcam.Report("report.html", title="street.cam.onnx") as report:
+            for picture in pictures:
+                report.add(cam.explain(picture), picture.name)
+
+    The file has everything in it: pictures, labels, maps and numbers, the style and the script. It
+    loads nothing, and a policy in it forbids that it ever does. It is written whole or not at all,
+    and no more than one picture's part is in memory at a time.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        title: str = "Explanations",
+        about: Mapping[str, str] | None = None,
+        alpha: float = 0.5,
+        colormap: str = colormaps.DEFAULT,
+        scale: str = "shared",
+        slice: int | None = None,
+    ) -> None:
+        """Finds out whether the file can be written.
+
+        Args:
+            path: of the file, such as ``"report.html"``.
+            title: the page's, such as the artifact's file name.
+            about: what else to say of the artifact, such as
+                ``{"file": "street.cam.onnx", "runs on": cam.provider}``.
+            alpha: the maps' opacity at first, from 0 to 1.
+            colormap: the maps' colours at first, one of :data:`ortcam.colormap.COLORMAPS`.
+            scale: ``"shared"`` or ``"own"`` at first; see :meth:`ortcam.Explanation.overlay`.
+            slice: of volumes the one that is shown, counted along the depth from 0.
+
+        Raises:
+            InputError: there is no such colour map or scale, or alpha is no share.
+            OutputError: the path cannot be written.
+        """
+        check_share("alpha", alpha)
+        colormaps.table(colormap)
+        if scale not in SCALES:
+            raise InputError(f"there is no scale {scale!r}; it is 'shared' or 'own'")
+        check_writable(path)
+        self._path, self._title, self._about = path, title, dict(about or {})
+        self._settings = {"opacity": alpha, "colormap": colormap, "scale": scale}
+        self._slice = slice
+        self._open = ExitStack()
+        self._file: BinaryIO | None = None
+        self._artifact: Artifact | None = None
+        self._count = 0
+        self._after = Markup()
+
+    def __enter__(self) -> Report:
+        self._file = self._open.enter_context(whole_file(self._path))
+        self._open.push(
+            partial(self._end, self._file)
+        )  # before the file takes its name, which it loses on an error
+        return self
+
+    def add(self, explanation: Explanation, title: str = "") -> None:
+        """Adds a picture.
+
+        Args:
+            explanation: what is said of it.
+            title: what it is called, such as its file's name.
+
+        Raises:
+            InputError: it was explained by another artifact than the ones before, it has no such
+                slice, or the report is not open.
+            OutputError: the file cannot be written.
+        """
+        if self._file is None:
+            raise InputError("a report is written within a with block: with Report(path) as report")
+        check_slice(explanation.grid, self._slice)
+        if self._artifact is None:
+            self._artifact = explanation.artifact
+            self._begin(self._file, explanation)
+        elif explanation.artifact != self._artifact:
+            raise InputError(
+                "a report is about one artifact, and this picture was explained by another than "
+                "those before it; write a report for each"
+            )
+        self._count += 1
+        number = self._count
+        part = picture_section(explanation, title or f"Picture {number}", number, self._slice)
+        _write(self._file, part)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file = None
+        self._open.__exit__(kind, error, trace)
+
+    def _begin(self, file: BinaryIO, explanation: Explanation) -> None:
+        title = self._title
+        before, self._after = frame(title, styles=["base.css", "report.css"], scripts=["report.js"])
+        heading = element(
+            "header",
+            element("p", f"{explanation.title} report", class_="kind"),
+            element("h1", name(title)),
+        )
+        without = element(
+            "noscript",
+            element(
+                "p",
+                "The maps and labels are painted by this page's own script, and scripts are "
+                "switched off here; the pictures and the numbers are below.",
+                class_="notice",
+            ),
+        )
+        _write(file, joined([before, heading, without, data_section(**self._settings), _PICKER]))
+        _write(file, Markup("<main>"))
+
+    def _end(self, file: BinaryIO, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            return
+        if self._artifact is None:
+            raise InputError(f"{self._path} was not written: no picture was added to the report")
+        identity = artifact_section(self._artifact, self._about)
+        aside = element("aside", help_section(), identity)
+        _write(file, joined([Markup("</main>"), aside, self._after]))
+
+
+_PICKER = element(
+    "nav",
+    element("button", "Previous", type="button", name="previous"),
+    element("label", "Picture", element("select", name="picture")),
+    element("button", "Next", type="button", name="next"),
+    class_="picker live",
+    hidden=True,
+    aria_label="Pictures",
+)
+
+
+def _write(file: BinaryIO, text: str) -> None:
+    file.write(text.encode() + b"\n")
