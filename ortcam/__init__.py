@@ -31,7 +31,7 @@ from ortcam.errors import (
 )
 from ortcam.questions import Question, about
 from ortcam.report import Report
-from ortcam.results import Explanation, Segmentation
+from ortcam.results import Explanation, Segmentation, common_scale
 from ortcam.view import View
 from ortcam.where import (
     Box,
@@ -76,5 +76,6 @@ __all__ = [
     "View",
     "Where",
     "about",
+    "common_scale",
     "load",
 ]

@@ -20,6 +20,7 @@ from ortcam.methods import GRAD_CAM
 from ortcam.pair import Pair, Runs, open_parts
 from ortcam.palette import Color, distinct_colors
 from ortcam.preprocess import Size
+from ortcam.presets import DEFAULT
 from ortcam.questions import Questions
 from ortcam.results import Explanation, Segmentation
 from ortcam.session import Providers, Session
@@ -153,7 +154,8 @@ class Cam:
         inputs: Mapping[str, ArrayLike] | None = None,
         size: Size = None,
         method: str = GRAD_CAM,
-        upsample: str = "bicubic",
+        preset: str = DEFAULT,
+        upsample: str | None = None,
         memory: int = MEMORY,
     ) -> Explanation:
         """Where the evidence for each class lies, by Grad-CAM or another method.
@@ -180,8 +182,11 @@ class Cam:
             method: ``"grad-cam"`` or another of :data:`ortcam.methods.METHODS`, with its options
                 as in ``"seg-xres-cam:block=4,pool=mean"``; most take an artifact that was exported
                 for them.
-            upsample: ``"bicubic"``, ``"bilinear"``, ``"nearest"`` or ``"none"``; see
-                :mod:`ortcam.upsample`.
+            preset: how other tools make and draw a map: ``"matlab"``, ``"pytorch-grad-cam"`` or
+                another of :data:`ortcam.presets.PRESETS`; ``"raw"`` for the sums before their
+                ReLU, signed and at the layer's size.
+            upsample: ``"bicubic"``, ``"nearest"``, ``"none"`` or another of
+                :data:`ortcam.upsample.METHODS`; None for the preset's, without one bicubic.
             memory: bytes that the classes asked about at once may take, by an estimate from the
                 sizes of score and features; more classes take several runs, with the same result.
 
@@ -192,7 +197,7 @@ class Cam:
             PictureError: the picture cannot be read, or the network does not run on it.
             RegionError: the region has another size than the picture, or selects nothing.
         """
-        asked = self._named.asked(classes, layers, upsample, method)
+        asked = self._named.asked(classes, layers, upsample, method, preset)
         return self._view(picture, tensor, inputs, size).answer(asked, region, memory)
 
     def explain_batch(
@@ -205,7 +210,8 @@ class Cam:
         inputs: Mapping[str, ArrayLike] | None = None,
         size: Size = None,
         method: str = GRAD_CAM,
-        upsample: str = "bicubic",
+        preset: str = DEFAULT,
+        upsample: str | None = None,
         batch: int = 8,
         memory: int = MEMORY,
     ) -> list[Explanation]:
@@ -220,6 +226,7 @@ class Cam:
             inputs: the network's further inputs, by name, as for one picture.
             size: as for :meth:`preprocess`.
             method: as for :meth:`explain`.
+            preset: as for :meth:`explain`.
             upsample: as for :meth:`explain`.
             batch: how many pictures enter the network together at most.
             memory: bytes that the classes asked about at once may take, as for :meth:`explain`.
@@ -242,7 +249,7 @@ class Cam:
                 "for each picture"
             )
         each = for_each(classes, len(listed))
-        asked = [self._named.asked(own, layers, upsample, method) for own in each]
+        asked = [self._named.asked(own, layers, upsample, method, preset) for own in each]
         slots = self._graph.session.inputs
         fed = [feeds(self.artifact, slots, one, None, inputs, size) for one in listed]
         return explain_all(self._named, fed, asked, areas, batch=batch, memory=memory)

@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ortcam import colormap as colormaps
+from ortcam import contours
 from ortcam.errors import DependencyError
+from ortcam.look import Look
+from ortcam.palette import Color
 
 try:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
     from matplotlib.ticker import MaxNLocator
 except ImportError as error:
     raise DependencyError(
@@ -38,9 +42,17 @@ _TITLE = 0.27  # the height of a title
 _BAR = 0.14  # the width of a colour bar
 _NUMBERS = 0.5  # the width of what stands beside it
 _LETTERS = 46  # a title longer than this is cut in its middle
+_KEY = 0.22  # the height of the line that says what the outlines are
+_FINE = 500  # a smaller picture is enlarged before outlines are drawn, to have fine ones
 
 Panel = tuple[str, NDArray[np.uint8]]
 """A title and a picture."""
+
+Limits = tuple[float, float]
+"""The values of a colour bar's first and last colour."""
+
+_EACH: Limits = (0.0, 0.0)
+"""The bar of maps that have a range each."""
 
 
 def segmentation_figure(
@@ -56,14 +68,13 @@ def segmentation_figure(
     return figure
 
 
-def maps_figure(
-    explanation: Explanation, *, alpha: float, colormap: str, scale: str, slice: int | None = None
-) -> Figure:
+def maps_figure(explanation: Explanation, look: Look) -> Figure:
     """The picture, its segmentation, and a map for each class, at one layer.
 
     A colour bar beside the first row names the classes, one beside the last is the maps'.
     """
     (layer,) = explanation.layers
+    slice = look.slice
     panels: list[Panel] = []
     if explanation.picture is not None:
         picture = explanation.picture if slice is None else explanation.picture[slice]
@@ -72,76 +83,128 @@ def maps_figure(
         painted = np.asarray(explanation.segmentation.overlay(slice=slice))
         panels.append(("Segmentation", painted))
     for k, name in enumerate(explanation.classes):
-        painted = explanation.painted(
-            k, layer, alpha=alpha, colormap=colormap, scale=scale, slice=slice
-        )
-        panels.append((f"{explanation.title}: {name}{_blank(explanation, k, layer)}", painted))
-    columns = min(len(panels), 2 if len(panels) <= 4 else 3 if len(panels) <= 9 else 4)
+        panels.append(_map(explanation, k, layer, f"{explanation.title}: {name}", look))
+    columns = _columns(len(panels), explanation.grid)
     rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
-    tops = [None] * (len(rows) - 1) + [_top(explanation, layer, scale)]
-    legend = explanation.segmentation if len(rows) > 1 else None
-    return _figure(rows, explanation.grid, colormap, tops, legend)
+    bars: list[Limits | None] = [None] * (len(rows) - 1)
+    bars.append(_limits(explanation, layer, look))
+    return _figure(rows, explanation, look, bars, explanation.segmentation)
 
 
-def grid_figure(
-    explanation: Explanation, *, alpha: float, colormap: str, scale: str, slice: int | None = None
-) -> Figure:
+def _columns(panels: int, grid: tuple[int, ...]) -> int:
+    """How many panels stand side by side: three alone do, or below each other if they are wide."""
+    if panels == 3:
+        return 3 if _panel(grid, _PANEL)[0] <= 1.25 * _PANEL else 1
+    return min(panels, 2 if panels <= 4 else 3 if panels <= 9 else 4)
+
+
+def grid_figure(explanation: Explanation, look: Look) -> Figure:
     """A map for each layer and class: a row for each layer, from early to late.
 
-    On a shared scale every row has a colour bar, else one serves for all.
+    Every row has a colour bar; where each map has a range of its own, one serves for all.
     """
     order = [layer.name for layer in explanation.artifact.layers]
     layers = sorted(set(explanation.layers), key=order.index)
-    rows: list[list[Panel]] = []
-    for layer in layers:
-        row = []
-        for k, name in enumerate(explanation.classes):
-            painted = explanation.painted(
-                k, layer, alpha=alpha, colormap=colormap, scale=scale, slice=slice
-            )
-            title = f"{explanation.title}: {name} ({layer}){_blank(explanation, k, layer)}"
-            row.append((title, painted))
-        rows.append(row)
-    tops = [_top(explanation, layer, scale) for layer in layers]
-    if scale == "own":
-        tops[:-1] = [None] * (len(tops) - 1)
-    return _figure(rows, explanation.grid, colormap, tops, None)
+    rows = [
+        [
+            _map(explanation, k, layer, f"{explanation.title}: {name} ({layer})", look)
+            for k, name in enumerate(explanation.classes)
+        ]
+        for layer in layers
+    ]
+    bars: list[Limits | None] = [_limits(explanation, layer, look) for layer in layers]
+    if all(bar == _EACH for bar in bars):
+        bars[:-1] = [None] * (len(bars) - 1)
+    return _figure(rows, explanation, look, bars, None)
+
+
+def _map(explanation: Explanation, position: int, layer: str, title: str, look: Look) -> Panel:
+    painted = explanation.painted(position, layer, look)
+    if look.contours and (outlines := explanation.outlines(position, look.slice)):
+        painted = _outlined(painted, outlines)
+    return f"{title}{_blank(explanation, position, layer)}", painted
+
+
+def _outlined(
+    painted: NDArray[np.uint8], outlines: Sequence[contours.Outline]
+) -> NDArray[np.uint8]:
+    """A picture with outlines that are fine on the page also where its pixels are not."""
+    height, width = painted.shape[:2]
+    times = max(1, round(_FINE / (height * width) ** 0.5))
+    if times > 1:
+        image = Image.fromarray(painted)
+        size = (width * times, height * times)
+        painted = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
+        outlines = [(m.repeat(times, 0).repeat(times, 1), color) for m, color in outlines]
+    return contours.draw(painted, outlines)
 
 
 def _figure(
     rows: Sequence[Sequence[Panel]],
-    grid: tuple[int, ...],
-    colormap: str,
-    tops: Sequence[float | None],
+    explanation: Explanation,
+    look: Look,
+    bars: Sequence[Limits | None],
     legend: Segmentation | None,
 ) -> Figure:
     """Rows of titled panels.
 
     Args:
         rows: from top to bottom.
-        grid: the pictures' (height, width), of volumes behind their depth.
-        colormap: the colour bars'.
-        tops: for each row the last value of a colour bar at its right; 0 where each map has a
-            range of its own, None for no bar.
-        legend: its classes are named beside the first row.
+        explanation: what is shown.
+        look: how.
+        bars: for each row the values at the ends of a colour bar at its right, or None for none.
+        legend: its classes are named beside the first row, behind the bar of a single one.
     """
-    width, height = _panel(grid, _PANEL)
+    width, height = _panel(explanation.grid, _PANEL)
     across, up = width + _GAP, height + _TITLE + _GAP / 2
-    beside = max(_NUMBERS, 0 if legend is None else _legend_width(legend))
-    bar = _GAP + max(map(len, rows)) * across
-    figure = Figure((bar + _BAR + beside + _GAP, len(rows) * up + _GAP), dpi=_DPI)
+    names = 0 if legend is None else _legend_width(legend)
+    right = _GAP + max(map(len, rows)) * across
+    behind = right + (_BAR + _NUMBERS + _GAP if bars[0] is not None and names else 0)
+    end = max(right + _BAR + _NUMBERS, behind + (_BAR + names if names else 0)) + _GAP
+    key = _outlines_there(explanation, look)
+    foot = _GAP + (_KEY if key else 0)
+    figure = Figure((end, len(rows) * up + foot), dpi=_DPI)
     for r, row in enumerate(rows):
-        bottom = _GAP + (len(rows) - 1 - r) * up
+        bottom = foot + (len(rows) - 1 - r) * up
         for c, (title, image) in enumerate(row):
             axes = _place(figure, _GAP + c * across, bottom, width, height)
             _show(axes, image)
             axes.set_title(_plain(_cut(title)), fontsize=10, pad=4)
-        top = tops[r]
-        if top is not None:
-            _color_bar(_place(figure, bar, bottom, _BAR, height), colormap, top)
+        bar = bars[r]
+        if bar is not None:
+            _color_bar(_place(figure, right, bottom, _BAR, height), look.colormap, bar)
         if legend is not None and r == 0:
-            _legend(_place(figure, bar, bottom, _BAR, height), legend, height)
+            _legend(_place(figure, behind, bottom, _BAR, height), legend, height)
+    if key:
+        _outline_key(figure, key)
     return figure
+
+
+def _outlines_there(explanation: Explanation, look: Look) -> list[tuple[Color, str]]:
+    """The outlines that are drawn somewhere, and what they are around."""
+    if not look.contours:
+        return []
+    positions = range(len(explanation.classes))
+    there = {color for k in positions for _, color in explanation.outlines(k, look.slice)}
+    words = {
+        contours.PREDICTED: "around what is predicted as the class",
+        contours.ASKED: "around what is asked about",
+    }
+    return [(color, text) for color, text in words.items() if color in there]
+
+
+def _outline_key(figure: Figure, key: Sequence[tuple[Color, str]]) -> None:
+    """A sample of each outline and what it is around, at the lower left."""
+    across, up = figure.get_size_inches()
+    left, middle = _GAP, (_GAP + _KEY) / 2
+    for color, text in key:
+        light = tuple(channel / 255 for channel in color)
+        for thick, shade in ((0.06, (0.08, 0.08, 0.12)), (0.02, light)):
+            corner = left / across, (middle - thick / 2) / up
+            sample = Rectangle(corner, 0.24 / across, thick / up, facecolor=shade, edgecolor="none")
+            figure.add_artist(sample)
+        figure.text((left + 0.31) / across, middle / up, text, fontsize=8, va="center_baseline")
+        left += 0.31 + 0.059 * len(text) + 0.25
 
 
 def _show(axes: Axes, image: NDArray[np.uint8]) -> None:
@@ -171,24 +234,32 @@ def _legend_width(segmentation: Segmentation) -> float:
     return 0.15 + 0.085 * longest
 
 
-def _color_bar(axes: Axes, colormap: str, top: float) -> None:
+def _color_bar(axes: Axes, colormap: str, bar: Limits) -> None:
     colors = colormaps.table(colormap)[:, None]
-    end = top or 1.0
-    axes.imshow(colors, aspect="auto", origin="lower", extent=(0.0, 1.0, 0.0, end))
+    each = bar == _EACH
+    low, top = (0.0, 1.0) if each else bar
+    axes.imshow(colors, aspect="auto", origin="lower", extent=(0.0, 1.0, low, top))
     axes.tick_params(length=2.5, width=0.5, labelsize=8, pad=3)
-    if top:
-        ticks = [float(t) for t in MaxNLocator(4).tick_values(0, end) if 0 <= t <= end]
-        axes.set_yticks(ticks, [f"{t:.3g}" for t in ticks])
+    if each:
+        axes.set_yticks([low, top], ["0", "max"])
     else:
-        axes.set_yticks([0, end], ["0", "max"])
+        ticks = [float(t) for t in MaxNLocator(4).tick_values(low, top) if low <= t <= top]
+        axes.set_yticks(ticks, [f"{t:.3g}" for t in ticks])
 
 
-def _top(explanation: Explanation, layer: str, scale: str) -> float | None:
-    return explanation.top(0, layer, scale) if scale == "shared" else 0.0
+def _limits(explanation: Explanation, layer: str, look: Look) -> Limits:
+    """The values at the ends of a layer's colour bar."""
+    scale = look.scale
+    if scale == "own":
+        if len(explanation.classes) > 1:
+            return _EACH
+        scale = "shared"
+    low, top = explanation.limits(0, layer, scale, look.colormap)
+    return (low, top) if top > low else _EACH
 
 
 def _blank(explanation: Explanation, position: int, layer: str) -> str:
-    return "" if explanation.top(position, layer, "own") > 0 else ", all zero"
+    return "" if any(explanation.limits(position, layer, "own", "coolwarm")) else ", all zero"
 
 
 def _panel(grid: tuple[int, ...], side: float) -> tuple[float, float]:

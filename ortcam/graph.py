@@ -285,7 +285,8 @@ class Opened:
             one = (min(len(rows), 1), 1, *[1] * self._graph.space_rank)
             question[artifact.region] = np.ones(one, np.float32) if cells is None else cells
         if artifact.mask is not None:
-            question[artifact.mask] = np.array([x in layers for x in artifact.targets])
+            names = {layer.name for layer in layers}
+            question[artifact.mask] = np.array([x.name in names for x in artifact.targets])
         for name, value in question.items():
             question[name] = value.astype(session.inputs[name].dtype or np.float32, copy=False)
         with self._described():

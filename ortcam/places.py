@@ -28,11 +28,14 @@ class Placed:
         cells: on the score's grid, what each cell counts, [1 or questions, *space]; None for
             everywhere.
         notes: how many pixels a question is about that depends on the prediction.
+        masks: for each question on the picture's grid where it is asked; nothing where all are
+            asked everywhere.
     """
 
     rows: tuple[Row, ...]
     cells: NDArray[np.float32] | None = None
     notes: tuple[str, ...] = ()
+    masks: tuple[NDArray[np.bool_], ...] = ()
 
 
 def sight_of(
@@ -85,16 +88,17 @@ def placed(
             return _each(opened, sight, asked, given)
         assert given is not None  # else nothing would be asked anywhere but everywhere
         cells = regions.coverage(given, opened.score_space)
-        return Placed(class_rows(_seen(graph, opened, n, cells[0]), sight.classes), cells)
+        there = class_rows(_seen(graph, opened, n, cells[0]), sight.classes)
+        return Placed(there, cells, masks=(given[0] > 0,) * len(there))
     if asked is not None:
         return _each(opened, sight, [row.over(region) for row in asked], None)
     if not region.by_class:
         whole = regions.read(region.weights(sight, 0), sight.grid, None)
         within = _seen(graph, opened, n, regions.coverage(whole, opened.score_space)[0])
         return _each(opened, sight, _over(region, within, sight), None)
-    there = _over(region, _seen(graph, opened, n, None), sight)
-    some = [row for row in there if region.weights(sight, row.subject).any()]
-    return _each(opened, sight, some or there, None)
+    over = _over(region, _seen(graph, opened, n, None), sight)
+    some = [row for row in over if region.weights(sight, row.subject).any()]
+    return _each(opened, sight, some or over, None)
 
 
 def _seen(
@@ -115,7 +119,7 @@ def _each(
     Where all are asked in one place it stands there once: the gradient is cheaper then.
     """
     asked = tuple(rows)
-    found: dict[object, tuple[NDArray[np.float32], int]] = {}
+    found: dict[object, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
     keys: list[object] = []
     for k, row in enumerate(asked):
         part = None if given is None else given[k if len(given) > 1 else 0]
@@ -125,14 +129,15 @@ def _each(
         if key not in found:
             weights = _weights(row, sight, part)
             cells = regions.coverage(weights, opened.score_space)[0]
-            found[key] = cells, int(np.count_nonzero(weights))
+            found[key] = cells, weights[0] > 0
     unlike = list(found) if len(found) == 1 else keys
     notes = [
-        f"{row.name} asks about {_pixels(found[key][1])}"
+        f"{row.name} asks about {_pixels(int(np.count_nonzero(found[key][1])))}"
         for row, key in zip(asked, keys, strict=True)
         if row.where is not None and row.where.by_prediction
     ]
-    return Placed(asked, np.stack([found[key][0] for key in unlike]), tuple(notes))
+    cells = np.stack([found[key][0] for key in unlike])
+    return Placed(asked, cells, tuple(notes), tuple(found[key][1] for key in keys))
 
 
 def _weights(row: Row, sight: Sight, given: NDArray[np.float32] | None) -> NDArray[np.float32]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,20 +13,31 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ortcam import colormap as colormaps
+from ortcam import contours as outlines
 from ortcam import overlay
-from ortcam.artifact import FORMAT, Artifact
-from ortcam.errors import ClassError, InputError, LayerError, OutputError
-from ortcam.files import check_writable, whole_file, write_whole
+from ortcam.artifact import Artifact
+from ortcam.errors import ClassError, InputError, LayerError
+from ortcam.files import check_writable, write_whole
 from ortcam.labels import NONE, label_image
+from ortcam.look import SCALES, Look, Scale, check_scale, check_share, check_slice, scale_of
 from ortcam.palette import Color
-from ortcam.upsample import upsample
+from ortcam.presets import DEFAULT, PRESETS
+from ortcam.saving import ARRAYS, PICTURES, encoded, figure_bytes, save_arrays, suffix_of
+from ortcam.upsample import resample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Explanation", "Segmentation", "check_share", "check_slice"]
+__all__ = [
+    "SCALES",
+    "Explanation",
+    "Scale",
+    "Segmentation",
+    "check_share",
+    "check_slice",
+    "common_scale",
+]
 
-SCALES = ("shared", "own")
 _FEW = 24  # classes that a legend names whether or not they are in the picture
 
 
@@ -119,17 +127,21 @@ class Segmentation:
         transparency: float = 0.4,
         slice: int | None = None,
     ) -> None:
-        """Writes a .png, the overlay with its legend (by Pillow alone), or a .npz.
+        """Writes a file by what its name ends with.
 
-        The .npz holds ``labels``, ``score``, ``classes``, ``colors`` and ``artifact`` (JSON: the
-        network's SHA-256, the score), and is read by ``numpy.load`` without pickles.
+        A .png or .jpg holds the overlay with its legend (by Pillow alone), a .svg or .pdf the
+        figure (by matplotlib). A .npz holds ``labels``, ``score``, ``classes``, ``colors`` and
+        ``artifact`` (JSON: the network's SHA-256, the score), and is read by ``numpy.load``
+        without pickles.
 
         Raises:
-            InputError: a .png of a volume without its slice.
+            DependencyError: a .svg or .pdf without matplotlib.
+            InputError: a picture of a volume without its slice.
             OutputError: the path cannot be written, or ends otherwise.
         """
-        if _suffix(path) == ".npz":
-            _save_arrays(
+        suffix = suffix_of(path)
+        if suffix in ARRAYS:
+            save_arrays(
                 path,
                 self.artifact,
                 {
@@ -139,11 +151,13 @@ class Segmentation:
                     "colors": np.array(self.colors, np.uint8),
                 },
             )
+            return
+        check_writable(path)
+        if suffix in PICTURES:
+            image = self.overlay(transparency, legend=True, slice=slice)
+            write_whole(path, encoded(image, suffix))
         else:
-            check_writable(path)
-            buffer = BytesIO()
-            self.overlay(transparency, legend=True, slice=slice).save(buffer, "PNG")
-            write_whole(path, buffer.getvalue())
+            write_whole(path, figure_bytes(self.figure(transparency, slice=slice), suffix))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -155,7 +169,8 @@ class Explanation:
         indices: the classes' 0-based indices; None where a question is not about one by itself.
         layers: the feature layers asked about.
         raw: float32 [classes, h, w], or [classes, d, h, w] of a volume, for each layer, on its
-            grid, in its own scale: of Grad-CAM ReLU(sum over k of alpha_k A_k).
+            grid, in its own scale: of Grad-CAM ReLU(sum over k of alpha_k A_k), or before the
+            ReLU where the preset has it later, or not at all.
         weights: float32 [classes, C] for each layer, of methods that weigh channels as wholes: of
             Grad-CAM the alphas, spatial means of dy/dA_k; of others nothing.
         grid: the picture's (height, width), or the volume's (depth, height, width).
@@ -170,6 +185,9 @@ class Explanation:
             grid; [C] of a classifier.
         notes: what a reader of the result should know, one sentence each: why a map is all zero,
             that the preprocessing is a guess.
+        preset: what becomes of raw, and how it is drawn; see :mod:`ortcam.presets`.
+        regions: for each question the mask on the picture's grid of where it is asked, None for
+            everywhere.
     """
 
     classes: tuple[str, ...]
@@ -186,12 +204,15 @@ class Explanation:
     artifact: Artifact
     score: NDArray[np.float32]
     notes: tuple[str, ...] = ()
+    preset: str = DEFAULT
+    regions: tuple[NDArray[np.bool_] | None, ...] = ()
 
     @cached_property
     def maps(self) -> NDArray[np.float32]:
-        """[layers, classes, H, W] or [..., D, H, W] on the picture's grid, in their own scale.
+        """[layers, classes, H, W] or [..., D, H, W] on the picture's grid.
 
-        Made when first asked for: of a large picture, :meth:`map` takes less memory.
+        In their own scale, unless the preset has another. Made when first asked for: of a large
+        picture, :meth:`map` takes less memory.
 
         Raises:
             InputError: the maps were not to be upsampled, and the layers' grids differ.
@@ -201,11 +222,9 @@ class Explanation:
                 "the maps of these layers have grids of their own, which no one array holds; "
                 "take them from raw, or ask for another upsampling than 'none'"
             )
+        positions = range(len(self.classes))
         return np.stack(
-            [
-                np.stack([upsample(plane, self.grid, self.upsampling) for plane in self.raw[layer]])
-                for layer in self.layers
-            ]
+            [np.stack([self._made(k, layer) for k in positions]) for layer in self.layers]
         )
 
     @property
@@ -223,30 +242,71 @@ class Explanation:
             ClassError: the class was not asked about, or there are several.
             LayerError: likewise.
         """
-        plane = self.raw[self._layer(layer)][self._class(cls)]
-        return upsample(plane, self.grid, self.upsampling)
+        return self._made(self._class(cls), self._layer(layer))
+
+    def fused(self, cls: str | int | None = None) -> NDArray[np.float32]:
+        """One map of all layers together, as the preset ``"pytorch-grad-cam"`` has it.
+
+        There it is the mean of the layers' maps, each scaled to 1, and then scaled again.
+
+        Args:
+            cls: a class asked about, by name or 0-based index; None for the only one.
+
+        Returns:
+            [H, W].
+
+        Raises:
+            ClassError: as for :meth:`map`.
+            InputError: the preset joins no layers, whose features have scales of their own; or
+                the maps have grids of their own.
+        """
+        preset = PRESETS[self.preset]
+        if preset.fused is None:
+            raise InputError(
+                f"the preset {self.preset!r} joins no layers, since their maps have scales of "
+                "their own; preset='pytorch-grad-cam' does"
+            )
+        if not self._alike:
+            raise InputError("maps with grids of their own are not joined; leave upsample= out")
+        position = self._class(cls)
+        return preset.joined([self._made(position, layer) for layer in self.layers])
+
+    def _made(self, position: int, layer: str) -> NDArray[np.float32]:
+        """The preset's map of the class at a position in :attr:`classes`."""
+        sums = self.raw[layer][position]
+        return PRESETS[self.preset].made(
+            sums, lambda plane: resample(plane, self.grid, self.upsampling)
+        )
 
     def overlay(
         self,
         cls: str | int | None = None,
         layer: str | None = None,
         *,
-        alpha: float = 0.5,
-        colormap: str = colormaps.DEFAULT,
-        scale: str = "shared",
+        alpha: float | None = None,
+        colormap: str | None = None,
+        scale: Scale | None = None,
         slice: int | None = None,
+        contours: bool = False,
     ) -> Image.Image:
         """One map's colours over the picture.
+
+        What is None is as the preset has it; the defaults named here are those without one.
 
         Args:
             cls: a class asked about, by name or 0-based index; None for the only one.
             layer: a layer asked about; None for the only one.
-            alpha: the colours' share, from 0 to 1; the picture has the rest.
-            colormap: one of :data:`ortcam.colormap.COLORMAPS`.
-            scale: the last colour is the maximum of all the layer's maps (``"shared"``), which
-                makes classes comparable, or of this map (``"own"``), which shows a faint one.
+            alpha: the colours' share, from 0 to 1 (0.5); the picture has the rest.
+            colormap: one of :data:`ortcam.colormap.COLORMAPS` (``"inferno"``).
+            scale: the last colour is the greatest value of all the layer's maps (``"shared"``, the
+                default), which makes classes comparable; of this map (``"own"``), which shows a
+                faint one; of all layers' maps (``"layers"``); or it is 1 (``"none"``). Or a
+                number, the last colour's value, for all layers or ``{layer: number}``: so that
+                several pictures have one scale, as :func:`ortcam.common_scale` finds it.
             slice: of a volume the one that is drawn, counted along its depth from 0; the colours
-                are scaled by the whole volume's maximum.
+                are scaled by the whole volume's greatest value.
+            contours: with outlines: white around what is predicted as the class, of questions
+                about one class; light blue around what is asked about, where that is a region.
 
         Returns:
             An RGB image of the picture's size; the colours alone where there is no picture.
@@ -255,62 +315,127 @@ class Explanation:
             ClassError, LayerError: as for :meth:`map`.
             InputError: no such colour map, scale or slice, or alpha is no share.
         """
-        check_share("alpha", alpha)
-        check_slice(self.grid, slice)
+        look = self._look(alpha, colormap, scale, slice, contours)
         position, name = self._class(cls), self._layer(layer)
-        return Image.fromarray(
-            self.painted(position, name, alpha=alpha, colormap=colormap, scale=scale, slice=slice)
+        painted = self.painted(position, name, look)
+        if look.contours:
+            painted = outlines.draw(painted, self.outlines(position, slice))
+        return Image.fromarray(painted)
+
+    def _look(
+        self,
+        alpha: float | None,
+        colormap: str | None,
+        scale: Scale | None,
+        slice: int | None,
+        contours: bool | None,
+    ) -> Look:
+        return Look.of(
+            PRESETS[self.preset],
+            self.grid,
+            alpha=alpha,
+            colormap=colormap,
+            scale=scale,
+            slice=slice,
+            contours=contours,
         )
 
-    def painted(
-        self,
-        position: int,
-        layer: str,
-        *,
-        alpha: float,
-        colormap: str,
-        scale: str,
-        slice: int | None,
-    ) -> NDArray[np.uint8]:
+    def painted(self, position: int, layer: str, look: Look) -> NDArray[np.uint8]:
         """What :meth:`overlay` gives, [H, W, 3], of the class at a position in :attr:`classes`.
 
-        Raises:
-            InputError: no such colour map or scale.
+        Without outlines; for these see :meth:`outlines`.
         """
-        upsampling = "nearest" if self.upsampling == "none" else self.upsampling
-        picture = None if self.picture is None else _at(slice, self.picture)
-        plane = _at(slice, upsample(self.raw[layer][position], self.grid, upsampling))
-        top = self.top(position, layer, scale)
-        return overlay.paint_map(picture, plane, top, alpha=alpha, colormap=colormap)
+        picture = None if self.picture is None else _at(look.slice, self.picture)
+        whole = self._made(position, layer)
+        if whole.shape != self.grid:  # it was not to be upsampled
+            whole = resample(whole, self.grid, "nearest")
+        plane = _at(look.slice, whole)
+        low, top = self.limits(position, layer, look.scale, look.colormap)
+        paint = PRESETS[self.preset].paint
+        return paint(picture, plane, top, low=low, alpha=look.alpha, colormap=look.colormap)
 
-    def top(self, position: int, layer: str, scale: str = "shared") -> float:
+    def outlines(self, position: int, slice: int | None = None) -> list[outlines.Outline]:
+        """The masks to outline over the map of the class at a position, with their colours.
+
+        Args:
+            position: of the class in :attr:`classes`.
+            slice: of a volume.
+        """
+        found: list[outlines.Outline] = []
+        index, segmentation = self.indices[position], self.segmentation
+        asked = self.regions[position] if self.regions else None
+        asked = None if asked is None else _at(slice, asked)
+        if index is not None and segmentation is not None:
+            predicted = _at(slice, segmentation.labels) == index
+            if predicted.any() and (asked is None or (predicted != asked).any()):
+                found.append((predicted, outlines.PREDICTED))
+        if asked is not None and asked.any():
+            found.append((asked, outlines.ASKED))
+        return found
+
+    def top(self, position: int, layer: str, scale: Scale = "shared") -> float:
         """The value that takes the last colour; 0 where nothing is to be seen.
 
         Args:
             position: of the class in :attr:`classes`.
             layer: a layer asked about.
-            scale: ``"shared"`` or ``"own"``; see :meth:`overlay`.
+            scale: see :meth:`overlay`.
 
         Raises:
             InputError: there is no such scale.
+            LayerError: the scale tells nothing of the layer.
         """
-        if scale not in SCALES:
-            raise InputError(f"there is no scale {scale!r}; it is 'shared' or 'own'")
-        maps = self.raw[layer] if scale == "shared" else self.raw[layer][position]
-        return float(np.max(maps, where=np.isfinite(maps), initial=0))
+        return self.limits(position, layer, scale, PRESETS[self.preset].colormap)[1]
+
+    def limits(self, position: int, layer: str, scale: Scale, colormap: str) -> tuple[float, float]:
+        """The values that take the first and the last colour; see :meth:`top`.
+
+        The first is 0; of colours with a middle it is as far below 0 as the last is above; and
+        presets that colour from the least value on, as other tools do, take that one.
+        """
+        check_scale(scale)
+        scale = scale_of(scale, layer)
+        if not isinstance(scale, str):
+            least, most = 0.0, float(scale)
+        elif scale == "none":
+            least, most = 0.0, 1.0
+        else:
+            positions = [position] if scale == "own" else range(len(self.classes))
+            layers = self.layers if scale == "layers" else (layer,)
+            least, most = _span(self._range(k, name) for name in layers for k in positions)
+        if colormap in colormaps.SIGNED:
+            top = max(-least, most)
+            return -top, top
+        return (least if PRESETS[self.preset].from_least else 0.0), max(most, 0.0)
+
+    def _range(self, position: int, layer: str) -> tuple[float, float]:
+        """The least and the greatest finite value of a map."""
+        if (position, layer) not in self._ranges:
+            at_layer = PRESETS[self.preset].as_at_the_layer
+            plane = self.raw[layer][position] if at_layer else self._made(position, layer)
+            finite = plane[np.isfinite(plane)]
+            span = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+            self._ranges[position, layer] = span
+        return self._ranges[position, layer]
+
+    @cached_property
+    def _ranges(self) -> dict[tuple[int, str], tuple[float, float]]:
+        return {}
 
     def figure(
         self,
         *,
-        alpha: float = 0.5,
-        colormap: str = colormaps.DEFAULT,
-        scale: str = "shared",
+        alpha: float | None = None,
+        colormap: str | None = None,
+        scale: Scale | None = None,
         slice: int | None = None,
+        contours: bool | None = None,
     ) -> Figure:
         """The maps over the picture, as a matplotlib figure.
 
         Of one layer: the picture, its segmentation, and a map for each class. Of several: a row
-        of maps for each layer, from early to late. The options are those of :meth:`overlay`.
+        of maps for each layer, from early to late. The options are those of :meth:`overlay`;
+        outlines are drawn unless the preset has none, or contours is False.
 
         Raises:
             DependencyError: matplotlib is not installed.
@@ -318,41 +443,42 @@ class Explanation:
         """
         from ortcam.figure import grid_figure, maps_figure
 
-        check_share("alpha", alpha)
-        check_slice(self.grid, slice)
-        draw = maps_figure if len(self.layers) == 1 else grid_figure
-        return draw(self, alpha=alpha, colormap=colormap, scale=scale, slice=slice)
+        look = self._look(alpha, colormap, scale, slice, contours)
+        return (maps_figure if len(self.layers) == 1 else grid_figure)(self, look)
 
     def save(
         self,
         path: str | os.PathLike[str],
         *,
-        alpha: float = 0.5,
-        colormap: str = colormaps.DEFAULT,
-        scale: str = "shared",
+        alpha: float | None = None,
+        colormap: str | None = None,
+        scale: Scale | None = None,
         slice: int | None = None,
+        contours: bool | None = None,
     ) -> None:
-        """Writes a .png, the figure (by matplotlib), or a .npz.
+        """Writes a file by what its name ends with.
 
-        The .npz holds ``maps`` (unless they were not to be upsampled and the layers' grids
-        differ), ``classes``, ``class_indices``, ``layers``, for layer number i ``raw_i`` and
-        ``weights_i`` (of methods that weigh channels), ``method``, ``upsampling``, ``scale`` (in
-        words) and ``artifact`` (JSON: the network's SHA-256, the score), and is read by
-        ``numpy.load`` without pickles.
+        A .png, .jpg, .svg or .pdf holds the figure (by matplotlib). A .npz holds ``maps`` (unless
+        they were not to be upsampled and the layers' grids differ), ``classes``,
+        ``class_indices``, ``layers``, for layer number i ``raw_i`` and ``weights_i`` (of methods
+        that weigh channels), ``method``, ``preset``, ``upsampling``, ``scale`` (in words) and
+        ``artifact`` (JSON: the network's SHA-256, the score), and is read by ``numpy.load``
+        without pickles.
 
         Raises:
-            DependencyError: a .png without matplotlib.
+            DependencyError: a figure without matplotlib.
             InputError: as for :meth:`figure`.
             OutputError: the path cannot be written, or ends otherwise.
         """
-        if _suffix(path) == ".npz":
-            _save_arrays(path, self.artifact, self._arrays())
-        else:
-            check_writable(path)
-            buffer = BytesIO()
-            figure = self.figure(alpha=alpha, colormap=colormap, scale=scale, slice=slice)
-            figure.savefig(buffer, format="png")
-            write_whole(path, buffer.getvalue())
+        suffix = suffix_of(path)
+        if suffix in ARRAYS:
+            save_arrays(path, self.artifact, self._arrays())
+            return
+        check_writable(path)
+        figure = self.figure(
+            alpha=alpha, colormap=colormap, scale=scale, slice=slice, contours=contours
+        )
+        write_whole(path, figure_bytes(figure, suffix))
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         return {
@@ -367,8 +493,9 @@ class Explanation:
                 if layer in self.weights
             },
             "method": np.array(self.method),
+            "preset": np.array(self.preset),
             "upsampling": np.array(self.upsampling),
-            "scale": np.array(f"own scale: {self.title} after its ReLU, nothing rescaled"),
+            "scale": np.array(f"{self.title} {PRESETS[self.preset].words}"),
         }
 
     def _class(self, cls: str | int | None) -> int:
@@ -394,53 +521,30 @@ class Explanation:
         return layer
 
 
-def check_slice(grid: tuple[int, ...], slice: int | None) -> None:
-    """Finds out whether a picture, or a slice of a volume, can be drawn.
+def common_scale(explanations: Iterable[Explanation]) -> dict[str, float]:
+    """One scale for several pictures: for each layer the greatest value of all their maps.
 
-    Raises:
-        InputError: a picture has no slices, or a volume none such.
+    ::
+
+        scale = ortcam.common_scale(explanations)
+        for explanation in explanations:
+            explanation.figure(scale=scale)
+
+    Returns:
+        What ``scale=`` takes in :meth:`Explanation.overlay`, ``figure`` and ``save``. A layer
+        that shows nothing anywhere has 1.
     """
-    if len(grid) == 2 and slice is not None:
-        raise InputError("a picture has no slices; leave slice= out")
-    if len(grid) == 3 and (slice is None or not 0 <= slice < grid[0]):
-        wrong = "say which" if slice is None else f"there is no slice {slice}"
-        raise InputError(
-            f"a volume is drawn a slice at a time: {wrong}, by slice= from 0 to "
-            f"{grid[0] - 1}, or save the arrays to a .npz file"
-        )
+    tops: dict[str, float] = {}
+    for explanation in explanations:
+        for layer in explanation.layers:
+            tops[layer] = max(tops.get(layer, 0.0), explanation.top(0, layer, "shared"))
+    return {layer: top or 1.0 for layer, top in tops.items()}
+
+
+def _span(ranges: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    least, most = zip(*ranges, strict=True)
+    return min(least), max(most)
 
 
 def _at(slice: int | None, values: NDArray[Any]) -> NDArray[Any]:
     return values if slice is None else values[slice]
-
-
-def check_share(name: str, value: float) -> None:
-    """Finds out whether an option is a share.
-
-    Raises:
-        InputError: it is not.
-    """
-    if not 0 <= value <= 1:
-        raise InputError(f"{name} is {value}; it is a share from 0 to 1")
-
-
-def _suffix(path: str | os.PathLike[str]) -> str:
-    suffix = Path(path).suffix.lower()
-    if suffix not in (".png", ".npz"):
-        raise OutputError(f"{path} ends with neither .png nor .npz, so its format is not known")
-    return suffix
-
-
-def _save_arrays(
-    path: str | os.PathLike[str], artifact: Artifact, arrays: Mapping[str, NDArray[Any]]
-) -> None:
-    identity = {
-        "format": FORMAT,
-        "source_sha256": artifact.source_sha256,
-        "score": artifact.score.name,
-        "kind": artifact.score.kind,
-        "engine": artifact.engine,
-    }
-    with whole_file(path) as file:
-        arrays = {**arrays, "artifact": np.array(json.dumps(identity))}
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # allow_pickle is not in it

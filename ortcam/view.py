@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +20,7 @@ from ortcam.methods import GRAD_CAM, Method, method_named, require
 from ortcam.names import named_layers
 from ortcam.palette import Color
 from ortcam.places import Placed, placed, sight_of
+from ortcam.presets import DEFAULT, PRESETS, Preset, preset_named
 from ortcam.questions import Questions, Row, class_weights, rows
 from ortcam.results import Explanation, Segmentation
 from ortcam.upsample import check_method
@@ -47,32 +48,38 @@ class Named:
         self,
         classes: Questions | None,
         layers: Iterable[str] | str | None,
-        upsample: str,
+        upsample: str | None,
         method: str,
+        preset: str,
     ) -> Asked:
         """What is asked, by index; it is checked before the work.
 
         Raises:
             ArtifactError: the artifact lacks what the method needs.
             ClassError, LayerError: there is no such class or layer.
-            InputError: there is no such method or way to upsample, or a question weighs no class.
+            InputError: there is no such method, preset or way to upsample, or a question weighs no
+                class.
         """
-        check_method(upsample)
+        fixed = preset_named(preset)
+        check_method(upsample or fixed.filter)
         way = method_named(method)
         require(way, self.graph.artifact, self.graph.session.source)
         chosen = named_layers(layers, self.graph.artifact.layers)
         about = None if classes is None else rows(classes, self.classes)
-        return Asked(about, chosen, upsample, way)
+        if fixed.takes_signs:  # the graph's own maps are behind their ReLU
+            chosen = tuple(replace(layer, map=None) for layer in chosen)
+        return Asked(about, chosen, upsample or fixed.filter, way, preset)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Questions, None for the classes seen; layers; how maps are upsampled, and made."""
+    """Questions, None for the classes seen; layers; how maps are upsampled, made and finished."""
 
     rows: tuple[Row, ...] | None
     layers: tuple[Layer, ...]
     upsample: str
     method: Method
+    preset: str = DEFAULT
 
 
 class View:
@@ -126,7 +133,8 @@ class View:
         region: regions.Region | None = None,
         *,
         method: str = GRAD_CAM,
-        upsample: str = "bicubic",
+        preset: str = DEFAULT,
+        upsample: str | None = None,
         memory: int = MEMORY,
     ) -> Explanation:
         """Where the evidence for each class lies: see :meth:`ortcam.Cam.explain`.
@@ -137,7 +145,9 @@ class View:
             PictureError: the network does not run on the picture.
             RegionError: the region has another size than the picture, or selects nothing.
         """
-        return self.answer(self._named.asked(classes, layers, upsample, method), region, memory)
+        return self.answer(
+            self._named.asked(classes, layers, upsample, method, preset), region, memory
+        )
 
     def answer(self, asked: Asked, region: regions.Region | None, memory: int) -> Explanation:
         """The same of a question that was checked."""
@@ -172,7 +182,7 @@ def explanation(
     """What an answer says about the questions."""
     names = tuple(row.name for row in there.rows)
     indices = tuple(row.index for row in there.rows)
-    raw, blank = _maps(answer, names)
+    raw, blank = _maps(answer, names, PRESETS[asked.preset])
     spatial = _spatial(named, fed)
     faint = [
         f"no pixel is labelled {named.classes[i]}, so its maps show faint evidence at most"
@@ -194,6 +204,8 @@ def explanation(
         artifact=named.graph.artifact,
         score=answer.score,
         notes=(*_notes(named, fed), *there.notes, *faint, *blank),
+        preset=asked.preset,
+        regions=there.masks or (None,) * len(names),
     )
 
 
@@ -213,16 +225,17 @@ def _notes(named: Named, fed: Feeds) -> tuple[str, ...]:
 
 
 def _maps(
-    answer: Answer, classes: tuple[str, ...]
+    answer: Answer, classes: tuple[str, ...], preset: Preset
 ) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
     """The maps of every layer, and why some show nothing."""
     raw, notes = dict(answer.maps), []
     for layer, features in answer.features.items():
         weights, slopes = answer.weights.get(layer), answer.slopes.get(layer)
         sums = answer.found[layer] if weights is None else maps.weighted_sums(features, weights)
-        raw[layer] = maps.rectified(sums)
+        raw[layer] = sums if preset.takes_signs else maps.rectified(sums)
         for k, name in enumerate(classes):
             alpha, slope = (None if rows is None else rows[k] for rows in (weights, slopes))
-            if why := maps.why_blank(features, alpha, sums[k], slope):
+            shows = preset.relu_is_left_out and np.isfinite(sums[k]).all() and sums[k].any()
+            if not shows and (why := maps.why_blank(features, alpha, sums[k], slope)):
                 notes.append(f"the map of {name} at {layer} is {why}")
     return raw, notes

@@ -12,8 +12,9 @@ from ortcam.cli import pictures, where
 from ortcam.cli.options import stack
 from ortcam.colormap import COLORMAPS, DEFAULT
 from ortcam.methods import GRAD_CAM, METHODS
+from ortcam.presets import DEFAULT as PRESET
+from ortcam.presets import PRESETS
 from ortcam.questions import parse
-from ortcam.results import SCALES
 from ortcam.upsample import METHODS as FILTERS
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class Options(where.Options):
     classes: tuple[str, ...]
     layers: tuple[str, ...]
     method: str
-    upsample: str
+    preset: str
+    upsample: str | None
     size: tuple[int, int] | str | None
     inputs: tuple[tuple[str, NDArray[np.generic]], ...]
 
@@ -63,11 +65,17 @@ asking_options = stack(
         "exported with --methods.",
     ),
     click.option(
+        "--preset",
+        type=click.Choice(list(PRESETS)),
+        default=PRESET,
+        show_default=True,
+        help="Make and draw the maps as another tool does, by its order of ReLU, scaling and "
+        "resizing; raw: the signed sums, at the layer's size.",
+    ),
+    click.option(
         "--upsample",
         type=click.Choice(FILTERS),
-        default="bicubic",
-        show_default=True,
-        help="How a map is brought to the picture's grid.",
+        help="How a map is brought to the picture's grid.  [default: the preset's; bicubic]",
     ),
 )
 """What is asked; :func:`explainer` reads them."""
@@ -82,8 +90,8 @@ drawing_options = stack(
     ),
     click.option(
         "--scale",
-        type=click.Choice(SCALES),
-        default=SCALES[0],
+        type=click.Choice(["shared", "own"]),
+        default="shared",
         show_default=True,
         help="Whose greatest value takes the last colour: a layer's maps' together, or each map's "
         "by itself.",
@@ -110,6 +118,7 @@ def explainer(cam: Cam, options: Options) -> Callable[[Path], Explanation]:
             inputs=dict(options["inputs"]),
             size=options["size"],
             method=options["method"],
+            preset=options["preset"],
             upsample=options["upsample"],
         )
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
 import click
 
-from ortcam.errors import OutputError
+from ortcam.errors import DependencyError, OutputError
 from ortcam.files import check_writable
-
-SUFFIXES = (".png", ".npz")
+from ortcam.saving import SUFFIXES, listed
 
 
 def plan(output: Path, pictures: Sequence[Path], *, kind: str, suffix: str) -> list[Path]:
     """A file for each picture, each tried for writing; a folder is made if it is not there.
 
     Args:
-        output: what the user gave: a .png or .npz file for one picture, or a folder.
+        output: what the user gave: a file of a known format for one picture, or a folder.
         pictures: the pictures' paths.
         kind: stands in the names of files in a folder: ``street.explain.png``. Two pictures of
             one name in different folders become ``street.explain.png`` and
@@ -42,6 +42,25 @@ def plan(output: Path, pictures: Sequence[Path], *, kind: str, suffix: str) -> l
     return paths
 
 
+def require_matplotlib(
+    files: Sequence[Path], suffixes: Sequence[str], what: str, instead: str
+) -> None:
+    """Figures are drawn after the work; what they need is asked for before it.
+
+    Args:
+        files: the results.
+        suffixes: of those that are figures.
+        what: the beginning of the sentence.
+        instead: what to do without.
+
+    Raises:
+        DependencyError: there is a figure and no matplotlib.
+    """
+    drawn = any(file.suffix.lower() in suffixes for file in files)
+    if drawn and find_spec("matplotlib") is None:
+        raise DependencyError(f"{what}: pip install 'ortcam[plot]', or {instead}")
+
+
 def _is_folder(output: Path, pictures: int) -> bool:
     if output.is_dir():
         return True
@@ -51,7 +70,7 @@ def _is_folder(output: Path, pictures: int) -> bool:
             raise click.UsageError(f"{pictures} pictures need a folder, and {output} is a file.")
         return False
     if output.exists() or (suffix and pictures == 1):
-        raise click.UsageError(f"{output} is neither a folder nor a .png or .npz file.")
+        raise click.UsageError(f"{output} is neither a folder nor a {listed()} file.")
     return True
 
 

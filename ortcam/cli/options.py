@@ -11,6 +11,7 @@ import click
 
 from ortcam.cli import parameters
 from ortcam.cli.parameters import FILE
+from ortcam.saving import SUFFIXES
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -100,12 +101,12 @@ destination_options = stack(
         metavar="OUT",
         type=click.Path(path_type=Path),
         required=True,
-        help="A .png or .npz file for one picture; a folder for one or several.",
+        help="A .png, .jpg, .svg, .pdf or .npz file for one picture; a folder for one or several.",
     ),
     click.option(
         "--format",
         "suffix",
-        type=click.Choice(["png", "npz"]),
+        type=click.Choice([suffix[1:] for suffix in SUFFIXES if suffix != ".jpeg"]),
         default="png",
         show_default=True,
         help="What goes into a folder: figures, or arrays.",

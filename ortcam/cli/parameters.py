@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from ortcam.errors import InputError
+from ortcam.look import SCALES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,6 +77,17 @@ def scale(text: str) -> float:
     value = _number(over) / divisor if divisor else math.nan
     if not math.isfinite(value) or not value:
         raise click.BadParameter(f"{text!r} is not a number or a fraction, as in 1/255.")
+    return value
+
+
+def color_scale(text: str) -> str | float:
+    """The value of the last colour, or a word for how it is found."""
+    words = (*SCALES, "pictures")
+    if text in words:
+        return text
+    value = _number(text)
+    if not (math.isfinite(value) and value > 0):
+        raise click.BadParameter(f"{text!r} is neither {', '.join(words)} nor a number above 0.")
     return value
 
 

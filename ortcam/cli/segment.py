@@ -11,6 +11,7 @@ from ortcam.cli import destinations
 from ortcam.cli import pictures as each
 from ortcam.cli.opening import open_artifact
 from ortcam.cli.options import destination_options, picture_arguments, run_options
+from ortcam.saving import VECTORS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,10 +35,13 @@ def command(
 ) -> None:
     """Segment each PICTURE with ARTIFACT; one in a .npy file is the network's input as it is.
 
-    A .png shows the labels over the picture beside a colour bar that names the classes; a .npz
-    holds the labels on the picture's grid and the scores.
+    A .png, .jpg, .svg or .pdf shows the labels over the picture beside a colour bar that names the
+    classes; a .npz holds the labels on the picture's grid and the scores.
     """
     files = destinations.plan(output, pictures, kind="segment", suffix=suffix)
+    destinations.require_matplotlib(
+        files, VECTORS, "a .svg or .pdf file needs matplotlib", "write a .png or .jpg file"
+    )
     cam = open_artifact(artifact, providers=providers, quiet=quiet, verify=False)
 
     def work(picture: Path, file: Path) -> list[str]:

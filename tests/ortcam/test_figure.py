@@ -65,7 +65,7 @@ def test_a_segmentation_beside_the_names_of_its_classes(cam, rgb) -> None:
 
 def test_two_classes_at_one_layer_are_two_by_two(cam, rgb) -> None:
     explanation = cam.explain(rgb, ["Road", "Tree"], "late")
-    figure = explanation.figure(colormap="jet", scale="own")
+    figure = explanation.figure(colormap="jet", scale="own", contours=False)
     assert titles(figure) == ["Picture", "Segmentation", "Grad-CAM: Road", "Grad-CAM: Tree"]
     np.testing.assert_array_equal(picture(figure, "Picture"), rgb)
     np.testing.assert_array_equal(
@@ -87,7 +87,7 @@ def test_two_classes_at_one_layer_are_two_by_two(cam, rgb) -> None:
 
 def test_a_shared_scale_has_numbers(cam, rgb) -> None:
     explanation = cam.explain(rgb, ["Road", "Tree"], "late")
-    figure = explanation.figure()
+    figure = explanation.figure(contours=False)
     np.testing.assert_array_equal(picture(figure, "Grad-CAM: Road"), explanation.overlay("Road"))
     (*_, bar) = (axes for axes in figure.axes if not axes.get_title())
     top = explanation.raw["late"].max()
@@ -102,7 +102,7 @@ def test_a_shared_scale_has_numbers(cam, rgb) -> None:
 def test_several_layers_are_rows_from_early_to_late(cam, rgb) -> None:
     explanation = cam.explain(rgb, ["Road", "Tree"], ["late", "early"])
     assert explanation.layers == ("late", "early")
-    figure = explanation.figure()
+    figure = explanation.figure(contours=False)
     assert titles(figure) == [
         f"Grad-CAM: {name}"
         for name in ("Road (early)", "Tree (early)", "Road (late)", "Tree (late)")
@@ -183,7 +183,7 @@ def test_a_classifier_and_a_tensor_have_fewer_panels(small, cam, rgb) -> None:
         "Picture", "Grad-CAM: Road",
     ]  # fmt: skip
     of_tensor = cam.explain(tensor=cam.preprocess(rgb), classes="Road", layers="late")
-    figure = of_tensor.figure()
+    figure = of_tensor.figure(contours=False)
     assert titles(figure) == ["Segmentation", "Grad-CAM: Road"]
     np.testing.assert_array_equal(picture(figure, "Grad-CAM: Road"), of_tensor.overlay())
     held(figure)

@@ -94,7 +94,7 @@ def test_options_that_are_none_are_refused(explanation, segmentation) -> None:
         ({"alpha": 1.5}, "alpha is 1.5; it is a share from 0 to 1"),
         ({"alpha": float("nan")}, "alpha is nan"),
         ({"colormap": "infrno"}, "no colour map 'infrno'; the nearest is 'inferno'"),
-        ({"scale": "common"}, "no scale 'common'; it is 'shared' or 'own'"),
+        ({"scale": "common"}, "no scale 'common'; it is 'shared', 'own', 'layers', 'none', or"),
     ):
         with pytest.raises(InputError, match=said):
             explanation.overlay("Road", "late", **options)
@@ -201,8 +201,8 @@ def test_a_path_that_cannot_be_written_is_found_before_the_drawing(
     monkeypatch.setattr(Segmentation, "overlay", drawn)
     for result in (explanation, segmentation):
         for path, said in (
-            (tmp_path / "out.jpg", "ends with neither .png nor .npz"),
-            (tmp_path / "out", "ends with neither"),
+            (tmp_path / "out.gif", "is no .png, .jpg, .svg, .pdf or .npz file, so its format"),
+            (tmp_path / "out", "is no .png"),
             (tmp_path / "none" / "out.png", "none does not exist"),
             (tmp_path / "none" / "out.npz", "none does not exist"),
         ):

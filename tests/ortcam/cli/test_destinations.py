@@ -15,7 +15,7 @@ def planned(output: Path, *pictures: Path | str, suffix: str = "png") -> list[Pa
     return plan(output, [Path(p) for p in pictures], kind="explain", suffix=suffix)
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.PNG", "a.npz"])
+@pytest.mark.parametrize("name", ["a.png", "a.PNG", "a.npz", "a.jpeg", "a.svg", "a.pdf"])
 def test_one_picture_into_a_file(tmp_path: Path, name: str) -> None:
     assert planned(tmp_path / name, "street.jpg") == [tmp_path / name]
 
@@ -49,11 +49,11 @@ def test_no_picture_is_replaced(tmp_path: Path) -> None:
         planned(tmp_path / "sub" / ".." / "street.png", picture)
 
 
-@pytest.mark.parametrize("name", ["out.jpg", "there", "there.txt"])
+@pytest.mark.parametrize("name", ["out.gif", "there", "there.txt"])
 def test_a_result_has_a_suffix_that_is_known(tmp_path: Path, name: str) -> None:
     for file in ("there", "there.txt"):
         (tmp_path / file).touch()
-    with pytest.raises(click.UsageError, match=r"is neither a folder nor a \.png or \.npz file"):
+    with pytest.raises(click.UsageError, match=r"is neither a folder nor a \.png, .* or \.npz"):
         planned(tmp_path / name, "street.png")
 
 
