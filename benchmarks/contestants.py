@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 import ortcam
 from benchmarks.measure import Contestant
-from benchmarks.networks import Network, artifact, tensor
+from benchmarks.networks import Network, artifact, rewritten, tensor
 from ortcam import maps
 from ortcam.artifact import METADATA_KEY, Artifact
 from ortcam.cam import MEMORY
@@ -154,8 +154,10 @@ def rows(network: Network, plain: Path, folder: Path, provider: str, unit: Plain
 
         return ask
 
+    softmax = Plain(rewritten(plain, folder / f"{network.name}.softmax.onnx"), x, provider)
     found = {
         "plain": row(unit),
+        "plain-softmax": row(softmax),
         "last-1": row(lambda _: one.maps(two[:1], last)),
         "last-2": row(lambda _: one.maps(two, last), lambda: one.maps(two, last)),
         "last-all": row(lambda _: one.maps(everything, last)),

@@ -9,13 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from PIL import Image
 
 from ortcam_export import export
+from ortcam_export.faster import faster
+from ortcam_export.load import load
+from ortcam_export.prepare import prepare
 
-__all__ = ["NETWORKS", "PICTURE", "SHIPPED", "Network", "artifact", "tensor"]
+__all__ = ["NETWORKS", "PICTURE", "SHIPPED", "Network", "artifact", "rewritten", "tensor"]
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "models" / "deeplabv3plus_resnet18_camvid.onnx"
@@ -74,6 +78,14 @@ def tensor(network: Network, *, batch: int = 1) -> NDArray[np.float32]:
 def artifact(network: Path, layers: tuple[str, ...], path: Path, **options: bool) -> Path:
     """Exports a network for these layers; verified elsewhere."""
     export(network, path, feature_layers=layers, verify=False, **options)  # type: ignore[arg-type]
+    return path
+
+
+def rewritten(network: Path, path: Path) -> Path:
+    """The plain network with its softmax as an artifact computes it, and nothing added."""
+    model = prepare(load(network))
+    faster(model)
+    ir.save(model, path)
     return path
 
 

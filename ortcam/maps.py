@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 
 __all__ = ["rectified", "weighted_sums", "why_blank"]
 
+_FEW = 8
+"""So many classes are summed by one thread: those of NumPy's BLAS wait for cores on which
+onnxruntime's still spin. After a run on two cores, 2 classes of 128 channels of 90 x 120 cells take
+1 ms this way and 1 to 15 the other; of 11 classes that takes 3 ms, and 1 to 14."""
+
 
 def weighted_sums(features: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float32]:
     """The sum over k of alpha_k A_k, before the ReLU.
@@ -25,11 +30,13 @@ def weighted_sums(features: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.f
     Returns:
         [classes, h, w], or [classes, d, h, w].
     """
+    a = features.astype(np.float32, copy=False)
+    alphas = weights.astype(np.float32, copy=False)
     # NaN and infinity are looked for in the result, where why_blank tells of them.
     with np.errstate(invalid="ignore", over="ignore"):
-        sums: NDArray[np.float32] = np.tensordot(
-            weights.astype(np.float32, copy=False), features.astype(np.float32, copy=False), axes=1
-        )
+        if len(alphas) > _FEW:
+            return np.tensordot(alphas, a, axes=1)
+        sums: NDArray[np.float32] = np.einsum("kc,c...->k...", alphas, a)
     return sums
 
 

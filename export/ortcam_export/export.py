@@ -36,6 +36,7 @@ from ortcam_export.choose import choose_features, choose_score
 from ortcam_export.differentiate import append_gradient, is_pooled
 from ortcam_export.divisor import find_divisor
 from ortcam_export.expects import Options, expectations, find_picture
+from ortcam_export.faster import faster
 from ortcam_export.gradient import reachable
 from ortcam_export.layout import channel_axes, rank
 from ortcam_export.load import ModelLike, Network, read
@@ -222,6 +223,7 @@ def export(
         ]
         artifact = dataclasses.replace(artifact, layers=tuple(named))
         append_maps(explained, artifact.layers)
+    faster(explained)
     parts = split_artifact if split else _whole
     stamp(explained, artifact)
     for part in parts(explained, artifact):
