@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ortcam import region as regions
 from ortcam.errors import InputError
 from ortcam.feeds import Feeds, joined
-from ortcam.graph import Asking, Opened
+from ortcam.graph import Asking, Opened, Progress
 from ortcam.labels import classes_seen
 from ortcam.places import placed
 from ortcam.questions import Question, Questions, class_weights
@@ -51,6 +51,7 @@ def explain_all(
     *,
     batch: int,
     memory: int,
+    progress: Progress | None = None,
 ) -> list[Explanation]:
     """The explanation of each picture.
 
@@ -61,11 +62,12 @@ def explain_all(
         areas: the region of each.
         batch: how many pictures enter the network together at most.
         memory: bytes that the classes asked about at once may take.
+        progress: see :meth:`ortcam.Cam.explain_batch`.
     """
     explained: dict[int, Explanation] = {}
     for places in _together(named, fed, batch):
         part = [fed[i] for i in places], [asked[i] for i in places], [areas[i] for i in places]
-        explained.update(zip(places, _explain(named, *part, memory), strict=True))
+        explained.update(zip(places, _explain(named, *part, memory, progress), strict=True))
     return [explained[i] for i in range(len(fed))]
 
 
@@ -87,6 +89,7 @@ def _explain(
     asked: Sequence[Asked],
     areas: Sequence[regions.Region | None],
     memory: int,
+    progress: Progress | None,
 ) -> Iterator[Explanation]:
     """The same of pictures of one size."""
     graph = named.graph
@@ -100,7 +103,8 @@ def _explain(
     for n, place in enumerate(there):
         rows[: len(place.rows), n] = class_weights(place.rows, len(named.classes))
     own = _cells([place.cells for place in there], most, opened)
-    answers = asked[0].method.answer(Asking(opened, rows, own, asked[0].layers, memory))
+    asking = Asking(opened, rows, own, asked[0].layers, memory, progress)
+    answers = asked[0].method.answer(asking)
     for one, q, place, answer in zip(fed, asked, there, answers, strict=True):
         for values in (answer.weights, answer.maps, answer.found):
             values.update((layer, e[: len(place.rows)]) for layer, e in tuple(values.items()))

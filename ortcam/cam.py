@@ -15,7 +15,7 @@ from ortcam.artifact import FORMAT, METADATA_KEY, Artifact
 from ortcam.batch import ClassesOfEach, explain_all, for_each
 from ortcam.errors import ArtifactError, InputError
 from ortcam.feeds import entering, feeds
-from ortcam.graph import Graph
+from ortcam.graph import Graph, Progress
 from ortcam.methods import GRAD_CAM
 from ortcam.pair import Pair, Runs, open_parts
 from ortcam.palette import Color, distinct_colors
@@ -157,6 +157,7 @@ class Cam:
         preset: str = DEFAULT,
         upsample: str | None = None,
         memory: int = MEMORY,
+        progress: Progress | None = None,
     ) -> Explanation:
         """Where the evidence for each class lies, by Grad-CAM or another method.
 
@@ -169,7 +170,8 @@ class Cam:
                 the classes that the network sees in the picture (in the region), the largest
                 first; finding them takes a run more, as a part of the picture does that depends
                 on the prediction.
-            layers: by name. None for all of the artifact's.
+            layers: by name. None for all of the artifact's. A method about the picture itself
+                takes none.
             region: on the picture's grid, [H, W] bool or weights, [classes, H, W] for one a
                 class, or the path of a picture that is not black there. Of a volume [D, H, W] or
                 [classes, D, H, W]. Or a part of the picture, such as :class:`ortcam.Predicted`.
@@ -189,6 +191,8 @@ class Cam:
                 :data:`ortcam.upsample.METHODS`; None for the preset's, without one bicubic.
             memory: bytes that the classes asked about at once may take, by an estimate from the
                 sizes of score and features; more classes take several runs, with the same result.
+                So do the passes of a method that takes many.
+            progress: is told, by methods of many passes, how many of how many are done.
 
         Raises:
             ArtifactError: the artifact lacks what the method needs.
@@ -198,7 +202,8 @@ class Cam:
             RegionError: the region has another size than the picture, or selects nothing.
         """
         asked = self._named.asked(classes, layers, upsample, method, preset)
-        return self._view(picture, tensor, inputs, size).answer(asked, region, memory)
+        view = self._view(picture, tensor, inputs, size)
+        return view.answer(asked, region, memory, progress)
 
     def explain_batch(
         self,
@@ -214,6 +219,7 @@ class Cam:
         upsample: str | None = None,
         batch: int = 8,
         memory: int = MEMORY,
+        progress: Progress | None = None,
     ) -> list[Explanation]:
         """What :meth:`explain` tells of each picture, those of one size in runs together.
 
@@ -230,6 +236,7 @@ class Cam:
             upsample: as for :meth:`explain`.
             batch: how many pictures enter the network together at most.
             memory: bytes that the classes asked about at once may take, as for :meth:`explain`.
+            progress: as for :meth:`explain`, of the pictures that enter the network together.
 
         Raises:
             ArtifactError: the artifact lacks what the method needs.
@@ -252,7 +259,9 @@ class Cam:
         asked = [self._named.asked(own, layers, upsample, method, preset) for own in each]
         slots = self._graph.session.inputs
         fed = [feeds(self.artifact, slots, one, None, inputs, size) for one in listed]
-        return explain_all(self._named, fed, asked, areas, batch=batch, memory=memory)
+        return explain_all(
+            self._named, fed, asked, areas, batch=batch, memory=memory, progress=progress
+        )
 
     def open(
         self,

@@ -14,7 +14,7 @@ from ortcam.artifact import Artifact, Preprocessing
 from ortcam.errors import InputError, PictureError, nearest
 from ortcam.session import Slot
 
-__all__ = ["Feeds", "entering", "feeds", "joined"]
+__all__ = ["Feeds", "entering", "feeds", "joined", "varied"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,25 @@ def joined(fed: Sequence[Feeds], slots: Mapping[str, Slot], picture: str) -> Fee
                     arrays[name] = np.repeat(arrays[name], len(fed), axis)
     extents = fed[0].extents | ({batch: len(fed)} if isinstance(batch, str) else {})
     return Feeds(arrays, None, fed[0].grid, extents)
+
+
+def varied(
+    fed: Feeds, n: int, inputs: NDArray[Any], slots: Mapping[str, Slot], picture: str
+) -> Feeds:
+    """What one run is fed with other inputs [B, ...] in the place of picture n.
+
+    What is given beside picture n is given with each of them.
+    """
+    arrays = {**fed.arrays, picture: inputs.astype(fed.arrays[picture].dtype, copy=False)}
+    batch = slots[picture].shape[0]
+    if not isinstance(batch, str):
+        return Feeds(arrays, None, fed.grid, fed.extents)
+    for name, array in fed.arrays.items():
+        for axis, extent in enumerate(slots[name].shape):
+            if extent == batch and name != picture:
+                own = array.take([n % array.shape[axis]], axis)
+                arrays[name] = np.repeat(own, len(inputs), axis)
+    return Feeds(arrays, None, fed.grid, fed.extents | {batch: len(inputs)})
 
 
 def entering(

@@ -9,6 +9,8 @@ the ReLU that ends every one of them.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,7 @@ __all__ = [
     "eigen_cam",
     "eigen_grad_cam",
     "grad_cam_plus_plus",
+    "gradient",
     "hires_cam",
     "layer_cam",
     "seg_xres_cam",
@@ -111,6 +114,18 @@ def seg_xres_cam(features: Array, gradients: Array, block: int = 2, pool: str = 
             pooled /= counts.reshape([-1] + [1] * (gradients.ndim - 1 - axis))
         pooled = np.repeat(pooled, counts, axis=axis)
     return hires_cam(features, pooled)
+
+
+def gradient(attributions: NDArray[Any], channels: str, sign: str) -> Array:
+    """The map [K, *space] of gradients, or other attributions, [K, C, *space] at the picture.
+
+    Of each value its size (``"absolute"``), or what is above 0 (``"positive"``) or below it
+    (``"negative"``); of a pixel's channels the largest (``"max"``) or their ``"sum"``.
+    """
+    signed = -attributions if sign == "negative" else attributions
+    parts = np.abs(signed) if sign == "absolute" else np.maximum(signed, 0)
+    reduced: Array = parts.max(axis=1) if channels == "max" else parts.sum(axis=1)
+    return reduced.astype(np.float32, copy=False)
 
 
 def _space(values: Array, first: int = 2) -> tuple[int, ...]:

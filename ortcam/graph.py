@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,14 +13,17 @@ from numpy.typing import NDArray
 
 from ortcam.artifact import Artifact, Layer
 from ortcam.errors import ArtifactError, LayerError, PictureError
-from ortcam.feeds import Feeds
+from ortcam.feeds import Feeds, varied
 from ortcam.pair import Kept, Pair, Runs
 from ortcam.session import RunError
 
-__all__ = ["Answer", "Asking", "Formula", "Graph", "Opened"]
+__all__ = ["Answer", "Asking", "Formula", "Graph", "Opened", "Progress"]
 
 Formula: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 """Of features [C, *space] and gradients [questions, C, *space]: something of each question."""
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Is told how many runs of how many are done."""
 
 _UNTRIED = 4
 """Questions asked at once before the tensors' sizes have been seen: little beside inference."""
@@ -30,6 +33,9 @@ _WINDOWS = 9
 
 _LIVE = 2
 """Cotangents of a tensor's size alive at once: what a step of the sweep reads, and writes."""
+
+_EARLY = 16
+"""Elements of an early layer for one of the picture: as 64 channels at its size, less a little."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class Answer:
             show something; then its features are left where they are.
         found: float32 [questions, ...] for each layer, what a formula makes of its whole gradients.
         slopes: float32 [questions, C_L] for each of these, the steepest of a channel's gradients.
+        remarks: for each question the end of a sentence that begins "the map of ..."; or nothing.
     """
 
     score: NDArray[np.float32]
@@ -52,6 +59,7 @@ class Answer:
     maps: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     found: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     slopes: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 class Graph:
@@ -106,6 +114,31 @@ class Opened:
     def pictures(self) -> int:
         """How many there are."""
         return len(self._feeds.arrays[self._graph.artifact.picture])
+
+    @property
+    def artifact(self) -> Artifact:
+        """The graph's."""
+        return self._graph.artifact
+
+    def picture(self, n: int) -> NDArray[Any]:
+        """What enters of picture n, as the network takes it."""
+        picture: NDArray[Any] = self._feeds.arrays[self._graph.artifact.picture][n]
+        return picture
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether several pictures may enter together."""
+        slot = self._graph.session.inputs[self._graph.artifact.picture]
+        return not isinstance(slot.shape[0], int)
+
+    def varied(self, n: int, inputs: NDArray[Any]) -> Opened:
+        """Picture n with other inputs [B, ...] in its place, as so many pictures.
+
+        Raises:
+            PictureError: the network does not run on them.
+        """
+        slots, picture = self._graph.session.inputs, self._graph.artifact.picture
+        return Opened(self._graph, varied(self._feeds, n, inputs, slots, picture))
 
     @property
     def score(self) -> NDArray[np.float32]:
@@ -344,6 +377,8 @@ class Opened:
         names += [layer.name for layer in layers if layer.grad]  # these leave the graph too
         seen = [self._graph.seen.get((self._feeds.shapes, name)) for name in names]
         elements = sum(math.prod(shape) for shape in seen if shape is not None)
+        if artifact.pixels in layers:
+            elements += _EARLY * self._feeds.arrays[artifact.picture].size
         if seen[0] is None:  # a score is as large as the picture that enters, or smaller
             elements += self._graph.classes * math.prod(self._feeds.arrays[artifact.picture].shape)
         fit = max(1.0, memory / (4 * _LIVE * elements))
@@ -359,6 +394,30 @@ class Asking:
     cells: NDArray[np.float32] | None
     layers: Sequence[Layer]
     memory: float
+    progress: Progress | None = None
+
+    def varied(self, n: int, inputs: NDArray[Any]) -> Asking:
+        """The same about variants of picture n; see :meth:`Opened.varied`."""
+        rows, cells = (
+            values if values is None or values.shape[1] == 1 else values[:, n : n + 1]
+            for values in (self.rows, self.cells)
+        )
+        assert rows is not None
+        return replace(self, opened=self.opened.varied(n, inputs), rows=rows, cells=cells)
+
+    def values(self) -> NDArray[np.float64]:
+        """What the score says to the questions: y [questions, N] of :mod:`ortcam.artifact`."""
+        score = self.opened.score
+        flat = score.reshape(*score.shape[:2], -1)
+        if self.cells is None:
+            sums: NDArray[np.float64] = flat.sum(axis=2, dtype=np.float64)
+        else:
+            cells = self.cells.reshape(*self.cells.shape[:2], -1)
+            cells = np.broadcast_to(cells, (len(cells), len(flat), flat.shape[2]))
+            each = [flat[n].astype(np.float64) @ cells[:, n].T for n in range(len(flat))]
+            sums = np.stack(each).transpose(2, 0, 1)
+        found: NDArray[np.float64] = np.sum(self.rows * sums, axis=2)
+        return found
 
     def ask(self) -> list[Answer]:
         """See :meth:`Opened.ask`."""
@@ -390,6 +449,7 @@ def _check_names(session: Runs, artifact: Artifact) -> None:
     inputs += [] if artifact.mask is None else [artifact.mask]
     outputs = [artifact.score.name]
     outputs += [layer.name for layer in artifact.layers]
+    inputs += [] if artifact.pixels is None else [artifact.pixels.name]
     outputs += [layer.weights for layer in artifact.targets]
     outputs += [n for layer in artifact.targets for n in (layer.map, layer.grad) if n is not None]
     for kind, names, there in (
@@ -406,9 +466,10 @@ def _check_names(session: Runs, artifact: Artifact) -> None:
 
 def _check_axes(session: Runs, artifact: Artifact) -> None:
     score = artifact.score
-    axes = {score.name: score.class_axis} | {a.name: a.channel_axis for a in artifact.layers}
+    axes = {score.name: score.class_axis} | {a.name: a.channel_axis for a in artifact.targets}
+    slots = session.inputs | session.outputs
     for name, axis in axes.items():
-        rank = len(session.outputs[name].shape)
+        rank = len(slots[name].shape)
         if not 0 < axis < max(rank, 2):
             raise ArtifactError(
                 f"{session.source} is damaged: its metadata find the channels of {name!r} in "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ortcam.artifact import Artifact, Preprocessing, Score, Verification
+from ortcam.methods import served
 
 __all__ = ["reduction_layer", "rows", "verification"]
 
@@ -25,6 +26,7 @@ def rows(artifact: Artifact) -> list[tuple[str, str]]:
         told += _preprocessing_rows(expects.preprocess)
     return [
         *told,
+        ("methods", ", ".join(served(artifact))),
         ("numbers", artifact.numbers or "not known"),
         ("verification", verification(artifact.verification)),
         *_gradient_row(artifact),

@@ -46,7 +46,7 @@ def rectified(sums: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def why_blank(
-    features: NDArray[Any],
+    features: NDArray[Any] | None,
     weights: NDArray[Any] | None,
     sums: NDArray[np.float32],
     gradients: NDArray[Any] | None = None,
@@ -54,7 +54,7 @@ def why_blank(
     """Why one map shows nothing.
 
     Args:
-        features: [C, h, w] or [C, d, h, w].
+        features: [C, h, w] or [C, d, h, w]; None of a method about the picture itself.
         weights: [C], the class's; None of a method that weighs no channels as wholes.
         sums: [h, w] or [d, h, w], the class's.
         gradients: [C], the largest of each channel; None where they are not known.
@@ -64,14 +64,14 @@ def why_blank(
     """
     slopes = weights if gradients is None else gradients
     if not np.isfinite(sums).all():
-        if not np.isfinite(features).all():
+        if features is not None and not np.isfinite(features).all():
             return "not a number in places: the features are not finite"
         if slopes is not None and not np.isfinite(slopes).all():
             return "not a number: the gradient is not finite"
         return "not a number in places: the sums overflow float32"
     if sums.max() > 0:
         return None
-    if not features.any():
+    if features is not None and not features.any():
         return "all zero: the features are all zero"
     if slopes is not None and not slopes.any():
         what = "weight" if gradients is None else "gradient"

@@ -9,18 +9,39 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import inf
 from typing import Any
 
 import numpy as np
 
-from ortcam import formulas
-from ortcam.artifact import Artifact
-from ortcam.errors import ArtifactError, InputError, nearest
+from ortcam import attribution, formulas
+from ortcam.artifact import Artifact, Layer
+from ortcam.errors import ArtifactError, InputError, LayerError, nearest
 from ortcam.graph import Answer, Asking
+from ortcam.names import named_layers
 
-__all__ = ["GRAD_CAM", "METHODS", "Method", "method_named", "names_of_methods", "require"]
+__all__ = [
+    "GRADIENTS",
+    "GRAD_CAM",
+    "METHODS",
+    "PIXELS",
+    "Method",
+    "method_named",
+    "names_of_methods",
+    "require",
+    "served",
+]
 
 GRAD_CAM = "grad-cam"
+
+GRADIENTS = "gradients"
+PIXELS = "pixels"
+
+_LACKING = {
+    GRADIENTS: "takes the features' whole gradients",
+    PIXELS: "takes the gradient at the picture's pixels",
+}
+"""What methods need of an artifact beyond what Grad-CAM does, and how that is said."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +61,8 @@ class Method:
         title: its name as its authors write it.
         answer: how a graph is asked. Of the answers it gives, one for each picture, ``weights``
             make maps of the features, and ``found`` are maps, before the ReLU.
-        needs: what of an artifact: ``"gradients"``, those of the feature layers as they are, or
-            nothing beyond Grad-CAM's.
+        needs: what of an artifact: :data:`GRADIENTS`, those of the feature layers as they are,
+            :data:`PIXELS`, those of the picture itself, or nothing beyond Grad-CAM's.
         options: by name.
         name: as users write it, with its options.
     """
@@ -51,6 +72,22 @@ class Method:
     needs: str = ""
     options: Mapping[str, Option] = field(default_factory=dict)
     name: str = ""
+
+    def layers(self, asked: Iterable[str] | str | None, artifact: Artifact) -> tuple[Layer, ...]:
+        """Layers by name, all where none is asked for by None; of the picture itself its input.
+
+        Raises:
+            LayerError: there is no such layer, or the method is about none.
+        """
+        if self.needs != PIXELS or artifact.pixels is None:
+            return named_layers(asked, artifact.layers)
+        if asked is not None and list([asked] if isinstance(asked, str) else asked) != [
+            artifact.pixels.name
+        ]:
+            raise LayerError(
+                f"{self.title} is about the picture itself and takes no layer; leave layers out"
+            )
+        return (artifact.pixels,)
 
 
 def _weighing(formula: Callable[..., formulas.Array]) -> Callable[..., list[Answer]]:
@@ -85,6 +122,21 @@ def _eigen_cam(asking: Asking) -> list[Answer]:
     ]
 
 
+def _whole(default: int) -> Option:
+    return Option(default, lambda n: n > 0, "a whole number, 1 or more")
+
+
+def _one_of(default: str, *others: str) -> Option:
+    words = [default, *others]
+    return Option(default, words.__contains__, f"{', '.join(words[:-1])} or {words[-1]}")
+
+
+_SHOWN = {
+    "channels": _one_of("max", "sum"),
+    "sign": _one_of("absolute", "positive", "negative"),
+}
+"""What makes a map of a pixel's channels."""
+
 METHODS: dict[str, Method] = {
     GRAD_CAM: Method(title="Grad-CAM", answer=Asking.ask),
     "hires-cam": Method(
@@ -104,14 +156,39 @@ METHODS: dict[str, Method] = {
         answer=_placing(formulas.seg_xres_cam),
         needs="gradients",
         options={
-            "block": Option(2, lambda n: n > 0, "a whole number, 1 or more"),
-            "pool": Option("max", {"max", "mean"}.__contains__, "max or mean"),
+            "block": _whole(2),
+            "pool": _one_of("max", "mean"),
         },
     ),
     "eigen-grad-cam": Method(
         title="EigenGradCAM", answer=_placing(formulas.eigen_grad_cam), needs="gradients"
     ),
     "eigen-cam": Method(title="EigenCAM", answer=_eigen_cam),
+    "gradient": Method(
+        title="Gradient", answer=attribution.gradient, needs=PIXELS, options=_SHOWN
+    ),
+    "smooth-grad": Method(
+        title="SmoothGrad",
+        answer=attribution.smooth_grad,
+        needs=PIXELS,
+        options={
+            "samples": _whole(25),
+            "noise": Option(0.15, lambda s: 0 < s < inf, "a number above 0"),
+            "seed": Option(0, lambda n: n >= 0, "a whole number, 0 or more"),
+            **_SHOWN,
+        },
+    ),
+    "integrated-gradients": Method(
+        title="Integrated Gradients",
+        answer=attribution.integrated_gradients,
+        needs=PIXELS,
+        options={
+            "steps": _whole(50),
+            "baseline": _one_of(*attribution.BASELINES),
+            **_SHOWN,
+            "channels": _one_of("sum", "max"),
+        },
+    ),
 }  # fmt: skip
 """The methods by their names without options."""
 
@@ -163,12 +240,25 @@ def require(method: Method, artifact: Artifact, source: str) -> None:
     Raises:
         ArtifactError: it does not; the message says what to export.
     """
-    if method.needs == "gradients" and any(layer.grad is None for layer in artifact.layers):
+    if not _holds(artifact, method.needs):
         name = method.name.partition(":")[0]
         raise ArtifactError(
-            f"{method.title} takes the features' whole gradients, which {source} does not give; "
+            f"{method.title} {_LACKING[method.needs]}, which {source} does not give; "
             f"export the network again with --methods {name} (methods=[{name!r}])"
         )
+
+
+def served(artifact: Artifact) -> list[str]:
+    """The names of the methods that an artifact serves."""
+    return [name for name, method in METHODS.items() if _holds(artifact, method.needs)]
+
+
+def _holds(artifact: Artifact, needs: str) -> bool:
+    if needs == GRADIENTS:
+        return all(layer.grad is not None for layer in artifact.layers)
+    if needs == PIXELS:
+        return artifact.pixels is not None
+    return True
 
 
 def _value(name: str, key: str, text: str, option: Option) -> int | float | str:

@@ -19,7 +19,7 @@ from PIL import Image
 from ortcam.artifact import Preprocessing
 from ortcam.errors import InputError
 
-__all__ = ["Size", "to_array", "working_size"]
+__all__ = ["Size", "constant", "to_array", "working_size"]
 
 Size = tuple[int, int] | str | None
 """(width, height), ``"native"`` for the picture's own, None for what the artifact says."""
@@ -95,6 +95,17 @@ def to_array(
         x = np.clip(np.rint(x), ends.min, ends.max)
     x = x[None] if preprocessing.layout == "NHWC" else x.transpose(2, 0, 1)[None]
     return np.ascontiguousarray(x, dtype=dtype)
+
+
+def constant(preprocessing: Preprocessing, value: int) -> NDArray[np.float64]:
+    """What enters where every pixel is of one value of 0 to 255.
+
+    Returns:
+        One number a channel, [channels], or [channels, 1, 1] where these come first.
+    """
+    mean, std = (np.array(v, np.float64) for v in (preprocessing.mean, preprocessing.std))
+    x: NDArray[np.float64] = (value * preprocessing.scale - mean) / std
+    return x if preprocessing.layout == "NHWC" else x[:, None, None]
 
 
 def _asked(size: Size) -> tuple[int, int] | None:

@@ -14,10 +14,9 @@ from ortcam import region as regions
 from ortcam.artifact import Layer
 from ortcam.errors import ModelError
 from ortcam.feeds import Feeds
-from ortcam.graph import Answer, Asking, Graph, Opened
+from ortcam.graph import Answer, Asking, Graph, Opened, Progress
 from ortcam.labels import classes_seen
 from ortcam.methods import GRAD_CAM, Method, method_named, require
-from ortcam.names import named_layers
 from ortcam.palette import Color
 from ortcam.places import Placed, placed, sight_of
 from ortcam.presets import DEFAULT, PRESETS, Preset, preset_named
@@ -64,7 +63,7 @@ class Named:
         check_method(upsample or fixed.filter)
         way = method_named(method)
         require(way, self.graph.artifact, self.graph.session.source)
-        chosen = named_layers(layers, self.graph.artifact.layers)
+        chosen = way.layers(layers, self.graph.artifact)
         about = None if classes is None else rows(classes, self.classes)
         if fixed.takes_signs:  # the graph's own maps are behind their ReLU
             chosen = tuple(replace(layer, map=None) for layer in chosen)
@@ -136,25 +135,34 @@ class View:
         preset: str = DEFAULT,
         upsample: str | None = None,
         memory: int = MEMORY,
+        progress: Progress | None = None,
     ) -> Explanation:
         """Where the evidence for each class lies: see :meth:`ortcam.Cam.explain`.
 
         Raises:
             ArtifactError: the artifact lacks what the method needs.
             ClassError, LayerError: there is no such class or layer.
+            InputError: there is no such method, or an option of it does not fit.
             PictureError: the network does not run on the picture.
             RegionError: the region has another size than the picture, or selects nothing.
         """
-        return self.answer(
-            self._named.asked(classes, layers, upsample, method, preset), region, memory
-        )
+        asked = self._named.asked(classes, layers, upsample, method, preset)
+        return self.answer(asked, region, memory, progress)
 
-    def answer(self, asked: Asked, region: regions.Region | None, memory: int) -> Explanation:
+    def answer(
+        self,
+        asked: Asked,
+        region: regions.Region | None,
+        memory: int,
+        progress: Progress | None = None,
+    ) -> Explanation:
         """The same of a question that was checked."""
         there = placed(self._named.graph, self._opened, 0, self._sight, asked.rows, region)
         weights = class_weights(there.rows, len(self._named.classes))[:, None]
         cells = None if there.cells is None else there.cells[:, None]
-        (answer,) = asked.method.answer(Asking(self._opened, weights, cells, asked.layers, memory))
+        (answer,) = asked.method.answer(
+            Asking(self._opened, weights, cells, asked.layers, memory, progress)
+        )
         return explanation(self._named, self._fed, answer, there, asked, self._seen)
 
 
@@ -228,10 +236,18 @@ def _maps(
     answer: Answer, classes: tuple[str, ...], preset: Preset
 ) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
     """The maps of every layer, and why some show nothing."""
-    raw, notes = dict(answer.maps), []
-    for layer, features in answer.features.items():
+    raw = dict(answer.maps)
+    remarks = zip(classes, answer.remarks, strict=False)
+    notes = [f"the map of {name} {remark}" for name, remark in remarks if remark]
+    for layer in answer.weights | answer.found:
+        if layer in raw:
+            continue
+        features = answer.features.get(layer)
         weights, slopes = answer.weights.get(layer), answer.slopes.get(layer)
-        sums = answer.found[layer] if weights is None else maps.weighted_sums(features, weights)
+        if weights is None:
+            sums = answer.found[layer]
+        else:
+            sums = maps.weighted_sums(answer.features[layer], weights)
         raw[layer] = sums if preset.takes_signs else maps.rectified(sums)
         for k, name in enumerate(classes):
             alpha, slope = (None if rows is None else rows[k] for rows in (weights, slopes))

@@ -6,7 +6,7 @@ autograd, so nothing here is shared with the exporter but the ONNX file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,15 +77,18 @@ def whole_gradients(
     }
 
 
-def run(model: onnx.ModelProto, inputs: dict[str, Array]) -> dict[str, torch.Tensor]:
+def run(
+    model: onnx.ModelProto, inputs: Mapping[str, Array | torch.Tensor]
+) -> dict[str, torch.Tensor]:
     """Every tensor of a network, floating ones in float64 and ready for autograd."""
     import torch
 
     env: dict[str, Any] = {"": None}
     for tensor in model.graph.initializer:
         env[tensor.name] = _double(torch.tensor(numpy_helper.to_array(tensor)))
-    for name, array in inputs.items():
-        env[name] = _double(torch.tensor(array)).requires_grad_()
+    for name, given in inputs.items():
+        is_tensor = isinstance(given, torch.Tensor)
+        env[name] = given if is_tensor else _double(torch.tensor(given)).requires_grad_()
     for node in model.graph.node:
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         operands = [env[name] for name in node.input]

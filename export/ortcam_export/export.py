@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from ortcam.artifact import (
 )
 from ortcam.errors import InputError, ModelError
 from ortcam.files import check_writable
-from ortcam.methods import METHODS, names_of_methods
+from ortcam.methods import GRADIENTS, METHODS, PIXELS, names_of_methods
 from ortcam.pair import Pair, Runs
 from ortcam.session import Providers
 from ortcam_export import training
@@ -44,6 +44,7 @@ from ortcam_export.maps import append_maps
 from ortcam_export.names import find, unused
 from ortcam_export.numbers import number_format
 from ortcam_export.pairs import to_pairs
+from ortcam_export.pixels import with_pixels
 from ortcam_export.prepare import infer, opset, prepare
 from ortcam_export.split import split as split_artifact
 from ortcam_export.static import make_static
@@ -206,11 +207,11 @@ def export(
         masked=not static,
     )
     plain = prepared.clone()
-    artifact = _with_whole_gradients(artifact, prepared, needs)
+    artifact = _with_needs(artifact, prepared, needs, notes)
     asked = {"class_weights": artifact.class_weights, "region": artifact.region}
     if artifact.mask is not None:
         asked["mask"] = artifact.mask
-    explained = _APPEND[engine](prepared, artifact.score, artifact.layers, **asked)
+    explained = _APPEND[engine](prepared, artifact.score, artifact.targets, **asked)
     pooled = [  # a map in the graph has space
         dataclasses.replace(layer, pooled=not maps and is_pooled(explained, layer))
         for layer in artifact.layers
@@ -285,9 +286,11 @@ def _check_engine(engine: str) -> None:
         training.require()
 
 
-def _needs(methods: Sequence[str] | str, engine: str) -> set[str]:
-    """What methods need of an artifact."""
-    needs = {METHODS[name].needs for name in names_of_methods(methods)} - {""}
+def _needs(methods: Sequence[str] | str, engine: str) -> dict[str, bool]:
+    """What methods need of an artifact, and whether it was asked for by a method's name."""
+    named = methods not in ("all", ["all"])
+    needs = {METHODS[name].needs: named for name in names_of_methods(methods)}
+    needs.pop("", None)
     if needs and engine != "ortcam":
         raise InputError(
             f"engine {engine!r} gives pooled gradients alone, and methods= asks for more; "
@@ -296,15 +299,19 @@ def _needs(methods: Sequence[str] | str, engine: str) -> set[str]:
     return needs
 
 
-def _with_whole_gradients(artifact: Artifact, prepared: ir.Model, needs: set[str]) -> Artifact:
+def _with_needs(
+    artifact: Artifact, prepared: ir.Model, needs: Mapping[str, bool], notes: list[str]
+) -> Artifact:
     """The metadata with what methods need."""
-    if "gradients" not in needs:
-        return artifact
-    layers = [
-        dataclasses.replace(layer, grad=unused(prepared, grad_name(layer.name)))
-        for layer in artifact.layers
-    ]
-    return dataclasses.replace(artifact, layers=tuple(layers))
+    if GRADIENTS in needs:
+        layers = [
+            dataclasses.replace(layer, grad=unused(prepared, grad_name(layer.name)))
+            for layer in artifact.layers
+        ]
+        artifact = dataclasses.replace(artifact, layers=tuple(layers))
+    if PIXELS in needs:
+        artifact = with_pixels(artifact, prepared, needs[PIXELS], notes)
+    return artifact
 
 
 def _divided(

@@ -42,7 +42,7 @@ from ortcam.errors import ModelError, VerificationError
 from ortcam.pair import Runs
 from ortcam.session import RunError
 from ortcam_export.control_flow import reads
-from ortcam_export.names import find
+from ortcam_export.names import find, tensor
 from ortcam_export.trial import SEED, Feeds, trial_feeds
 from ortcam_export.write import open_session, portable_ir
 
@@ -66,6 +66,9 @@ ENOUGH = 0.5
 
 #: Steps, in units of the features' root mean square.
 STEPS = (0.01, 0.003, 0.001, 0.0003)
+
+#: Steps at the picture itself, behind which lie all the kinks of the network.
+STEPS_OF_PICTURE = (0.0003, 0.0001, 0.00003, 0.00001)
 
 #: The step to take where none of these agree: in a tail of many layers their own rounding hides
 #: what finer steps change.
@@ -330,7 +333,7 @@ class Tail:
 
     def __init__(self, network: ir.Model, score: str, layer: Layer) -> None:
         self.layer = layer
-        value, target = find(network, layer.name), find(network, score)
+        value, target = tensor(network, layer.name), find(network, score)
         self._finish, target = _finish(target, value)
         self.end = target.name or ""
         nodes = _between(network.graph, value, target)
@@ -460,21 +463,22 @@ def _measure(
         )
         return questions.reduce(np.moveaxis(up - down, meta.score.class_axis, 1)) / (2 * step)
 
+    steps = STEPS_OF_PICTURE if tail.layer == meta.pixels else STEPS
     measured, expected = [], []
     for direction, said in shifts:
         spread = direction.reshape(direction.shape + (1,) * (features.ndim - 1 - direction.ndim))
         moved = np.moveaxis(spread[None], 1, axis)
         reach = features[0].size / direction.size  # cells that one number of it shifts
         ladder: list[Doubles] = []
-        for step in STEPS:
+        for step in steps:
             if len(ladder) > 1 and _agree(*ladder[-2:]):
                 break
             ladder.append(differ(moved, step * scale))
         if not _agree(*ladder[-2:]):
-            ladder.insert(0, differ(moved, LONGER * scale))
+            ladder.insert(0, differ(moved, LONGER / STEPS[0] * steps[0] * scale))
         measured.append(np.stack(ladder))
         expected.append(reach * said)
-    unseen = tail.rounding(plain) / (2 * STEPS[0] * scale)
+    unseen = tail.rounding(plain) / (2 * steps[0] * scale)
     return judge(tail.layer.name, measured, np.stack(expected), unseen)
 
 
@@ -592,8 +596,8 @@ def _isolation(
     largest = 0.0
     for place in (0, 1):
         beside = {name: _placed(feeds[name], value, place) for name, value in pair.items()}
-        weights_beside, _ = _ask_artifact(artifact, meta, beside, questions, meta.layers)
-        for layer in meta.layers:
+        weights_beside, _ = _ask_artifact(artifact, meta, beside, questions, meta.targets)
+        for layer in meta.targets:
             alone, now = weights[layer.name][:, 0], weights_beside[layer.name][:, place]
             change = np.abs(now - alone).max() / (np.abs(alone).max() or 1.0)
             if not change <= SAME:

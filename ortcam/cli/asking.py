@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
@@ -22,6 +21,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ortcam import Cam, Explanation
+    from ortcam.graph import Progress
+
+
+class Explainer(Protocol):
+    """Answers what is asked about a picture."""
+
+    def __call__(self, picture: Path, progress: Progress | None = None) -> Explanation:
+        """Tells of its progress where a method takes many passes."""
 
 
 class Options(where.Options):
@@ -100,7 +107,7 @@ drawing_options = stack(
 """How maps are drawn."""
 
 
-def explainer(cam: Cam, options: Options) -> Callable[[Path], Explanation]:
+def explainer(cam: Cam, options: Options) -> Explainer:
     """A function that answers what the options, which were checked, ask about a picture.
 
     Raises:
@@ -109,7 +116,7 @@ def explainer(cam: Cam, options: Options) -> Callable[[Path], Explanation]:
     """
     asked = [parse(text, cam.classes) for text in options["classes"]]
 
-    def explain(picture: Path) -> Explanation:
+    def explain(picture: Path, progress: Progress | None = None) -> Explanation:
         return cam.explain(
             classes=asked or None,
             layers=options["layers"] or None,
@@ -120,6 +127,7 @@ def explainer(cam: Cam, options: Options) -> Callable[[Path], Explanation]:
             method=options["method"],
             preset=options["preset"],
             upsample=options["upsample"],
+            progress=progress,
         )
 
     return explain

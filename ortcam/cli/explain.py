@@ -86,13 +86,20 @@ def command(
         "the figure of an explanation needs matplotlib",
         "write arrays, to a .npz file",
     )
-    cam = open_artifact(artifact, providers=providers, quiet=quiet, layers=asked["layers"])
+    cam = open_artifact(
+        artifact,
+        providers=providers,
+        quiet=quiet,
+        layers=asked["layers"],
+        methods=[asked["method"]],
+    )
     explain = asking.explainer(cam, asked)
     if scale == "pictures":
         scale = common_scale(_explained(pictures, explain, quiet))
 
     def work(picture: Path, file: Path) -> list[str]:
-        explanation = explain(picture)
+        with each.passes(hidden=quiet or len(pictures) > 1) as progress:
+            explanation = explain(picture, progress)
         explanation.save(
             file, colormap=colormap, alpha=alpha, scale=scale, slice=slice, contours=contours
         )

@@ -21,6 +21,7 @@ def open_artifact(
     providers: Sequence[str],
     quiet: bool,
     layers: Sequence[str] = (),
+    methods: Sequence[str] = (),
     verify: bool = True,
 ) -> Cam:
     """Loads an artifact, or exports a plain network in memory first, and says so on stderr.
@@ -31,6 +32,7 @@ def open_artifact(
         quiet: say nothing.
         layers: the feature layers to export a plain network with; none for the one that the
             export step chooses.
+        methods: what it is to serve beside Grad-CAM, with their options.
         verify: whether that export checks its gradient.
     """
     import ortcam
@@ -47,7 +49,12 @@ def open_artifact(
             f"(ortcam export {path} -o FILE keeps the artifact).",
             quiet=quiet,
         )
-        exported = ortcam_export.export(path, feature_layers=layers or None, verify=verify)
+        exported = ortcam_export.export(
+            path,
+            feature_layers=layers or None,
+            methods=[name.partition(":")[0] for name in methods],
+            verify=verify,
+        )
         for note in exported.notes:
             _say(f"note: {note}", quiet=quiet)
         cam = ortcam.load(exported.model, providers=chosen)

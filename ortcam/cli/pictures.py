@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ortcam.cli.parameters import array, is_array
 from ortcam.cli.wording import options
 from ortcam.errors import InputError, PictureError, RegionError
+
+if TYPE_CHECKING:
+    from click._termui_impl import ProgressBar
+
+    from ortcam.graph import Progress
 
 
 def for_each(
@@ -94,6 +99,21 @@ def seen(path: Path) -> dict[str, Any]:
         return {"tensor": array(path)}
     except InputError as error:
         raise PictureError(str(error)) from error
+
+
+@contextmanager
+def passes(*, hidden: bool) -> Iterator[Progress | None]:
+    """A bar on stderr, where that is a terminal, over the passes of a method that takes many."""
+    with ExitStack() as stack:
+        bars: list[ProgressBar[int]] = []
+
+        def tell(done: int, total: int) -> None:
+            if not bars:
+                bar = click.progressbar(length=total, label="passes", file=sys.stderr)
+                bars.append(stack.enter_context(bar))
+            bars[0].update(done - bars[0].pos)
+
+        yield None if hidden or not sys.stderr.isatty() else tell
 
 
 def _progress(

@@ -131,3 +131,13 @@ def test_volumes_are_as_pictures() -> None:
         found, flat = formula(a, g), formula(*rows)
         close(found.reshape(flat.shape), flat)
     assert formulas.seg_xres_cam(a, g, 3).shape == (K, 4, H, W)
+
+
+@pytest.mark.parametrize("channels", ["max", "sum"])
+@pytest.mark.parametrize("sign", ["absolute", "positive", "negative"])
+def test_gradient(channels: str, sign: str) -> None:
+    _, g = drawn()
+    part = {"absolute": abs, "positive": lambda v: max(v, 0), "negative": lambda v: max(-v, 0)}
+    of = {"max": max, "sum": sum}[channels]
+    expected = everywhere(lambda k, y, x: of([part[sign](float(g[k, c, y, x])) for c in range(C)]))
+    close(formulas.gradient(g, channels, sign), expected)

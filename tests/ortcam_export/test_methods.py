@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import ortcam
 from ortcam import formulas
 from ortcam.errors import ArtifactError, InputError, VerificationError
-from ortcam.methods import METHODS
+from ortcam.methods import METHODS, PIXELS
 from ortcam_export import Exported, differentiate, export
 from ortcam_export.gradient.tensor import Tensor
 
@@ -26,6 +26,9 @@ Array = NDArray[Any]
 
 FAST: dict[str, Any] = {"size": (48, 32), "verify": False}
 CLASSES = (2, 0, 1)
+
+#: The methods about layers; those about the picture itself are in test_pixel_methods.py.
+AT_LAYERS = [name for name, method in METHODS.items() if method.needs != PIXELS]
 
 #: A network, its score, layers, and the axis of its channels.
 CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str, tuple[str, ...], int]] = {
@@ -115,7 +118,7 @@ def gradients(name: str, x: Array, classes: tuple[int, ...]) -> dict[str, tuple[
 def test_maps_are_autograds(case: str, split: bool) -> None:
     cam = made(case, split=split)
     expected = gradients(case, cam.preprocess(rgb()), CLASSES)
-    for method in METHODS:
+    for method in AT_LAYERS:
         found = cam.explain(rgb(), CLASSES, method=method)
         assert (found.method, found.title) == (method, METHODS[method].title)
         for layer, (g, a) in expected.items():
@@ -155,9 +158,11 @@ def test_maps_are_pytorch_grad_cams(layer: str, pytorch_grad_cam: Any) -> None:
 
 def test_methods_differ_from_each_other() -> None:
     cam = made("unet")
-    layer = "mid_relu"
-    raw = {m: cam.explain(rgb(), CLASSES, layer, method=m).raw[layer] for m in METHODS}
-    scaled = {m: values / values.max() for m, values in raw.items()}
+    layer = "enc1_relu"  # as large as the picture
+    explained = {
+        m: cam.explain(rgb(), CLASSES, layer if m in AT_LAYERS else None, method=m) for m in METHODS
+    }
+    scaled = {m: one.maps[0] / one.maps.max() for m, one in explained.items()}
     for one, other in combinations(METHODS, 2):
         assert np.abs(scaled[one] - scaled[other]).max() > 0.02, (one, other)
 
@@ -184,15 +189,16 @@ def test_layers_that_are_not_asked_for_give_no_gradient() -> None:
     _, _, layers, _ = CASES["unet"]
     exported = export(networks.unet(), feature_layers=layers, methods="all", **FAST)
     session = ortcam.session.Session(exported.model, "cpu")
+    assert [layer.name for layer in exported.artifact.targets] == [*layers, "input"]
     asked = {
         "input": np.zeros((1, 3, 32, 48), np.float32),
         "class_weights": np.eye(4, dtype=np.float32)[:, None],
         "region": np.ones((1, 1, 1, 1), np.float32),
-        "layers": np.array([False, False, True]),
+        "layers": np.array([False, False, True, False]),
     }
-    names = [f"{layer}.grad" for layer in layers]
+    names = [f"{layer}.grad" for layer in (*layers, "input")]
     rows = [len(value) for value in session.run(names, asked).values()]
-    assert rows == [0, 0, 4]
+    assert rows == [0, 0, 4, 0]
 
 
 def test_a_region_and_little_memory() -> None:
@@ -208,7 +214,7 @@ def test_a_region_and_little_memory() -> None:
             assert np.abs(everywhere.raw[layer] - whole.raw[layer]).max() > 0
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", AT_LAYERS)
 def test_several_pictures_are_as_each_alone(method: str) -> None:
     cam = made("unet")
     pictures, classes = [rgb(0), rgb(1)], [[2, 0, 1], [3]]
@@ -223,7 +229,7 @@ def test_several_pictures_are_as_each_alone(method: str) -> None:
 def test_a_view_takes_methods() -> None:
     cam = made("unet", split=True)
     view = cam.open(rgb())
-    for method in METHODS:
+    for method in AT_LAYERS:
         one, other = view.explain(2, method=method), cam.explain(rgb(), 2, method=method)
         for layer in cam.layers:
             np.testing.assert_array_equal(one.raw[layer], other.raw[layer])
@@ -351,4 +357,5 @@ def test_the_other_engine_has_no_whole_gradients(monkeypatch: pytest.MonkeyPatch
 
 def test_formulas_are_all_in_the_table() -> None:
     written = {name.replace("_", "-").replace("-plus-plus", "++") for name in formulas.__all__}
-    assert written | {"grad-cam"} == set(METHODS)
+    others = {"grad-cam", "smooth-grad", "integrated-gradients"}
+    assert written | others == set(METHODS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 import ortcam
+from ortcam.cli.pictures import passes
 
 Run = Callable[..., Result]
 
@@ -199,3 +201,33 @@ def test_a_further_input(
     result = run("explain", artifact, picture, "-c", "Car", "-o", out)
     assert result.exit_code == 1
     assert "gain" in result.stderr.splitlines()[-1]
+
+
+def test_a_plain_network_is_exported_for_the_method(
+    run: Run, network: Path, picture: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.npz"
+    asked = ("-c", "Car", "--method", "smooth-grad:samples=2")
+    result = run("explain", network, picture, *asked, "-o", out)
+    assert result.exit_code == 0, result.output
+    with np.load(out, allow_pickle=False) as arrays:
+        assert arrays["maps"].shape == (1, 1, 21, 31)
+        assert list(arrays["layers"]) == ["picture"]
+        assert str(arrays["method"]) == "smooth-grad:samples=2"
+
+
+def test_passes_have_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = StringIO()
+    screen.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stderr", screen)
+    with passes(hidden=False) as progress:
+        assert progress is not None
+        for done in range(4):
+            progress(done, 3)
+    assert "passes" in screen.getvalue()
+    assert "100%" in screen.getvalue()
+    with passes(hidden=True) as progress:
+        assert progress is None
+    monkeypatch.setattr(sys, "stderr", StringIO())
+    with passes(hidden=False) as progress:
+        assert progress is None
