@@ -168,3 +168,21 @@ def test_the_last_layer_alone_costs_no_sweep(name: str) -> None:
         sizes[asked] = max(values.size for values in found)
     assert sizes[opened.layers[0]] > K * N * cells
     assert sizes[opened.layers[-1]] < N * cells * opened.classes
+
+
+def test_a_pool_finds_its_places_only_where_they_are_asked_for() -> None:
+    """The network's own pool stays the fast one, without Indices."""
+    opened = Opened("unet")
+    graph = opened.graph.graph
+    pools = [node for node in graph if node.op_type == "MaxPool"]
+    own = [node for node in pools if not (node.name or "").startswith("grad.")]
+    again = [node for node in pools if node not in own]
+    assert own
+    assert len(again) == len(own)
+    assert all(len(node.outputs) == 1 for node in own)
+    places = [node.outputs[1] for node in again]
+    graph.outputs.extend(places)
+    session = ort.InferenceSession(ir.to_proto(opened.graph).SerializeToString())
+    for asked, wanted in ((opened.layers[0], True), (opened.layers[-1], False)):
+        found = session.run([p.name for p in places], opened.feeds((asked,), "shared", K))
+        assert all((values.size > 0) == wanted for values in found)
