@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reports import Read
 
 from ortcam.report.markup import Markup, element, escaped, joined, json_block, name
 
@@ -19,23 +19,6 @@ NASTY = [
     "<!--",
     "&lt;b&gt; & &amp;",
 ]
-
-
-class Read(HTMLParser):
-    """The tags, attributes and text of a page, as a parser that nobody here wrote reads them."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 @pytest.mark.parametrize("text", NASTY)
