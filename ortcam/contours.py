@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ortcam.components import border
 from ortcam.palette import Color
 
-__all__ = ["ASKED", "PREDICTED", "Outline", "draw"]
+__all__ = ["ASKED", "EDGE", "PREDICTED", "Outline", "draw"]
 
 PREDICTED: Color = (255, 255, 255)
 """The line around what is predicted as the class."""
@@ -18,7 +18,9 @@ PREDICTED: Color = (255, 255, 255)
 ASKED: Color = (80, 255, 255)
 """The line around what is asked about."""
 
-_EDGE: Color = (20, 20, 30)
+EDGE: Color = (20, 20, 30)
+"""The dark line outside either."""
+
 _FINE = 450  # a line is as wide as one in so many of the picture's mean extent
 
 Outline = tuple[NDArray[np.bool_], Color]
@@ -43,7 +45,7 @@ def draw(picture: NDArray[np.uint8], outlines: Sequence[Outline]) -> NDArray[np.
     width = max(1, round((picture.shape[0] * picture.shape[1]) ** 0.5 / _FINE))
     for mask, color in outlines:
         shape = _ringed(mask, width)
-        drawn[border(~shape, width)] = _EDGE
+        drawn[border(~shape, width)] = EDGE
         drawn[border(shape, width)] = color
     return drawn
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -346,13 +347,18 @@ class Explanation:
         Without outlines; for these see :meth:`outlines`.
         """
         picture = None if self.picture is None else _at(look.slice, self.picture)
-        whole = self._made(position, layer)
-        if whole.shape != self.grid:  # it was not to be upsampled
-            whole = resample(whole, self.grid, "nearest")
-        plane = _at(look.slice, whole)
+        plane = _at(look.slice, self.plane(position, layer))
         low, top = self.limits(position, layer, look.scale, look.colormap)
         paint = PRESETS[self.preset].paint
         return paint(picture, plane, top, low=low, alpha=look.alpha, colormap=look.colormap)
+
+    def plane(self, position: int, layer: str) -> NDArray[np.float32]:
+        """What is drawn of the class at a position in :attr:`classes`.
+
+        On the picture's grid, [H, W] or [D, H, W], also where maps were not to be upsampled.
+        """
+        whole = self._made(position, layer)
+        return whole if whole.shape == self.grid else resample(whole, self.grid, "nearest")
 
     def outlines(self, position: int, slice: int | None = None) -> list[outlines.Outline]:
         """The masks to outline over the map of the class at a position, with their colours.
@@ -458,7 +464,8 @@ class Explanation:
     ) -> None:
         """Writes a file by what its name ends with.
 
-        A .png, .jpg, .svg or .pdf holds the figure (by matplotlib). A .npz holds ``maps`` (unless
+        A .png, .jpg, .svg or .pdf holds the figure (by matplotlib), a .html a report, as
+        :class:`ortcam.Report` writes it. A .npz holds ``maps`` (unless
         they were not to be upsampled and the layers' grids differ), ``classes``,
         ``class_indices``, ``layers``, for layer number i ``raw_i`` and ``weights_i`` (of methods
         that weigh channels), ``method``, ``preset``, ``upsampling``, ``scale`` (in words) and
@@ -470,6 +477,14 @@ class Explanation:
             InputError: as for :meth:`figure`.
             OutputError: the path cannot be written, or ends otherwise.
         """
+        if Path(path).suffix.lower() == ".html":
+            from ortcam.report import Report
+
+            with Report(
+                path, alpha=alpha, colormap=colormap, scale=scale, slice=slice, contours=contours
+            ) as report:
+                report.add(self)
+            return
         suffix = suffix_of(path)
         if suffix in ARRAYS:
             save_arrays(path, self.artifact, self._arrays())

@@ -9,7 +9,6 @@ import click
 
 from ortcam.cli import pictures, where
 from ortcam.cli.options import stack
-from ortcam.colormap import COLORMAPS, DEFAULT
 from ortcam.methods import GRAD_CAM, METHODS
 from ortcam.presets import DEFAULT as PRESET
 from ortcam.presets import PRESETS
@@ -86,25 +85,6 @@ asking_options = stack(
     ),
 )
 """What is asked; :func:`explainer` reads them."""
-
-drawing_options = stack(
-    click.option(
-        "--colormap",
-        type=click.Choice(COLORMAPS),
-        default=DEFAULT,
-        show_default=True,
-        help="The maps' colours.",
-    ),
-    click.option(
-        "--scale",
-        type=click.Choice(["shared", "own"]),
-        default="shared",
-        show_default=True,
-        help="Whose greatest value takes the last colour: a layer's maps' together, or each map's "
-        "by itself.",
-    ),
-)
-"""How maps are drawn."""
 
 
 def explainer(cam: Cam, options: Options) -> Explainer:

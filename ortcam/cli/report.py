@@ -9,11 +9,12 @@ from typing import Unpack
 
 import click
 
-from ortcam.cli import asking, where
+from ortcam.cli import asking, drawing, where
 from ortcam.cli import pictures as each
 from ortcam.cli.opening import open_artifact
 from ortcam.cli.options import picture_arguments, run_options
 from ortcam.files import check_writable
+from ortcam.look import Scale
 from ortcam.report import Report
 
 
@@ -29,7 +30,7 @@ from ortcam.report import Report
 )
 @click.option("--title", metavar="TEXT", help="Its heading.  [default: the artifact's file name]")
 @asking.asking_options
-@asking.drawing_options
+@drawing.drawing_options
 @run_options
 def command(
     artifact: Path,
@@ -39,8 +40,10 @@ def command(
     slice: int | None,
     providers: tuple[str, ...],
     quiet: bool,
-    colormap: str,
-    scale: str,
+    colormap: str | None,
+    alpha: float | None,
+    scale: Scale | None,
+    contours: bool | None,
     **asked: Unpack[asking.Options],
 ) -> None:
     """Explain each PICTURE with ARTIFACT, and write a report of them: one HTML file.
@@ -52,8 +55,15 @@ def command(
     """
     where.check(asked)
     _check_output(output, artifact, pictures)
-    cam = open_artifact(artifact, providers=providers, quiet=quiet, layers=asked["layers"])
+    cam = open_artifact(
+        artifact,
+        providers=providers,
+        quiet=quiet,
+        layers=asked["layers"],
+        methods=[asked["method"]],
+    )
     explain = asking.explainer(cam, asked)
+    scale = drawing.found_scale(scale, pictures, explain, quiet=quiet)
     names = dict(zip(pictures, _names(pictures), strict=True))
 
     with Report(
@@ -61,12 +71,15 @@ def command(
         title=artifact.name if title is None else title,
         about={"file": artifact.name, "runs on": cam.provider},
         colormap=colormap,
+        alpha=alpha,
         scale=scale,
         slice=slice,
+        contours=contours,
     ) as report:
 
         def work(picture: Path, _: Path) -> list[str]:
-            explanation = explain(picture)
+            with each.passes(hidden=quiet or len(pictures) > 1) as progress:
+                explanation = explain(picture, progress)
             report.add(explanation, names[picture])
             return list(explanation.notes)
 

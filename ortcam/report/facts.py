@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ortcam import colormap as colormaps
 from ortcam.evaluation.metrics import energy
 from ortcam.labels import NONE
 from ortcam.results import Explanation, Segmentation
@@ -40,11 +41,12 @@ class MapFacts:
     """A map in numbers.
 
     Attributes:
-        own: its greatest value.
+        own: its greatest value, 0 where that is below.
         shared: the greatest value of all its layer's maps.
         peak: the (column, row) of its greatest value; None where it shows nothing.
-        inside: the share of the map that lies on the pixels predicted as its class; None of a
-            question that is about no single class, or where there is no such pixel.
+        inside: the share of the map, where it is above 0, that lies on the pixels predicted as
+            its class; None of a question that is about no single class, or where there is no such
+            pixel.
         why: why it shows nothing, "all zero: ..." or "not a number ..."; empty where it does.
     """
 
@@ -107,8 +109,11 @@ def map_facts(
         plane: [h, w], the map on the grid that is shown.
         labels: [h, w], the labels there; None where there are none.
     """
-    own = explanation.top(position, layer, "own")
-    finite = np.nan_to_num(plane, nan=0.0, posinf=0.0, neginf=0.0)
+    own, shared = (
+        explanation.limits(position, layer, scale, colormaps.DEFAULT)[1]
+        for scale in ("own", "shared")
+    )
+    finite = np.maximum(np.nan_to_num(plane, nan=0.0, posinf=0.0, neginf=0.0), 0)
     row, column = np.unravel_index(int(finite.argmax()), plane.shape)
     index, inside = explanation.indices[position], None
     if own > 0 and labels is not None and index is not None and (labels == index).any():
@@ -116,7 +121,7 @@ def map_facts(
     beginning = f"the map of {explanation.classes[position]} at {layer} is "
     return MapFacts(
         own=own,
-        shared=explanation.top(position, layer),
+        shared=shared,
         peak=(int(column), int(row)) if own > 0 else None,
         inside=inside,
         why=next(

@@ -37,9 +37,9 @@ def picture_url(rgb: NDArray[np.uint8]) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def levels(plane: NDArray[np.float32], top: float) -> NDArray[np.uint8]:
-    """Values of 0 to ``top`` as 0 to 255, rounded; what is not a number as 0."""
-    return np.rint(255 * colormaps.share(plane, top)).astype(np.uint8)
+def levels(plane: NDArray[np.float32], top: float, low: float = 0.0) -> NDArray[np.uint8]:
+    """Values of ``low`` to ``top`` as 0 to 255, rounded; what is not a number as 0."""
+    return np.rint(255 * colormaps.share(plane, top, low)).astype(np.uint8)
 
 
 def coded(labels: NDArray[np.int32]) -> NDArray[np.uint8]:

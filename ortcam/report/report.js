@@ -23,7 +23,7 @@
     opacity: Math.round(100 * settings.opacity),
     labels: 60,
     hide: new Set(),
-    outline: false,
+    outline: settings.outline,
     alone: false,
     at: null, // a column and a row of the picture
   };
@@ -65,24 +65,47 @@
     canvas.getContext("2d").putImageData(image, 0, 0);
   }
 
-  // The range of a map's colours: [first, last].
-  const range = (map) => (state.scale === "own" ? map.own : map.shared);
+  const signed = () => settings.signed.includes(state.colormap);
+
+  // The values of a map's first and last colour.
+  function range(map) {
+    const pair = map.ranges[state.scale] ?? map.ranges.shared;
+    return pair[Number(signed())];
+  }
 
   // A palette for the 256 levels of a map. As in ortcam/overlay.py a colour map that begins dark
   // covers nothing at 0, and all from a quarter of the greatest value on.
-  function mapPalette(map, bare) {
+  function mapPalette(map, { bare, flat, evenly }) {
     const [low, top] = range(map);
     const table = tables[state.colormap];
-    const flat = bare || state.colormap.startsWith("jet");
+    const covers = bare || flat || state.colormap.startsWith("jet");
     const palette = new Uint8Array(4 * 256);
     for (let level = 0; level < 256; level++) {
       const value = map.low + (level / 255) * (map.high - map.low);
       const share = top > low ? within((value - low) / (top - low), 0, 1) : 0;
       const rise = top > 0 ? within((settings.rise * Math.abs(value)) / top, 0, 1) : 0;
-      const at = 3 * Math.round(255 * share);
-      palette.set([...table.subarray(at, at + 3), flat ? 255 : Math.round(255 * rise)], 4 * level);
+      const at = 3 * (evenly ? Math.min(Math.floor(256 * share), 255) : Math.round(255 * share));
+      const opacity = covers ? 255 : Math.round(255 * rise);
+      palette.set([...table.subarray(at, at + 3), opacity], 4 * level);
     }
     return palette;
+  }
+
+  // Marks in `lines` the pixels of a value within `thick` of others by `ink`, these others by 3.
+  function outline(lines, values, value, ink, thick, width) {
+    const height = lines.length / width;
+    for (let y = 0, i = 0; y < height; y++)
+      for (let x = 0; x < width; x++, i++) {
+        const inside = values[i] === value;
+        for (let step = 1; step <= thick; step++)
+          if (
+            (x >= step && (values[i - step] === value) !== inside) ||
+            (x + step < width && (values[i + step] === value) !== inside) ||
+            (y >= step && (values[i - step * width] === value) !== inside) ||
+            (y + step < height && (values[i + step * width] === value) !== inside)
+          )
+            lines[i] = inside ? ink : 3;
+      }
   }
 
   // ---- One picture ----
@@ -113,6 +136,9 @@
         for (let i = 0; i < size; i++) this.codes[i] = bytes[i] | (bytes[size + i] << 8);
         this.scores = await unpack(data.scores.plane, data.width);
       }
+      data.bare = !this.image;
+      this.masks = [];
+      for (const mask of data.masks) this.masks.push(await unpack(mask, data.width));
       if (this.image) await this.image.decode().catch(() => null);
       await this.sample();
     }
@@ -195,23 +221,21 @@
           else input.value = value;
       };
       set("colormap", state.colormap);
+      set("scale", state.scale in map.ranges ? state.scale : "shared");
       set("map-opacity", state.opacity);
       set("labels-opacity", state.labels);
       set("outline", state.outline);
       set("alone", state.alone);
       for (const input of this.article.querySelectorAll('[type="radio"]')) {
-        if (input.name.startsWith("scale-")) input.checked = input.value === state.scale;
-        else input.checked = this.data.maps[input.value] === map;
+        input.checked = this.data.maps[input.value] === map;
       }
       for (const input of this.article.querySelectorAll('[name="shown"]'))
         input.checked = !state.hide.has(this.data.classes[input.value].name);
-      const outline = this.find('[name="outline"]');
-      if (outline) {
-        outline.disabled = !map.code;
-        this.find(".outlined").textContent = map.code
-          ? `Outline of ${this.data.classes[map.code - 1].name}`
-          : "Outline of what is predicted";
-      }
+      const lines = [];
+      if (map.predicted) lines.push(`what is predicted as ${map.class}, white`);
+      if (map.asked >= 0) lines.push("what is asked about, light blue");
+      this.find('[name="outline"]').disabled = !lines.length;
+      this.find(".outlined").textContent = lines.length ? `Outline: ${lines.join("; ")}` : "Outline";
       this.find(".chosen").textContent = ` of ${map.class} at ${map.layer}`;
       this.find(".said").textContent = map.says;
       for (const stage of this.stages) {
@@ -249,42 +273,32 @@
     paintMap() {
       const { width, height } = this.data;
       const stage = this.find('[data-kind="map"]');
-      paint(stage.querySelector(".painted"), width, height, this.plane, mapPalette(this.map, !this.image));
-      this.paintOutline(stage.querySelector(".outlines"));
+      const palette = mapPalette(this.map, this.data);
+      paint(stage.querySelector(".painted"), width, height, this.plane, palette);
+      this.paintOutlines(stage.querySelector(".outlines"));
       const [low, top] = range(this.map);
+      const whole = { ...this.map, low, high: top > low ? top : low + 1 };
       const levels = Uint8Array.from({ length: 256 }, (_, level) => level);
-      const whole = { ...this.map, low, high: top > low ? top : 1 };
-      const bar = this.find(".bar");
-      paint(bar, 256, 1, levels, mapPalette(whole, !this.image));
+      paint(this.find(".bar"), 256, 1, levels, mapPalette(whole, this.data));
       const ends = this.article.querySelectorAll(".scale > span");
       [low, (low + top) / 2, top].forEach((value, i) => {
-        ends[i].textContent = top > low ? number(value) : i ? "" : "0";
+        ends[i].textContent = top > low || !i ? number(value) : "";
       });
     }
 
-    // A white line within the class's pixels, and a black one around them: seen on any colour.
-    paintOutline(canvas) {
+    // Lines within what is outlined, and a dark one around them: seen on any colour.
+    paintOutlines(canvas) {
       const { width, height } = this.data;
-      const wanted = state.outline && this.codes ? this.map.code : 0;
-      canvas.hidden = !wanted;
-      if (!wanted) return;
-      const thick = Math.max(1, Math.round(Math.max(width, height) / 480));
-      const { codes } = this;
-      const edge = new Uint8Array(width * height);
-      for (let y = 0, i = 0; y < height; y++)
-        for (let x = 0; x < width; x++, i++) {
-          const inside = codes[i] === wanted;
-          for (let step = 1; step <= thick && !edge[i]; step++)
-            if (
-              (x >= step && (codes[i - step] === wanted) !== inside) ||
-              (x + step < width && (codes[i + step] === wanted) !== inside) ||
-              (y >= step && (codes[i - step * width] === wanted) !== inside) ||
-              (y + step < height && (codes[i + step * width] === wanted) !== inside)
-            )
-              edge[i] = inside ? 1 : 2;
-        }
-      const palette = Uint8Array.from([0, 0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 255]);
-      paint(canvas, width, height, edge, palette);
+      const { predicted, asked } = this.map;
+      canvas.hidden = !state.outline || (!predicted && asked < 0);
+      if (canvas.hidden) return;
+      const thick = Math.max(1, Math.round(Math.sqrt(width * height) / 450));
+      const lines = new Uint8Array(width * height);
+      if (predicted) outline(lines, this.codes, predicted, 1, thick, width);
+      if (asked >= 0) outline(lines, this.masks[asked], 1, 2, thick, width);
+      const palette = new Uint8Array(4 * 4);
+      settings.outlines.forEach((color, i) => palette.set([...color, 255], 4 * (i + 1)));
+      paint(canvas, width, height, lines, palette);
     }
 
     paintCards() {
@@ -292,7 +306,7 @@
       const small = document.createElement("canvas");
       this.article.querySelectorAll(".card canvas").forEach((canvas, i) => {
         const map = this.data.maps[i];
-        paint(small, across, down, map.thumb, mapPalette(map, !this.image));
+        paint(small, across, down, map.thumb, mapPalette(map, this.data));
         canvas.width = across;
         canvas.height = down;
         const context = canvas.getContext("2d");
@@ -374,7 +388,7 @@
     text("class");
     text("layer");
     text("colormap", Object.keys(tables));
-    text("scale", ["shared", "own"]);
+    text("scale", [...document.querySelector('[name="scale"]').options].map(({ value }) => value));
     whole("opacity", 0, 100);
     whole("labels", 0, 100);
     if (given.has("hide")) state.hide = new Set(given.getAll("hide"));
@@ -395,7 +409,8 @@
       labels: state.labels,
     });
     for (const name of state.hide) told.append("hide", name);
-    for (const name of ["outline", "alone"]) if (state[name]) told.set(name, "1");
+    if (state.outline !== settings.outline) told.set("outline", Number(state.outline));
+    if (state.alone) told.set("alone", "1");
     try {
       history.replaceState(null, "", `#${told}`);
     } catch {
@@ -425,6 +440,7 @@
 
   const controls = {
     colormap: (input) => (state.colormap = input.value),
+    scale: (input) => (state.scale = input.value),
     outline: (input) => (state.outline = input.checked),
     alone: (input) => (state.alone = input.checked),
     shown: (input) => {
@@ -441,8 +457,7 @@
   };
 
   function change(input) {
-    if (input.name.startsWith("scale-")) state.scale = input.value;
-    else if (input.name.startsWith("map-") && input.type === "radio") {
+    if (input.name.startsWith("map-") && input.type === "radio") {
       const map = current().data.maps[input.value];
       [state.class, state.layer] = [map.class, map.layer];
     } else controls[input.name]?.(input);

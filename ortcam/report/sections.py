@@ -11,63 +11,64 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ortcam import __version__, identity
+from ortcam import __version__, contours, identity
 from ortcam import colormap as colormaps
 from ortcam.artifact import Artifact
 from ortcam.labels import NONE
-from ortcam.overlay import RISE
+from ortcam.look import SCALES, Look
+from ortcam.overlay import RISE, paint_evenly, paint_map
+from ortcam.presets import PRESETS
 from ortcam.report import facts
 from ortcam.report.facts import MapFacts, Seen
 from ortcam.report.markup import Markup, element, joined, json_block, name
 from ortcam.report.packing import coded, levels, packed, picture_url
 from ortcam.results import Explanation, Segmentation
-from ortcam.upsample import upsample
+from ortcam.upsample import resample
 
 __all__ = ["artifact_section", "data_section", "help_section", "picture_section"]
 
 LONGEST = 1600
 """Pixels of a picture's longer side, as shown; a larger picture is shown smaller."""
 
+GIVEN = "given"
+"""The scale whose values were given as numbers."""
+
+_SCALES = ("the layer's greatest", "this map's own greatest", "all layers' greatest", "1")
 _NAMED = 3  # classes that a short description names
 _SCORES = 10  # of a classifier's classes, those with the highest score
 
 
-def picture_section(
-    explanation: Explanation, title: str, number: int, slice: int | None = None
-) -> Markup:
+def picture_section(explanation: Explanation, title: str, number: int, look: Look) -> Markup:
     """All of one picture.
 
     Args:
         explanation: its.
         title: what it is called.
         number: its number in the report, from 1.
-        slice: of a volume the one that is shown.
+        look: how maps are drawn at first, and of a volume which slice is.
+
+    Raises:
+        LayerError: the look's scale tells nothing of a layer.
     """
-    shown = facts.reduced(explanation.grid, LONGEST)
-    return _Picture(explanation, title, number, slice, shown).section()
+    return _Picture(explanation, title, number, look).section()
 
 
 class _Picture:
     """What the parts of one picture's section have in common."""
 
-    def __init__(
-        self,
-        explanation: Explanation,
-        title: str,
-        number: int,
-        slice: int | None,
-        shown: tuple[int, int],
-    ) -> None:
+    def __init__(self, explanation: Explanation, title: str, number: int, look: Look) -> None:
         self.explanation, self.title, self.number = explanation, title, number
-        self.slice, self.shown = slice, shown
+        self.look, self.slice = look, look.slice
+        self.shown = facts.reduced(explanation.grid, LONGEST)
+        self.masks: list[NDArray[np.bool_]] = []  # what questions are asked about
         self.labels: NDArray[np.int32] | None = None
         self.seen: list[Seen] = []
         self.scores: NDArray[np.float32] | None = None
         if explanation.segmentation is not None:
             scores = facts.confidence(explanation.segmentation)
             self.seen = sorted(facts.seen(explanation.segmentation, scores), key=lambda s: -s.share)
-            self.labels = self._nearest(explanation.segmentation.labels)
-            self.scores = self._nearest(scores)
+            self.labels = self._nearest(self._at(explanation.segmentation.labels))
+            self.scores = self._nearest(self._at(scores))
 
     def section(self) -> Markup:
         heading = f"picture-{self.number}"
@@ -115,7 +116,6 @@ class _Picture:
         )
 
     def _map_view(self, *, with_picture: bool) -> Markup:
-        scale = f"scale-{self.number}"
         return element(
             "section",
             element("h3", "Map", element("span", class_="chosen")),
@@ -141,23 +141,18 @@ class _Picture:
                     ),
                 ),
                 element(
-                    "fieldset",
-                    element("legend", "Last colour at the greatest value of"),
-                    *(
-                        element(
-                            "label",
-                            element("input", type="radio", name=scale, value=value),
-                            text,
-                        )
-                        for value, text in (("shared", "the layer"), ("own", "this map"))
+                    "label",
+                    "Last colour at",
+                    element(
+                        "select",
+                        *(element("option", text, value=v) for v, text in self._scales().items()),
+                        name="scale",
                     ),
                 ),
-                None
-                if self.labels is None
-                else element(
+                element(
                     "label",
                     element("input", type="checkbox", name="outline"),
-                    element("span", "Outline of what is predicted", class_="outlined"),
+                    element("span", "Outlines", class_="outlined"),
                 ),
                 element(
                     "label", element("input", type="checkbox", name="alone"), "Picture by itself"
@@ -167,6 +162,11 @@ class _Picture:
             self._notes(),
             class_="view",
         )
+
+    def _scales(self) -> dict[str, str]:
+        """Which value takes the last colour, by what the script calls it."""
+        words = dict(zip(SCALES, _SCALES, strict=True))
+        return words if isinstance(self.look.scale, str) else {GIVEN: "a given value", **words}
 
     def _stage(self, kind: str, says: str, *, with_picture: bool = True) -> Markup:
         """The picture, which the script lays labels or a map over."""
@@ -273,7 +273,7 @@ class _Picture:
                 cards.append(self._card(position, told, len(data)))
                 data.append(self._map_data(position, layer, plane, told))
             grid = "x".join(map(str, self.explanation.raw[layer].shape[1:]))
-            greatest = _number(self.explanation.top(0, layer))
+            greatest = _number(self._ranges(0, layer)["shared"][0][1])
             says = f"grid of {grid} · greatest value {greatest}"
             groups.append(
                 element(
@@ -287,10 +287,8 @@ class _Picture:
 
     def _plane(self, position: int, layer: str) -> NDArray[np.float32]:
         """A map on the grid that is shown."""
-        how = "nearest" if self.explanation.upsampling == "none" else self.explanation.upsampling
-        raw = self.explanation.raw[layer][position]
-        plane = upsample(raw, (*self.explanation.grid[:-2], *self.shown), how)
-        return plane if self.slice is None else plane[self.slice]
+        plane = self._at(self.explanation.plane(position, layer))
+        return plane if plane.shape == self.shown else resample(plane, self.shown, "bilinear")
 
     def _card(self, position: int, told: MapFacts, number: int) -> Markup:
         cls = self.explanation.classes[position]
@@ -314,19 +312,46 @@ class _Picture:
     def _map_data(
         self, position: int, layer: str, plane: NDArray[np.float32], told: MapFacts
     ) -> dict[str, Any]:
-        index = self.explanation.indices[position]
-        codes = [entry.index for entry in self.seen]
+        ranges = self._ranges(position, layer)
+        low, high = ranges["own"][int(plane.min() < 0)]
+        predicted, asked = self._outlines(position)
         return {
             "class": self.explanation.classes[position],
             "layer": layer,
-            "code": codes.index(index) + 1 if index in codes else 0,
             "says": self._says(position, told),
-            "own": [0, told.own],
-            "shared": [0, told.shared],
-            "low": 0,
-            "high": told.own,
-            "plane": packed(levels(plane, told.own)),
+            "ranges": ranges,
+            "low": low,
+            "high": high,
+            "plane": packed(levels(plane, high, low)),
+            "predicted": predicted,
+            "asked": asked,
         }
+
+    def _ranges(self, position: int, layer: str) -> dict[str, list[tuple[float, float]]]:
+        """On each scale the values of the first and last colour, of plain and of signed colours."""
+        given = self.look.scale
+        scales = {s: s if s != GIVEN else given for s in self._scales()}
+        return {
+            name: [
+                self.explanation.limits(position, layer, scale, colors)
+                for colors in (colormaps.DEFAULT, min(colormaps.SIGNED))
+            ]
+            for name, scale in scales.items()
+        }
+
+    def _outlines(self, position: int) -> tuple[int, int]:
+        """What is outlined: the code of a predicted class and the number of a mask, or 0 and -1."""
+        drawn = {color: m for m, color in self.explanation.outlines(position, self.slice)}
+        codes = [entry.index for entry in self.seen]
+        index, asked = self.explanation.indices[position], drawn.get(contours.ASKED)
+        code = codes.index(index) + 1 if contours.PREDICTED in drawn and index in codes else 0
+        if asked is None:
+            return code, -1
+        for number, mask in enumerate(self.masks):
+            if np.array_equal(mask, asked):
+                return code, number
+        self.masks.append(asked)
+        return code, len(self.masks) - 1
 
     def _says(self, position: int, told: MapFacts) -> str:
         """What a map shows, in a sentence or three."""
@@ -375,12 +400,16 @@ class _Picture:
     def _data(self, maps: list[dict[str, Any]]) -> dict[str, Any]:
         """What the script paints."""
         height, width = self.shown
+        paint = PRESETS[self.explanation.preset].paint
         data: dict[str, Any] = {
             "name": self.title,
             "full": self.explanation.grid[:-3:-1],
             "width": width,
             "height": height,
             "maps": maps,
+            "masks": [packed(self._nearest(mask).astype(np.uint8)) for mask in self.masks],
+            "flat": paint is not paint_map,
+            "evenly": paint is paint_evenly,
         }
         segmentation = self.explanation.segmentation
         if segmentation is None or self.labels is None or self.scores is None:
@@ -402,20 +431,23 @@ class _Picture:
             "scores": {
                 "low": low,
                 "high": high,
-                "plane": packed(levels(self.scores - low, high - low)),
+                "plane": packed(levels(self.scores, high, low)),
             },
         }
 
     def _pixels(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        rgb = picture if self.slice is None else picture[self.slice]
+        rgb = self._at(picture)
         if rgb.shape[:2] == self.shown:
             return rgb
         image = Image.fromarray(rgb).resize(self.shown[::-1], Image.Resampling.LANCZOS)
         return np.asarray(image)
 
+    def _at(self, values: NDArray[Any]) -> NDArray[Any]:
+        """A plane, or the slice of a volume that is shown."""
+        return values if self.slice is None else values[self.slice]
+
     def _nearest(self, plane: NDArray[Any]) -> NDArray[Any]:
-        """A plane, or the slice of a volume, on the grid that is shown."""
-        plane = plane if self.slice is None else plane[self.slice]
+        """A plane on the grid that is shown."""
         rows, columns = (
             (2 * np.arange(n) + 1) * extent // (2 * n)
             for n, extent in zip(self.shown, plane.shape, strict=True)
@@ -467,10 +499,21 @@ _HELP = (
 )
 
 
-def data_section(**settings: Any) -> Markup:
-    """What the script knows beside the pictures: the colour maps, and how they are shown first."""
-    tables = {key: colormaps.table(key).tobytes().hex() for key in colormaps.COLORMAPS}
-    return json_block({"colormaps": tables, "rise": RISE, **settings}, id="settings")
+def data_section(look: Look) -> Markup:
+    """What the script knows beside the pictures: the colours, and how maps are shown first."""
+    return json_block(
+        {
+            "colormaps": {c: colormaps.table(c).tobytes().hex() for c in colormaps.COLORMAPS},
+            "signed": sorted(colormaps.SIGNED),
+            "rise": RISE,
+            "outlines": [contours.PREDICTED, contours.ASKED, contours.EDGE],
+            "opacity": look.alpha,
+            "colormap": look.colormap,
+            "scale": look.scale if isinstance(look.scale, str) else GIVEN,
+            "outline": look.contours,
+        },
+        id="settings",
+    )
 
 
 def _reading() -> Markup:

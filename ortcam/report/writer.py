@@ -9,10 +9,11 @@ from functools import partial
 from types import TracebackType
 from typing import BinaryIO
 
-from ortcam import colormap as colormaps
 from ortcam.artifact import Artifact
 from ortcam.errors import InputError
 from ortcam.files import check_writable, whole_file
+from ortcam.look import Look, Scale
+from ortcam.presets import DEFAULT, PRESETS
 from ortcam.report.document import frame
 from ortcam.report.markup import Markup, element, joined, name
 from ortcam.report.sections import (
@@ -21,7 +22,7 @@ from ortcam.report.sections import (
     help_section,
     picture_section,
 )
-from ortcam.results import SCALES, Explanation, check_share, check_slice
+from ortcam.results import Explanation
 
 __all__ = ["Report"]
 
@@ -46,10 +47,11 @@ class Report:
         *,
         title: str = "Explanations",
         about: Mapping[str, str] | None = None,
-        alpha: float = 0.5,
-        colormap: str = colormaps.DEFAULT,
-        scale: str = "shared",
+        alpha: float | None = None,
+        colormap: str | None = None,
+        scale: Scale | None = None,
         slice: int | None = None,
+        contours: bool | None = None,
     ) -> None:
         """Finds out whether the file can be written.
 
@@ -58,23 +60,23 @@ class Report:
             title: the page's, such as the artifact's file name.
             about: what else to say of the artifact, such as
                 ``{"file": "street.cam.onnx", "runs on": cam.provider}``.
-            alpha: the maps' opacity at first, from 0 to 1.
-            colormap: the maps' colours at first, one of :data:`ortcam.colormap.COLORMAPS`.
-            scale: ``"shared"`` or ``"own"`` at first; see :meth:`ortcam.Explanation.overlay`.
+            alpha: with which share of colours maps are drawn until the reader asks otherwise; this
+                and what follows as for :meth:`ortcam.Explanation.figure`.
+            colormap: in which colours.
+            scale: which value takes the last colour.
+            contours: whether with outlines.
             slice: of volumes the one that is shown, counted along the depth from 0.
 
         Raises:
             InputError: there is no such colour map or scale, or alpha is no share.
             OutputError: the path cannot be written.
         """
-        check_share("alpha", alpha)
-        colormaps.table(colormap)
-        if scale not in SCALES:
-            raise InputError(f"there is no scale {scale!r}; it is 'shared' or 'own'")
         check_writable(path)
         self._path, self._title, self._about = path, title, dict(about or {})
-        self._settings = {"opacity": alpha, "colormap": colormap, "scale": scale}
-        self._slice = slice
+        self._look = partial(
+            Look.of, alpha=alpha, colormap=colormap, scale=scale, slice=slice, contours=contours
+        )
+        self._look(PRESETS[DEFAULT], (1, 1) if slice is None else (slice + 1, 1, 1))
         self._open = ExitStack()
         self._file: BinaryIO | None = None
         self._artifact: Artifact | None = None
@@ -83,9 +85,8 @@ class Report:
 
     def __enter__(self) -> Report:
         self._file = self._open.enter_context(whole_file(self._path))
-        self._open.push(
-            partial(self._end, self._file)
-        )  # before the file takes its name, which it loses on an error
+        # The page is ended first, as the file takes its name only where that went well.
+        self._open.push(partial(self._end, self._file))
         return self
 
     def add(self, explanation: Explanation, title: str = "") -> None:
@@ -98,23 +99,24 @@ class Report:
         Raises:
             InputError: it was explained by another artifact than the ones before, it has no such
                 slice, or the report is not open.
+            LayerError: the scale tells nothing of a layer.
             OutputError: the file cannot be written.
         """
         if self._file is None:
             raise InputError("a report is written within a with block: with Report(path) as report")
-        check_slice(explanation.grid, self._slice)
-        if self._artifact is None:
-            self._artifact = explanation.artifact
-            self._begin(self._file, explanation)
-        elif explanation.artifact != self._artifact:
+        look = self._look(PRESETS[explanation.preset], explanation.grid)
+        if self._artifact not in (None, explanation.artifact):
             raise InputError(
                 "a report is about one artifact, and this picture was explained by another than "
                 "those before it; write a report for each"
             )
-        self._count += 1
-        number = self._count
-        part = picture_section(explanation, title or f"Picture {number}", number, self._slice)
+        number = self._count + 1
+        part = picture_section(explanation, title or f"Picture {number}", number, look)
+        if self._artifact is None:
+            self._artifact = explanation.artifact
+            self._begin(self._file, explanation, look)
         _write(self._file, part)
+        self._count = number
 
     def __exit__(
         self,
@@ -125,7 +127,7 @@ class Report:
         self._file = None
         self._open.__exit__(kind, error, trace)
 
-    def _begin(self, file: BinaryIO, explanation: Explanation) -> None:
+    def _begin(self, file: BinaryIO, explanation: Explanation, look: Look) -> None:
         title = self._title
         before, self._after = frame(title, styles=["base.css", "report.css"], scripts=["report.js"])
         heading = element(
@@ -142,7 +144,7 @@ class Report:
                 class_="notice",
             ),
         )
-        _write(file, joined([before, heading, without, data_section(**self._settings), _PICKER]))
+        _write(file, joined([before, heading, without, data_section(look), _PICKER]))
         _write(file, Markup("<main>"))
 
     def _end(self, file: BinaryIO, kind: type[BaseException] | None, *_: object) -> None:

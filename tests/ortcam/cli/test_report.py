@@ -38,7 +38,7 @@ def test_one_file_of_several_pictures(
     data = blocks(out)
     assert [d["name"] for d in data] == [str(picture), str(two)]
     expected = ortcam.load(artifact).explain(two, ["Car", "Road"])
-    tops = [m["own"][1] for m in data[1]["maps"]]
+    tops = [m["ranges"]["own"][0][1] for m in data[1]["maps"]]
     assert tops == [float(m.max()) for layer in expected.layers for m in expected.raw[layer]]
     read = Read(out.read_text(encoding="utf-8"))
     for said in (artifact.name, "CPUExecutionProvider", "relu1, relu2", ortcam.__version__):
@@ -62,7 +62,7 @@ def test_what_is_asked_and_how_it_is_shown(
     )
     ((told,),) = (d["maps"] for d in blocks(out))
     assert (told["class"], told["layer"]) == ("Car - Road in the box 3,3,12,9", "relu2")
-    assert told["own"][1] == float(expected.raw["relu2"].max())
+    assert told["ranges"]["own"][0][1] == float(expected.raw["relu2"].max())
     html = out.read_text(encoding="utf-8")
     assert '"colormap":"viridis","scale":"own"' in html
     assert "<h1><bdi>A &amp; B</bdi></h1>" in html
