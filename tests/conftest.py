@@ -37,6 +37,18 @@ def street() -> Path:
 
 
 @pytest.fixture(scope="session")
+def cuda(shipped_network: Path) -> None:
+    """Skipped where CUDA does not start."""
+    from ortcam.errors import ProviderError
+    from ortcam.session import Session
+
+    try:
+        Session(shipped_network, "cuda")
+    except ProviderError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
 def camvid() -> Path:
     """CamVid's folder: ``$ORTCAM_CAMVID``, or ``../shared/camvid`` beside the repository."""
     folder = Path(os.environ.get("ORTCAM_CAMVID", ROOT.parent / "shared" / "camvid"))
