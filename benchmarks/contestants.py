@@ -25,7 +25,7 @@ from ortcam.artifact import METADATA_KEY, Artifact
 from ortcam.cam import MEMORY
 from ortcam.feeds import feeds
 from ortcam.graph import Graph
-from ortcam.session import Session
+from ortcam.session import Providers, Session
 
 __all__ = ["Maps", "Plain", "Row", "rows"]
 
@@ -42,7 +42,7 @@ _OPENED = ("opened-1", "opened-2-early")
 class Plain:
     """The unmodified network in onnxruntime."""
 
-    def __init__(self, network: Path, x: NDArray[np.float32], provider: str) -> None:
+    def __init__(self, network: Path, x: NDArray[np.float32], provider: Providers) -> None:
         session = Session(network, provider)
         (name,), score = session.inputs, next(iter(session.outputs))
         self.score: NDArray[Any] = session.run([score], {name: x})[score]
@@ -56,7 +56,7 @@ class Plain:
 class Asked:
     """An artifact in onnxruntime, asked by ortcam's own means."""
 
-    def __init__(self, path: Path, x: NDArray[np.float32], provider: str) -> None:
+    def __init__(self, path: Path, x: NDArray[np.float32], provider: Providers) -> None:
         self.session = Session(path, provider)
         self.artifact = Artifact.from_json(self.session.metadata[METADATA_KEY], source=str(path))
         self._graph = Graph(self.session, self.artifact)
@@ -74,7 +74,7 @@ class Asked:
         chosen = tuple(layer for layer in self.artifact.layers if layer.name in layers)
         own = None if cells is None else cells[:, None]
         (answer,) = self._graph.open(self._feeds).ask(rows[:, None], own, chosen, MEMORY)
-        return {
+        return answer.maps | {
             name: maps.rectified(maps.weighted_sums(features, answer.weights[name]))
             for name, features in answer.features.items()
         }
@@ -118,14 +118,18 @@ class Row:
         contestant: what is timed; None where it is not to be had.
         maps: makes the maps that it is compared by, those of the network's two classes.
         missing: why there is no contestant.
+        coarse: whether it computes in fewer digits than float32 has.
     """
 
     contestant: Contestant | None = None
     maps: Callable[[], Maps] | None = None
     missing: str = ""
+    coarse: bool = False
 
 
-def rows(network: Network, plain: Path, folder: Path, provider: str, unit: Plain) -> dict[str, Row]:
+def rows(
+    network: Network, plain: Path, folder: Path, provider: Providers, unit: Plain
+) -> dict[str, Row]:
     """The rows of one network by their names; its artifacts are left in the folder.
 
     Args:
@@ -185,7 +189,7 @@ def rows(network: Network, plain: Path, folder: Path, provider: str, unit: Plain
 
 
 def _opened(
-    network: Network, plain: Path, folder: Path, provider: str, unit: Plain
+    network: Network, plain: Path, folder: Path, provider: Providers, unit: Plain
 ) -> dict[str, Row]:
     """New questions on a picture that was run once, by a pair of artifacts."""
     if not hasattr(ortcam.Cam, "open"):

@@ -50,7 +50,9 @@ def plain(job):
 
     def load():
         x = numpy.load(job["tensor"])
-        session = onnxruntime.InferenceSession(job["model"], providers=[job["provider"]])
+        if job["device"] == "cuda":
+            onnxruntime.preload_dlls()  # as ortcam does
+        session = onnxruntime.InferenceSession(job["model"], providers=providers(job))
         score, name = session.get_outputs()[0].name, session.get_inputs()[0].name
         return lambda: session.run([score], {name: x})
 
@@ -66,12 +68,17 @@ def explain(job):
 
     def load():
         x = numpy.load(job["tensor"])
-        cam = ortcam.load(job["model"], job["provider"])
+        cam = ortcam.load(job["model"], providers(job))
         return lambda: cam.explain(
             tensor=x, classes=job["classes"], layers=job["layers"], upsample="none"
         )
 
     return load
+
+
+def providers(job):
+    """As onnxruntime takes them, who knows a pair by its being a tuple."""
+    return [tuple(provider) for provider in job["providers"]]
 
 
 def torch_plain(job):
@@ -109,11 +116,11 @@ def _peer(job, make):
         import pytorch_grad_cam  # noqa: F401 - as ortcam's onnxruntime above
     if job["work"] == "captum":
         import captum.attr  # noqa: F401
-    torch.set_num_threads(job["threads"])
+    peers.set_up(job["device"], job["threads"])
 
     def load():
         model = torch.load(job["model"], weights_only=False)  # this benchmark's own file
-        return make(peers, model, numpy.load(job["tensor"]))
+        return make(peers, model.to(job["device"]), numpy.load(job["tensor"]))
 
     return load
 

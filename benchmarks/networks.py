@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -75,9 +76,9 @@ def tensor(network: Network, *, batch: int = 1) -> NDArray[np.float32]:
     return np.stack([np.roll(x, 16 * i, -1) for i in range(batch)])
 
 
-def artifact(network: Path, layers: tuple[str, ...], path: Path, **options: bool) -> Path:
+def artifact(network: Path, layers: tuple[str, ...], path: Path, **options: Any) -> Path:
     """Exports a network for these layers; verified elsewhere."""
-    export(network, path, feature_layers=layers, verify=False, **options)  # type: ignore[arg-type]
+    export(network, path, feature_layers=layers, verify=False, **options)
     return path
 
 

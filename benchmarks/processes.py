@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,14 @@ RUNS = 3
 
 
 def jobs(
-    network: Network, plain: Path, folder: Path, provider: str, threads: int, *, torch: bool
+    network: Network,
+    plain: Path,
+    folder: Path,
+    providers: Sequence[tuple[str, dict[str, str]]],
+    device: str,
+    threads: int,
+    *,
+    torch: bool,
 ) -> dict[str, dict[str, Any]]:
     """What the processes are told, by the names of the rows; their files are left in the folder."""
     array = folder / f"{network.name}.npy"
@@ -30,7 +37,8 @@ def jobs(
     four = list(network.layers)
     common: dict[str, Any] = {
         "tensor": str(array),
-        "provider": provider,
+        "providers": providers,
+        "device": device,
         "threads": threads,
         "runs": RUNS,
         "classes": two,

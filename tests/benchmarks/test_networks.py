@@ -6,10 +6,14 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
+from benchmarks import processes, variants
+from benchmarks.agreement import COARSE, difference
 from benchmarks.contestants import Asked, Plain, rows
 from benchmarks.networks import NETWORKS, SHIPPED, Network, artifact, tensor
+from ortcam.errors import ProviderError
 
 SMALL = (96, 64)
 
@@ -51,6 +55,53 @@ def test_the_pictures_of_a_batch_are_explained_each_for_itself(
     third = Asked(path, eight[3:4], "CPUExecutionProvider").maps([3, 8], (last,))
     np.testing.assert_allclose(maps[:, 3], third[last], rtol=1e-3, atol=1e-6)
     assert np.abs(maps[:, 3] - maps[:, 0]).max() > 1e-3
+
+
+def test_what_is_on_cuda_alone_runs_and_maps_agree(
+    small: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The CPU stands in for CUDA: the networks and artifacts are those that CUDA gets."""
+    for name in ("EXACT", "_TF32", "_GRAPH"):
+        monkeypatch.setattr(variants, name, [("CPUExecutionProvider", {})])
+    unit = Plain(SHIPPED, tensor(small), "CPUExecutionProvider")
+    found = variants.rows(small, SHIPPED, tmp_path, unit)
+    last = artifact(SHIPPED, small.layers[-1:], tmp_path / "last.cam.onnx")
+    truth = Asked(last, tensor(small), "cpu").maps(list(small.asked), small.layers[-1:])
+    assert [name for name, row in found.items() if row.coarse] == [
+        *("last-2-tf32", "last-2-fp16", "last-2-fast")
+    ]
+    for name, row in found.items():
+        assert row.contestant is not None, row.missing
+        assert row.maps is not None
+        row.contestant.unit(0)
+        row.contestant.run(0)
+        assert difference(row.maps(), truth) <= (COARSE if row.coarse else 1e-4), name
+    halves = [str(n.op_type) for n in onnx.load(tmp_path / "shipped.half.onnx").graph.node]
+    assert "Cast" in halves
+    fixed = onnx.load(tmp_path / "shipped.half.static.onnx").graph.input[0]
+    assert [d.dim_value for d in fixed.type.tensor_type.shape.dim] == [1, 3, *SMALL[::-1]]
+
+
+def test_without_cuda_the_rows_say_so(small: Network, tmp_path: Path) -> None:
+    try:
+        Plain(SHIPPED, tensor(small), "cuda")
+    except ProviderError:
+        unit = Plain(SHIPPED, tensor(small), "CPUExecutionProvider")
+        found = variants.rows(small, SHIPPED, tmp_path, unit)
+        assert all("CUDAExecutionProvider" in row.missing for row in found.values())
+    else:
+        pytest.skip("CUDA starts")
+
+
+def test_a_process_of_its_own_gets_the_providers(small: Network, tmp_path: Path) -> None:
+    for kind, layers in (("last", small.layers[-1:]), ("four", small.layers)):
+        artifact(SHIPPED, layers, tmp_path / f"shipped.{kind}.cam.onnx")
+    cpu = [("CPUExecutionProvider", {})]
+    work = processes.jobs(small, SHIPPED, tmp_path, cpu, "cpu", 2, torch=False)
+    assert set(work) == {"plain", "last-2", "four-2"}
+    del work["four-2"]
+    found = processes.measure(work, 1, lambda line: None)
+    assert all(values["memory"][0] > 1e6 for values in found.values())
 
 
 @pytest.mark.torch

@@ -127,6 +127,11 @@ def test_maps_that_differ_are_not_timed() -> None:
     assert compared(rows) == {"four-2": 0, "same": 0}
     with pytest.raises(ValueError, match=r"the maps of other \(1.0e-02\) are not those of four-2"):
         compared(rows | {"other": entry({"a": off})})
+    coarse = Row(maps=lambda: {"a": off}, coarse=True)
+    assert compared(rows | {"coarse": coarse})["coarse"] == pytest.approx(0.01)
+    far = Row(maps=lambda: {"a": truth["a"] + 10 * (off - truth["a"])}, coarse=True)
+    with pytest.raises(ValueError, match=r"the maps of coarse \(1.0e-01\)"):
+        compared(rows | {"coarse": far})
     with pytest.raises(ValueError, match="not those"):
         compared(rows | {"other": entry({"a": off * np.nan})})
     with pytest.raises(ValueError, match="no maps of"):
