@@ -44,7 +44,8 @@ def rows(network: Network, plain: Path, folder: Path, unit: Plain) -> dict[str, 
     def inference(model: Path, providers: Any) -> Unit:
         return lambda: Plain(model, tensor(network), providers)
 
-    fixed, fixed_half = (_static(network, model) for model in (plain, half))
+    fixed = _static(network, plain, folder / f"{network.name}.static.onnx")
+    fixed_half = _static(network, half, folder / f"{network.name}.half.static.onnx")
     return {
         "last-2-maps": row("maps", plain, EXACT, lambda: unit, maps=True),
         "last-2-tf32": row("last", plain, _TF32, inference(plain, _TF32)),
@@ -92,9 +93,8 @@ def _half(network: Path, path: Path) -> Path:
     return path
 
 
-def _static(network: Network, model: Path) -> Path:
+def _static(network: Network, model: Path, path: Path) -> Path:
     """A plain network whose input is one picture of its size."""
-    path = model.with_suffix(".static.onnx")
     proto, (width, height) = onnx.load(model), network.size
     dims = proto.graph.input[0].type.tensor_type.shape.dim
     for dim, extent in zip(dims, (1, 3, height, width), strict=True):
