@@ -64,6 +64,8 @@ def explain_all(
         memory: bytes that the classes asked about at once may take.
         progress: see :meth:`ortcam.Cam.explain_batch`.
     """
+    for one, q in zip(fed, asked, strict=True):
+        q.check_grid(one.grid)
     explained: dict[int, Explanation] = {}
     for places in _together(named, fed, batch):
         part = [fed[i] for i in places], [asked[i] for i in places], [areas[i] for i in places]

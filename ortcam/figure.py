@@ -289,5 +289,10 @@ def _cut(title: str) -> str:
 
 
 def _plain(text: str) -> str:
-    r"""Text that matplotlib prints as it stands: a dollar sign begins no formula."""
-    return text.replace("$", r"\$")
+    r"""Text that matplotlib prints as it stands: a dollar sign begins no formula.
+
+    What is no letter, such as a control character, which no SVG may hold, is shown as one that is
+    not known.
+    """
+    shown = (c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
+    return "".join(shown).replace("$", r"\$")

@@ -28,14 +28,14 @@ class Placed:
         cells: on the score's grid, what each cell counts, [1 or questions, *space]; None for
             everywhere.
         notes: how many pixels a question is about that depends on the prediction.
-        masks: for each question on the picture's grid where it is asked; nothing where all are
-            asked everywhere.
+        masks: for each question on the picture's grid where it is asked, None for everywhere;
+            nothing where all are asked everywhere.
     """
 
     rows: tuple[Row, ...]
     cells: NDArray[np.float32] | None = None
     notes: tuple[str, ...] = ()
-    masks: tuple[NDArray[np.bool_], ...] = ()
+    masks: tuple[NDArray[np.bool_] | None, ...] = ()
 
 
 def sight_of(
@@ -137,7 +137,11 @@ def _each(
         if row.where is not None and row.where.by_prediction
     ]
     cells = np.stack([found[key][0] for key in unlike])
-    return Placed(asked, cells, tuple(notes), tuple(found[key][1] for key in keys))
+    masks = tuple(
+        None if row.where is None and given is None else found[key][1]
+        for row, key in zip(asked, keys, strict=True)
+    )
+    return Placed(asked, cells, tuple(notes), masks)
 
 
 def _weights(row: Row, sight: Sight, given: NDArray[np.float32] | None) -> NDArray[np.float32]:

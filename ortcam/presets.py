@@ -7,7 +7,7 @@ and how a picture is made of the result. Each row of :data:`PRESETS` is a tool.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,18 +98,25 @@ class Preset:
         return not self.from_least and not {to_unit, to_almost_unit, over_greatest} & {*self.steps}
 
     def made(self, sums: Map, to_grid: Callable[[Map], Map]) -> Map:
-        """One map, [h, w] to [H, W]; what is not finite spreads as it does in the tool."""
-        with np.errstate(invalid="ignore"):
-            for step in self.steps:
-                sums = to_grid(sums) if step is resize else step(sums)
-            return sums if self.fused is None else self.joined([sums])
+        """One layer's map, [h, w] to [H, W]; what is not finite spreads as it does in the tool."""
+        return self.joined([sums], to_grid)
 
-    def joined(self, maps: list[Map]) -> Map:
-        """The mean of several layers' maps and what follows it; ``fused`` is not None."""
-        mean: Map = np.mean(maps, axis=0)
-        for step in self.fused or ():
-            mean = step(mean)
-        return mean
+    def joined(self, sums: Sequence[Map], to_grid: Callable[[Map], Map]) -> Map:
+        """The map of several layers together, where ``fused`` is not None."""
+        with np.errstate(invalid="ignore"):
+            maps = [self._stepped(plane, to_grid) for plane in sums]
+            if self.fused is None:
+                (only,) = maps
+                return only
+            whole: Map = np.mean(maps, axis=0)
+            for step in self.fused:
+                whole = step(whole)
+            return whole
+
+    def _stepped(self, plane: Map, to_grid: Callable[[Map], Map]) -> Map:
+        for step in self.steps:
+            plane = to_grid(plane) if step is resize else step(plane)
+        return plane
 
 
 DEFAULT = "ortcam"

@@ -248,7 +248,8 @@ class Explanation:
     def fused(self, cls: str | int | None = None) -> NDArray[np.float32]:
         """One map of all layers together, as the preset ``"pytorch-grad-cam"`` has it.
 
-        There it is the mean of the layers' maps, each scaled to 1, and then scaled again.
+        There it is the mean of the layers' maps, each scaled before it was resized, and is then
+        scaled again.
 
         Args:
             cls: a class asked about, by name or 0-based index; None for the only one.
@@ -270,14 +271,14 @@ class Explanation:
         if not self._alike:
             raise InputError("maps with grids of their own are not joined; leave upsample= out")
         position = self._class(cls)
-        return preset.joined([self._made(position, layer) for layer in self.layers])
+        return preset.joined([self.raw[layer][position] for layer in self.layers], self._to_grid)
 
     def _made(self, position: int, layer: str) -> NDArray[np.float32]:
         """The preset's map of the class at a position in :attr:`classes`."""
-        sums = self.raw[layer][position]
-        return PRESETS[self.preset].made(
-            sums, lambda plane: resample(plane, self.grid, self.upsampling)
-        )
+        return PRESETS[self.preset].made(self.raw[layer][position], self._to_grid)
+
+    def _to_grid(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        return resample(plane, self.grid, self.upsampling)
 
     def overlay(
         self,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ortcam import maps
 from ortcam import region as regions
 from ortcam.artifact import Layer
-from ortcam.errors import ModelError
+from ortcam.errors import InputError, ModelError
 from ortcam.feeds import Feeds
 from ortcam.graph import Answer, Asking, Graph, Opened, Progress
 from ortcam.labels import classes_seen
@@ -79,6 +79,18 @@ class Asked:
     upsample: str
     method: Method
     preset: str = DEFAULT
+
+    def check_grid(self, grid: tuple[int, ...]) -> None:
+        """Finds out before the work whether the preset is one for such pictures.
+
+        Raises:
+            InputError: it is not.
+        """
+        if len(grid) == 3 and not PRESETS[self.preset].volumes:
+            raise InputError(
+                f"the preset {self.preset!r} is known for pictures alone, and this is a volume; "
+                "leave preset= out"
+            )
 
 
 class View:
@@ -157,6 +169,7 @@ class View:
         progress: Progress | None = None,
     ) -> Explanation:
         """The same of a question that was checked."""
+        asked.check_grid(self._fed.grid)
         there = placed(self._named.graph, self._opened, 0, self._sight, asked.rows, region)
         weights = class_weights(there.rows, len(self._named.classes))[:, None]
         cells = None if there.cells is None else there.cells[:, None]

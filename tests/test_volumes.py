@@ -124,6 +124,24 @@ def test_the_undershoot_is_clipped() -> None:
     assert upsample(point, (20, 20, 20), "none") is point
 
 
+# ---- Presets
+
+
+def test_presets_of_volumes(cam: ortcam.Cam) -> None:
+    usual = cam.explain(tensor=VOLUME, classes="a", layers="b_relu")
+    raw = cam.explain(tensor=VOLUME, classes="a", layers="b_relu", preset="raw")
+    np.testing.assert_array_equal(np.maximum(raw.map(), 0), usual.raw["b_relu"][0])
+    assert raw.overlay(slice=3).size == (14, 11)
+    matlab = cam.explain(tensor=VOLUME, classes="a", layers="b_relu", preset="matlab")
+    np.testing.assert_array_equal(np.maximum(matlab.map(), 0), usual.map())
+
+
+@pytest.mark.parametrize("preset", ["pytorch-grad-cam", "seggradcam"])
+def test_a_preset_for_pictures_alone_is_refused(cam: ortcam.Cam, preset: str) -> None:
+    with pytest.raises(InputError, match=f"'{preset}' is known for pictures alone"):
+        cam.explain(tensor=VOLUME, classes="a", preset=preset)
+
+
 # ---- Figures
 
 
@@ -146,9 +164,10 @@ def test_a_slice_is_drawn_over_the_volumes_own(cam: ortcam.Cam) -> None:
 def test_figures_of_a_slice(cam: ortcam.Cam, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     one = cam.explain(None, None, "b_relu", tensor=VOLUME)
-    titles = [axes.get_title() for axes in one.figure(slice=4).axes]
+    figure = one.figure(slice=4, contours=False)
+    titles = [axes.get_title() for axes in figure.axes]
     assert titles[:2] == ["Slice 4", "Segmentation"]
-    images = [image.get_array() for axes in one.figure(slice=4).axes for image in axes.images]
+    images = [image.get_array() for axes in figure.axes for image in axes.images]
     drawn = [image for image in images if image is not None and image.shape == (11, 14, 3)]
     assert one.picture is not None
     np.testing.assert_array_equal(drawn[0], one.picture[4])

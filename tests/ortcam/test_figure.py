@@ -126,6 +126,59 @@ def test_several_layers_are_rows_from_early_to_late(cam, rgb) -> None:
     held(apart)
 
 
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.texts]
+
+
+def test_outlines_are_fine_and_named(cam, rgb) -> None:
+    box = ortcam.Box(3, 4, 20, 15)
+    explanation = cam.explain(rgb, ["Road", ortcam.about("Tree").over(box)], "late")
+    figure = explanation.figure()
+    held(figure)
+    assert texts(figure) == [
+        "around what is predicted as the class",
+        "around what is asked about",
+    ]
+    shown = picture(figure, "Grad-CAM: Road")
+    times = shown.shape[0] // 22
+    assert shown.shape == (22 * times, 31 * times, 3)
+    assert times > 10
+    white = (shown == 255).all(axis=2)
+    assert 0 < white.mean() < 0.03  # one of these pixels, not one of the picture's
+    inside = explanation.segmentation.labels == 1
+    assert not white[~inside.repeat(times, 0).repeat(times, 1)].any()
+    everywhere = cam.explain(rgb, ["Road", "Tree"], ["early", "late"])
+    assert texts(everywhere.figure()) == ["around what is predicted as the class"]
+    held(everywhere.figure())
+    assert texts(everywhere.figure(contours=False)) == []
+    assert (
+        everywhere.figure(contours=False).get_size_inches()[1]
+        < (everywhere.figure().get_size_inches()[1])
+    )
+
+
+def test_one_class_is_one_row_with_bar_and_legend(cam, rgb) -> None:
+    figure = cam.explain(rgb, "Road", "late").figure()
+    shown = [axes for axes in figure.axes if axes.get_title()]
+    assert len({round(axes.get_position().y0, 3) for axes in shown}) == 1
+    bar, legend = (axes for axes in figure.axes if not axes.get_title())
+    assert [t.get_text() for t in legend.get_yticklabels()] == list(cam.classes)
+    assert bar.get_position().x0 < legend.get_position().x0
+    held(figure)
+    wide = cam.explain(np.zeros((20, 90, 3), np.uint8), "Road", "late").figure()
+    lefts = {round(axes.get_position().x0, 3) for axes in wide.axes if axes.get_title()}
+    assert len(lefts) == 1
+    held(wide)
+
+
+def test_a_number_s_scale_is_that_of_the_bar(cam, rgb) -> None:
+    explanation = cam.explain(rgb, ["Road", "Tree"], ["early", "late"])
+    figure = explanation.figure(scale={"early": 3.0, "late": 0.5})
+    bars = [axes for axes in figure.axes if not axes.get_title()]
+    assert [bar.get_ylim() for bar in bars] == [(0, 3.0), (0, 0.5)]
+    held(figure)
+
+
 @pytest.mark.parametrize("shape", [(22, 31), (60, 20), (8, 200), (120, 90)])
 @pytest.mark.parametrize("classes", [1, 4])
 def test_panels_keep_the_pictures_shape(cam, shape: tuple[int, int], classes: int) -> None:

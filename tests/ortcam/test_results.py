@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import ortcam
 from ortcam import Explanation, Segmentation
 from ortcam.errors import ClassError, InputError, LayerError, OutputError
 from ortcam.overlay import paint_labels, paint_map
@@ -87,6 +88,51 @@ def test_an_overlay_on_a_shared_scale_goes_to_the_layers_greatest(explanation, r
         np.asarray(explanation.overlay("Road", "late")),
         paint_map(rgb, explanation.map("Road", "late"), top),
     )
+
+
+def test_a_scale_may_be_that_of_all_layers_none_or_a_number(explanation, rgb) -> None:
+    tops = {layer: float(explanation.raw[layer].max()) for layer in explanation.layers}
+    plane = explanation.map("Road", "late")
+    for scale, top in (
+        ("layers", max(tops.values())),
+        ("none", 1.0),
+        (0.25, 0.25),
+        (np.float32(3), 3.0),
+        ({"late": 7.0, "early": 1.0}, 7.0),
+        (ortcam.common_scale([explanation]), tops["late"]),
+    ):
+        assert explanation.top(1, "late", scale) == pytest.approx(top)
+        np.testing.assert_array_equal(
+            np.asarray(explanation.overlay("Road", "late", scale=scale)),
+            paint_map(rgb, plane, explanation.top(1, "late", scale)),
+        )
+
+
+def test_pictures_have_a_scale_in_common(explain, rgb) -> None:
+    faint = np.full_like(rgb, 120)
+    explanations = [explain(picture, ["Road", "Tree"]) for picture in (rgb, faint)]
+    scale = ortcam.common_scale(iter(explanations))
+    for layer in ("early", "late"):
+        assert scale[layer] == max(e.raw[layer].max() for e in explanations)
+    assert explanations[1].top(0, "late") < scale["late"]
+    blank = dataclasses.replace(
+        explanations[0], raw={k: 0 * v for k, v in explanations[0].raw.items()}
+    )
+    assert ortcam.common_scale([blank]) == {"early": 1.0, "late": 1.0}
+    assert ortcam.common_scale([blank, explanations[0]])["late"] == explanations[0].top(0, "late")
+
+
+def test_scales_that_are_none_are_refused(explanation) -> None:
+    for scale, said in (
+        (0, "the scale is 0; the last colour's value is a number above 0"),
+        (-1.5, "the scale is -1.5"),
+        (float("nan"), "the scale is nan"),
+        ({"late": float("inf")}, "the scale is inf"),
+    ):
+        with pytest.raises(InputError, match=said):
+            explanation.overlay("Road", "late", scale=scale)
+    with pytest.raises(LayerError, match="tells nothing of layer 'early', but of late"):
+        explanation.figure(scale={"late": 1.0})
 
 
 def test_options_that_are_none_are_refused(explanation, segmentation) -> None:

@@ -59,6 +59,20 @@ def test_maps_of_the_graph_are_numpys(
                 np.testing.assert_allclose(one.weights[layer], other.weights[layer], rtol=1e-3)
 
 
+@pytest.mark.parametrize("split", [False, True])
+def test_presets_that_take_signs_leave_the_graphs_maps_alone(split: bool) -> None:
+    layers = ("enc1_relu", "dec1_relu")
+    plain = load(networks.unet, layers)
+    cam = load(networks.unet, layers, maps=True, split=split)
+    for preset in ("raw", "seggradcam", "matlab"):
+        for asked in (layers, layers[1:]):
+            found, expected = (one.explain(rgb(0), 2, asked, preset=preset) for one in (cam, plain))
+            for layer in asked:
+                size = np.abs(expected.raw[layer]).max()
+                np.testing.assert_allclose(found.raw[layer], expected.raw[layer], atol=1e-4 * size)
+                assert (found.raw[layer].min() < 0) == (preset != "matlab")
+
+
 def test_features_stay_where_they_are_unless_a_map_is_blank() -> None:
     cam = load(networks.unet, ("dec1_relu",), maps=True)
     session: Any = cam._graph.session

@@ -96,6 +96,67 @@ def test_the_scale_is_asked_for(run: Run, artifact: Path, picture: Path, tmp_pat
     assert pictures[0] == pictures[1] != pictures[2]
 
 
+def test_a_preset_is_asked_for(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
+    cam, out = ortcam.load(artifact), tmp_path / "out.npz"
+    asked = ("-c", "Car", "-l", "relu2", "-o", out)
+    for preset in ("matlab", "pytorch-grad-cam", "raw"):
+        result = run("explain", artifact, picture, *asked, "--preset", preset)
+        assert result.exit_code == 0, result.output
+        expected = cam.explain(picture, ["Car"], ["relu2"], preset=preset)
+        np.testing.assert_array_equal(maps(out), expected.maps)
+    result = run("explain", artifact, picture, *asked, "--preset", "matlab", "--upsample", "none")
+    assert result.exit_code == 0, result.output
+    assert maps(out).shape == (1, 1, 8, 12)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "svg", "pdf"])
+def test_formats_into_a_folder(
+    run: Run, artifact: Path, picture: Path, tmp_path: Path, suffix: str
+) -> None:
+    asked = ("-c", "Car", "-l", "relu2", "-o", tmp_path / "out", "--format", suffix)
+    result = run("explain", artifact, picture, *asked, "--no-contours")
+    assert result.exit_code == 0, result.output
+    (file,) = (tmp_path / "out").iterdir()
+    assert file.name == f"scene.explain.{suffix}"
+    explanation = ortcam.load(artifact).explain(picture, ["Car"], ["relu2"])
+    explanation.save(tmp_path / f"e.{suffix}", contours=False)
+    assert file.read_bytes() == (tmp_path / f"e.{suffix}").read_bytes()
+
+
+def test_pictures_share_a_scale(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
+    faint = tmp_path / "faint.png"
+    with Image.open(picture) as image:
+        Image.blend(image, Image.new("RGB", image.size, "grey"), 0.7).save(faint)
+    (tmp_path / "none.png").write_bytes(b"no picture")
+    cam = ortcam.load(artifact)
+    explanations = [cam.explain(p, ["Car"], ["relu2"]) for p in (picture, faint)]
+    scale = ortcam.common_scale(explanations)
+    assert len({e.top(0, "relu2") for e in explanations}) == 2
+    listed = (picture, tmp_path / "none.png", faint)
+    asked = ("-c", "Car", "-l", "relu2", "-o", tmp_path / "out")
+    result = run("explain", artifact, *listed, *asked, "--scale", "pictures")
+    assert result.exit_code == 1
+    assert result.stderr.count("none.png") == 1
+    assert result.stderr.endswith("1 of 3 pictures were left out.\n")
+    for explanation, name in zip(explanations, ("scene", "faint"), strict=True):
+        explanation.save(tmp_path / "e.png", scale=scale)
+        found = tmp_path / "out" / f"{name}.explain.png"
+        assert found.read_bytes() == (tmp_path / "e.png").read_bytes()
+
+
+def test_a_scale_may_be_a_number(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
+    asked = ("-c", "Car", "-l", "relu2", "-o", tmp_path / "out.png")
+    result = run("explain", artifact, picture, *asked, "--scale", "0.5", "--alpha", "0.3")
+    assert result.exit_code == 0, result.output
+    explanation = ortcam.load(artifact).explain(picture, ["Car"], ["relu2"])
+    explanation.save(tmp_path / "e.png", scale=0.5, alpha=0.3)
+    assert (tmp_path / "out.png").read_bytes() == (tmp_path / "e.png").read_bytes()
+    for wrong in ("0", "-1", "nan", "widest"):
+        result = run("explain", artifact, picture, *asked, "--scale", wrong)
+        assert result.exit_code == 2
+        assert "is neither shared, own, layers, none, pictures nor a number" in result.stderr
+
+
 def test_a_plain_network_is_exported_with_the_layers_asked_for(
     run: Run, network: Path, artifact: Path, picture: Path, tmp_path: Path
 ) -> None:

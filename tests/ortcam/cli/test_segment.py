@@ -40,6 +40,23 @@ def test_arrays_are_the_runtime_s(run: Run, artifact: Path, picture: Path, tmp_p
     assert expected.labels.shape == (21, 31)
 
 
+def test_a_page_and_a_jpeg(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
+    for name, start in (("out.pdf", b"%PDF"), ("out.svg", b"<?xml"), ("out.jpg", b"\xff\xd8")):
+        result = run("segment", artifact, picture, "-o", tmp_path / name)
+        assert result.exit_code == 0, result.output
+        assert (tmp_path / name).read_bytes().startswith(start)
+
+
+def test_a_page_needs_matplotlib(
+    run: Run, artifact: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ortcam.cli.destinations.find_spec", lambda _: None)
+    result = run("segment", artifact, picture, "-o", tmp_path / "out.svg")
+    assert result.exit_code == 1
+    assert "a .svg or .pdf file needs matplotlib: pip install 'ortcam[plot]', or" in result.stderr
+    assert run("segment", artifact, picture, "-o", tmp_path / "out.jpg").exit_code == 0
+
+
 def test_the_size_is_asked_for(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
     for size, shape in (("native", (22, 32)), ("40x30", (30, 40))):
         out = tmp_path / f"{size}.npz"
