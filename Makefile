@@ -77,6 +77,7 @@ gpu: $(GPU)
 	.venv-gpu/bin/python -c 'from ortcam.session import Session; Session("$(NETWORK)", "cuda")'
 	.venv-gpu/bin/python -m pytest -m gpu --junitxml=out/gpu-tests.xml
 	.venv-gpu/bin/python -m benchmarks --device cuda $(BENCHMARK_OPTIONS)
+	.venv-gpu/bin/python -m benchmarks.lowerings --device cuda
 
 lint: $(LINT)
 	ruff check
@@ -86,6 +87,7 @@ lint: $(LINT)
 	python docs/operators.py --check
 	python docs/node_tests.py --check
 	python -m benchmarks.page --check
+	python -m benchmarks.lowerings --check
 
 docs: $(ORTCAM)
 	python docs/cli.py

@@ -11,7 +11,7 @@ from benchmarks.measure import Interval
 from benchmarks.record import interval
 from ortcam.files import write_whole
 
-__all__ = ["LABELS", "markdown", "write"]
+__all__ = ["LABELS", "machines_of", "markdown", "said", "write"]
 
 DEVICES = {"cpu": "CPU", "cuda": "CUDA"}
 NOT_MEASURED = "not measured"
@@ -48,7 +48,7 @@ LABELS = {
 
 def markdown(data: dict[str, Any]) -> str:
     """All tables, a device a column."""
-    parts = [_machines(data), "### Bounds", _bounds(data)]
+    parts = [machines_of(data), "### Bounds", _bounds(data)]
     for name in _names(data, "networks"):
         one = next(d["networks"][name] for d in data.values() if name in d.get("networks", {}))
         width, height = one["size"]
@@ -93,7 +93,8 @@ def _names(data: dict[str, Any], part: str) -> list[str]:
     return list(dict.fromkeys(name for device in data.values() for name in device.get(part, {})))
 
 
-def _machines(data: dict[str, Any]) -> str:
+def machines_of(data: dict[str, Any]) -> str:
+    """What each device's results were measured on, a line each."""
     lines = []
     for device, title in DEVICES.items():
         if device not in data:
@@ -114,7 +115,7 @@ def _bounds(data: dict[str, Any]) -> str:
     each = {device: list(verdicts(data.get(device, {}))) for device in DEVICES}
     for cpu, cuda in zip(each["cpu"], each["cuda"], strict=True):
         met = {True: "yes", False: "**no**", None: ""}[cpu.met]
-        found = [_said(verdict.found) for verdict in (cpu, cuda)]
+        found = [said(verdict.found) for verdict in (cpu, cuda)]
         lines.append([cpu.what, cpu.where, cpu.bound, found[0], met, found[1]])
     return _table(["work", "where", "bound", "CPU", "met", "CUDA"], lines)
 
@@ -130,7 +131,7 @@ def _rows(data: dict[str, Any], network: str) -> str:
                 cells += [f"not available: {entry['missing']}", ""]
             elif "ratio" in entry:
                 milliseconds = entry["seconds"]["median"] * 1e3
-                cells += [_said(interval(entry["ratio"])), f"{milliseconds:.1f}"]
+                cells += [said(interval(entry["ratio"])), f"{milliseconds:.1f}"]
             else:
                 cells += [NOT_MEASURED, ""]
         if set(cells) != {NOT_MEASURED, ""} or row in ("last-2", "four-2"):
@@ -158,7 +159,7 @@ def _processes(data: dict[str, Any]) -> str:
                 cells += [NOT_MEASURED, ""]
                 continue
             for kind in ("memory", "start"):
-                cells.append(_said(figure(results, f"{kind}/{row}")))
+                cells.append(said(figure(results, f"{kind}/{row}")))
         lines.append([label, *cells])
     return _table(["work", "CPU: memory", "start", "CUDA: memory", "start"], lines)
 
@@ -174,7 +175,8 @@ def _installed(data: dict[str, Any]) -> str:
     return _table(["what", "packages", "MB"], lines)
 
 
-def _said(found: Interval | None) -> str:
+def said(found: Interval | None) -> str:
+    """A median with its interval, as a table has it."""
     if found is None:
         return NOT_MEASURED
     digits = 3 if found.median < 0.2 else 2

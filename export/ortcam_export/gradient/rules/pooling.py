@@ -95,7 +95,7 @@ def _places(n: Node) -> Tensor:
     """The same, of no picture where the gate is shut.
 
     onnxruntime's CPU provider takes several times as long over a MaxPool that gives its indices:
-    37 ms more for 64 channels of 180 x 240. So it is the network's only where that has them anyway;
+    12 ms more for 64 channels of 180 x 240. So it is the network's only where that has them anyway;
     else the pool is done again, where its gradient is asked for.
     """
     if len(n.node.outputs) > 1 and n.node.outputs[1].name:
