@@ -11,6 +11,7 @@ import click
 from benchmarks import machine as machines
 from benchmarks.networks import NETWORKS
 from benchmarks.record import Record
+from benchmarks.table import LABELS
 
 OUT = Path("out")
 
@@ -22,6 +23,13 @@ OUT = Path("out")
     multiple=True,
     type=click.Choice([*NETWORKS, "processes", "installed"]),
     help="Measure this alone; may be given several times.",
+)
+@click.option(
+    "--row",
+    "only",
+    multiple=True,
+    type=click.Choice(list(LABELS)),
+    help="Of the networks measure this row alone, and again; may be given several times.",
 )
 @click.option("--rounds", default=30, show_default=True, type=click.IntRange(1))
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]))
@@ -35,7 +43,13 @@ OUT = Path("out")
     help="Where benchmark.json, .md and .png go, and the networks in benchmark/.",
 )
 def main(
-    names: tuple[str, ...], rounds: int, device: str, again: bool, short: bool, out: Path
+    names: tuple[str, ...],
+    only: tuple[str, ...],
+    rounds: int,
+    device: str,
+    again: bool,
+    short: bool,
+    out: Path,
 ) -> None:
     """Measures what Grad-CAM costs beside plain inference.
 
@@ -59,15 +73,18 @@ def main(
         click.echo(f"{time.monotonic() - begin:6.0f} s  {line}", err=True)
 
     for name, one in NETWORKS.items():
-        if (names and name not in names) or (record.has("networks", name) and not again):
+        earlier = record.get("networks", name)
+        if (names and name not in names) or (earlier and not again and not only):
             continue
         if one.needs_torch and not torch:
             progress(f"{name}: left out, PyTorch is not installed")
             continue
-        found = network(one, out / "benchmark", device, threads, rounds, torch, progress)
+        found = network(one, out / "benchmark", device, threads, rounds, torch, progress, only)
+        if only and earlier:
+            found["rows"] = earlier["rows"] | found["rows"]
         record.put(found, "networks", name)
     for name, work in (("processes", processes), ("installed", installed)):
-        if (not names or name in names) and (again or not record.has(name)):
+        if (not names or name in names) and not only and (again or not record.get(name)):
             record.put(work(out / "benchmark", device, threads, rounds, torch, progress), name)
     for path in write(record.data, out):
         click.echo(path)

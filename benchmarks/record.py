@@ -29,9 +29,9 @@ class Record:
         if self.data.get(device, {}).get("machine") != json.loads(json.dumps(machine)):
             self.data[device] = {"machine": machine}
 
-    def has(self, *keys: str) -> bool:
-        """Whether something stands there already."""
-        return self._find(keys[:-1]).get(keys[-1]) is not None
+    def get(self, *keys: str) -> Any:
+        """What stands there already; None where nothing does."""
+        return self._find(keys[:-1]).get(keys[-1])
 
     def put(self, value: Any, *keys: str) -> None:
         """Writes something in its place, and the file with it."""

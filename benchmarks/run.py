@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,9 @@ def network(
     rounds: int,
     torch: bool,
     progress: Progress,
+    only: Collection[str] = (),
 ) -> dict[str, Any]:
-    """All rows of one network, after their maps were compared.
+    """All rows of one network, or only some, after the maps of all were compared.
 
     Raises:
         ValueError: somebody's maps are not the others'.
@@ -53,11 +54,12 @@ def network(
         progress(f"{one.name}: finding the fastest way by hand")
         rows |= _peers(one, unit, device, threads)
     differences = compared(rows)
+    rows = {name: r for name, r in rows.items() if not only or name in only}
     there = {name: r.contestant for name, r in rows.items() if r.contestant}
     measured = interleave(there, rounds, progress=lambda line: progress(f"{one.name}: {line}"))
     found: dict[str, Any] = {name: row(pair) for name, pair in measured.items()}
-    for name, value in differences.items():
-        found[name]["difference"] = value
+    for name in found.keys() & differences.keys():
+        found[name]["difference"] = differences[name]
     found |= {name: {"missing": r.missing} for name, r in rows.items() if not r.contestant}
     size = plain.stat().st_size
     files = {kind: folder / f"{one.name}.{kind}.cam.onnx" for kind in ("last", "four")}

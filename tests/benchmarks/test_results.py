@@ -99,10 +99,10 @@ def test_results_are_kept_network_by_network(tmp_path: Path) -> None:
     first.put({"rows": {}}, "networks", "shipped")
     Record(path, "cuda", MACHINE).put(1, "installed")
     again = Record(path, "cpu", MACHINE)
-    assert again.has("networks", "shipped")
-    assert not again.has("networks", "unet-r34")
+    assert again.get("networks", "shipped")
+    assert not again.get("networks", "unet-r34")
     assert set(read(path)) == {"cpu", "cuda"}
-    assert not Record(path, "cpu", MACHINE | {"cores": 8}).has("networks", "shipped")
+    assert not Record(path, "cpu", MACHINE | {"cores": 8}).get("networks", "shipped")
     assert read(tmp_path / "none.json") == {}
 
 
