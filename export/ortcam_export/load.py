@@ -18,10 +18,10 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from ortcam.artifact import is_artifact
+from ortcam.artifact import METADATA_KEY, is_artifact
 from ortcam.errors import ArtifactError, ModelError
 
-__all__ = ["ModelLike", "Network", "load", "read"]
+__all__ = ["ModelLike", "Network", "load", "read", "read_artifact"]
 
 ModelLike = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 
@@ -79,6 +79,20 @@ def read(model: ModelLike) -> Network:
     path = Path(model)
     data = _read_file(path)
     return _from_proto(_parse(data, path.name), path.name, data, path.resolve().parent)
+
+
+def read_artifact(path: Path) -> ir.Model:
+    """Reads an artifact, or a part of one, as the graph that it is, without its metadata.
+
+    Raises:
+        ModelError: it is no usable ONNX file.
+    """
+    data = _read_file(path)
+    proto = _parse(data, path.name)
+    kept = [entry for entry in proto.metadata_props if entry.key != METADATA_KEY]
+    del proto.metadata_props[:]
+    proto.metadata_props.extend(kept)
+    return _from_proto(proto, path.name, data, path.resolve().parent).model
 
 
 def _read_file(path: Path) -> bytes:

@@ -46,7 +46,7 @@ from ortcam_export.names import find, tensor
 from ortcam_export.trial import SEED, Feeds, trial_feeds
 from ortcam_export.write import open_session, portable_ir
 
-__all__ = ["TOLERANCE", "GradientError", "verify"]
+__all__ = ["TOLERANCE", "GradientError", "errors", "verify"]
 
 #: The largest relative error of a directional derivative that an artifact may have.
 TOLERANCE = 1e-2
@@ -150,11 +150,7 @@ def verify(
         _same_outputs(raised_from, artifact, meta, feeds, questions)
     error, directions = 0.0, 0
     for tail in tails:
-        name = tail.layer.name
-        measured, judged = _measure(tail, meta, plain, questions, _shifts(weights[name]))
-        if name in wholes:
-            more = _measure(tail, meta, plain, questions, _shifts_in_space(wholes[name]))
-            measured, judged = max(measured, more[0]), judged + more[1]
+        measured, judged = _error(tail, meta, plain, questions, weights, wholes)
         if not measured <= TOLERANCE:  # also where it is no number
             raise GradientError(
                 f"the exported gradient at {tail.layer.name!r} is off by {measured:.1e} from "
@@ -168,6 +164,51 @@ def verify(
         error, directions = max(error, measured), directions + judged
     isolation = _isolation(network, artifact, meta, feeds, questions, weights)
     return Verification(error=error, directions=directions, isolation=isolation)
+
+
+def errors(
+    network: ir.Model, artifact: Runs, meta: Artifact, feeds: Feeds
+) -> dict[str, tuple[float, int]]:
+    """Measures the gradient on a picture of one's own, and judges nothing.
+
+    Args:
+        network: the network with its score, without the gradient.
+        artifact: the artifact, opened.
+        meta: its metadata.
+        feeds: the network's inputs.
+
+    Returns:
+        For each feature layer the largest relative error and how many directions were measured.
+
+    Raises:
+        GradientError: an error cannot be measured.
+        ModelError: the network does not run on this input.
+    """
+    tails = [Tail(network, meta.score.name, layer) for layer in meta.layers]
+    plain = _run_plain(network, meta, tails, feeds)
+    questions = ask(np.moveaxis(plain[meta.score.name], meta.score.class_axis, 1))
+    weights, _ = _ask_artifact(artifact, meta, feeds, questions, meta.layers)
+    wholes, _ = _ask_artifact(artifact, meta, feeds, questions, meta.layers, "grad")
+    return {
+        tail.layer.name: _error(tail, meta, plain, questions, weights, wholes) for tail in tails
+    }
+
+
+def _error(
+    tail: Tail,
+    meta: Artifact,
+    plain: Mapping[str, Array],
+    questions: Questions,
+    weights: Mapping[str, Doubles],
+    wholes: Mapping[str, Doubles],
+) -> tuple[float, int]:
+    """The largest relative error of one layer's pooled and whole gradients, and its directions."""
+    name = tail.layer.name
+    measured, judged = _measure(tail, meta, plain, questions, _shifts(weights[name]))
+    if name in wholes:
+        more = _measure(tail, meta, plain, questions, _shifts_in_space(wholes[name]))
+        measured, judged = max(measured, more[0]), judged + more[1]
+    return measured, judged
 
 
 # ---- The question ---------------------------------------------------------------------------
