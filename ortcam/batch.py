@@ -15,10 +15,10 @@ from ortcam.graph import Asking, Opened, Progress
 from ortcam.labels import classes_seen
 from ortcam.places import placed
 from ortcam.questions import Question, Questions, class_weights
-from ortcam.results import Explanation
-from ortcam.view import Asked, Named, explanation
+from ortcam.results import Explanation, Segmentation
+from ortcam.view import Asked, Named, explanation, segmentation
 
-__all__ = ["ClassesOfEach", "explain_all", "for_each"]
+__all__ = ["ClassesOfEach", "explain_all", "for_each", "segment_all"]
 
 ClassesOfEach: TypeAlias = "Questions | Sequence[Sequence[str | int | Question] | None]"
 """Classes or questions for all pictures alike, or a list of lists, one a picture."""
@@ -71,6 +71,19 @@ def explain_all(
         part = [fed[i] for i in places], [asked[i] for i in places], [areas[i] for i in places]
         explained.update(zip(places, _explain(named, *part, memory, progress), strict=True))
     return [explained[i] for i in range(len(fed))]
+
+
+def segment_all(named: Named, fed: Sequence[Feeds], *, batch: int) -> list[Segmentation]:
+    """The segmentation of each picture; the arguments are those of :func:`explain_all`."""
+    found: dict[int, Segmentation] = {}
+    graph = named.graph
+    for places in _together(named, fed, batch):
+        opened = graph.open(
+            joined([fed[i] for i in places], graph.session.inputs, graph.artifact.picture)
+        )
+        for n, i in enumerate(places):
+            found[i] = segmentation(named, fed[i], opened.score[n])
+    return [found[i] for i in range(len(fed))]
 
 
 def _together(named: Named, fed: Sequence[Feeds], batch: int) -> Iterator[list[int]]:

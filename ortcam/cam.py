@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ortcam import pictures
 from ortcam import region as regions
 from ortcam.artifact import FORMAT, METADATA_KEY, Artifact
-from ortcam.batch import ClassesOfEach, explain_all, for_each
+from ortcam.batch import ClassesOfEach, explain_all, for_each, segment_all
 from ortcam.errors import ArtifactError, InputError
 from ortcam.feeds import entering, feeds
 from ortcam.graph import Graph, Progress
@@ -24,7 +24,7 @@ from ortcam.presets import DEFAULT
 from ortcam.questions import Questions
 from ortcam.results import Explanation, Segmentation
 from ortcam.session import Providers, Session
-from ortcam.view import MEMORY, Named, View
+from ortcam.view import MEMORY, Named, View, require_space
 
 __all__ = ["MEMORY", "Cam", "load"]
 
@@ -142,6 +142,35 @@ class Cam:
             PictureError: the picture cannot be read, or the network does not run on it.
         """
         return self._view(picture, tensor, inputs, size).segmentation
+
+    def segment_batch(
+        self,
+        pictures: Sequence[pictures.Picture],
+        *,
+        inputs: Mapping[str, ArrayLike] | None = None,
+        size: Size = None,
+        batch: int = 8,
+    ) -> list[Segmentation]:
+        """What :meth:`segment` tells of each picture, those of one size in runs together.
+
+        Args:
+            pictures: paths, PIL images, or arrays [H, W, 3] uint8 in RGB order, of any sizes.
+            inputs: the network's further inputs, by name, as for one picture.
+            size: as for :meth:`preprocess`.
+            batch: how many pictures enter the network together at most.
+
+        Raises:
+            InputError: an option or a further input is missing or does not fit.
+            ModelError: the score labels no pixels, as a classifier's does not.
+            PictureError: a picture cannot be read, or the network does not run on it.
+        """
+        if batch < 1:
+            raise InputError(f"batch is {batch}; it is 1 or more")
+        slots = self._graph.session.inputs
+        fed = [feeds(self.artifact, slots, one, None, inputs, size) for one in pictures]
+        for one in fed:
+            require_space(self._named, one)
+        return segment_all(self._named, fed, batch=batch)
 
     def explain(
         self,

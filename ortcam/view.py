@@ -112,13 +112,7 @@ class View:
         Raises:
             ModelError: the score labels no pixels, as a classifier's does not.
         """
-        graph = self._named.graph
-        if not _spatial(self._named, self._fed):
-            raise ModelError(
-                f"the score {graph.artifact.score.name!r} of {graph.session.source} has no "
-                "rows and columns, as a classifier's has not, so it labels no pixels; "
-                "explain works on it all the same"
-            )
+        require_space(self._named, self._fed)
         return segmentation(self._named, self._fed, self._opened.score[0])
 
     def segment(self) -> Segmentation:
@@ -228,6 +222,20 @@ def explanation(
         preset=asked.preset,
         regions=there.masks or (None,) * len(names),
     )
+
+
+def require_space(named: Named, fed: Feeds) -> None:
+    """Checks that there is a segmentation.
+
+    Raises:
+        ModelError: the score labels no pixels, as a classifier's does not.
+    """
+    if not _spatial(named, fed):
+        raise ModelError(
+            f"the score {named.graph.artifact.score.name!r} of {named.graph.session.source} has no "
+            "rows and columns, as a classifier's has not, so it labels no pixels; "
+            "explain works on it all the same"
+        )
 
 
 def _spatial(named: Named, fed: Feeds) -> bool:

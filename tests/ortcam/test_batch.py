@@ -130,3 +130,27 @@ def test_what_does_not_fit(small: Small, rgb: Picture) -> None:
         cam.explain_batch([rgb], 1, batch=0)
     with pytest.raises(LayerError, match="no layer 'x'"):
         cam.explain_batch(["no such picture.png"], 1, "x")
+
+
+@pytest.mark.parametrize("variant", [{}, {"channels_last": True}, {"size": (24, 32)}], ids=str)
+def test_each_picture_is_segmented_as_it_is_alone(
+    small: Small, rgb: Picture, variant: dict[str, Any]
+) -> None:
+    cam = small(seed=4, **variant).load()
+    pictures = [*shifted(rgb, 0, 5, 9), rgb[:15, :20]]
+    runs = counted(cam)
+    together = cam.segment_batch(pictures, batch=2)
+    assert [n for _, n in runs] == ([2, 2] if variant.get("size") else [2, 1, 1])
+    for found, picture in zip(together, pictures, strict=True):
+        alone = cam.segment(picture)
+        np.testing.assert_allclose(found.score, alone.score, atol=1e-6)
+        np.testing.assert_array_equal(found.labels, alone.labels)
+        assert found.picture is picture
+    assert cam.segment_batch([]) == []
+    with pytest.raises(InputError, match="batch is 0"):
+        cam.segment_batch(pictures, batch=0)
+
+
+def test_a_classifier_segments_no_batch(small: Small, rgb: Picture) -> None:
+    with pytest.raises(ortcam.ModelError, match="labels no pixels"):
+        small(classifier=True).load().segment_batch([rgb])
