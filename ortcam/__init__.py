@@ -29,6 +29,7 @@ from ortcam.errors import (
     RegionError,
     VerificationError,
 )
+from ortcam.evaluation.run import Evaluation, evaluate
 from ortcam.questions import Question, about
 from ortcam.report import Report
 from ortcam.results import Explanation, Segmentation, common_scale
@@ -52,6 +53,7 @@ __all__ = [
     "ClassError",
     "Component",
     "DependencyError",
+    "Evaluation",
     "Explanation",
     "InputError",
     "Labelled",
@@ -77,5 +79,6 @@ __all__ = [
     "Where",
     "about",
     "common_scale",
+    "evaluate",
     "load",
 ]

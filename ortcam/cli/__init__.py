@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 
 from ortcam import __version__
-from ortcam.cli import explain, export, info, layers, report, segment
+from ortcam.cli import evaluate, explain, export, info, layers, report, segment
 from ortcam.cli.commands import Commands
 
 __all__ = ["main"]
@@ -30,5 +30,5 @@ def main() -> None:
     """  # noqa: D301 (click's \b, which keeps the lines below it apart)
 
 
-for module in (layers, export, info, segment, explain, report):
+for module in (layers, export, info, segment, explain, report, evaluate):
     main.add_command(module.command)

@@ -114,7 +114,7 @@ destination_options = stack(
 )
 """Where the result of each picture goes; see :mod:`ortcam.cli.destinations`."""
 
-run_options = stack(
+entering_options = stack(
     click.option(
         "--size",
         metavar="native|WxH",
@@ -129,13 +129,10 @@ run_options = stack(
         multiple=True,
         help="A further input of the network; may be given several times.",
     ),
-    click.option(
-        "--slice",
-        "slice",
-        metavar="N",
-        type=click.IntRange(min=0),
-        help="Of a volume the slice that is shown, counted along its depth from 0.",
-    ),
+)
+"""What enters the network."""
+
+session_options = stack(
     click.option(
         "--provider",
         "providers",
@@ -145,5 +142,18 @@ run_options = stack(
         "several times.  [default: CUDA where it starts, else CPU]",
     ),
     click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
+)
+"""What the network runs on, and whether it is told."""
+
+run_options = stack(
+    entering_options,
+    click.option(
+        "--slice",
+        "slice",
+        metavar="N",
+        type=click.IntRange(min=0),
+        help="Of a volume the slice that is shown, counted along its depth from 0.",
+    ),
+    session_options,
 )
 """How the network is run, and what is shown of a volume."""

@@ -8,6 +8,7 @@ import re
 _OPTIONS = {
     "color_order": "--bgr",
     "feature_layers": "--layer",
+    "restart=True": "--restart",
     "inputs={name: array}": "--input NAME=FILE.npy",
     "static=True": "--static",
     "tensor": "a .npy file",

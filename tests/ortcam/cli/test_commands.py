@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from ortcam.cli.commands import DEBUG, Commands
 from ortcam.errors import LayerError
 
-COMMANDS = ("layers", "export", "info", "segment", "explain", "report")
+COMMANDS = ("layers", "export", "info", "segment", "explain", "report", "evaluate")
 
 
 def end_with(error: BaseException, **environment: str) -> Result:

@@ -1,0 +1,392 @@
+"""Runs over a folder: what they measure, and that they go on where they were broken off."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from disc_network import artifact, disc, scene, score_of
+from PIL import Image
+
+import ortcam
+from ortcam.errors import ArtifactError, ClassError, InputError, LayerError, ModelError
+from ortcam.evaluation import metrics
+from ortcam.evaluation.figures import ASKED, DEFAULT
+from ortcam.upsample import upsample
+
+CHEAP = ("pointing", "energy", "overlap", "context", "concentration")
+Small = Callable[..., Any]
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def lines(folder: Path) -> list[bytes]:
+    return (folder / "journal.jsonl").read_bytes().splitlines()
+
+
+def test_figures_are_those_of_the_maps(spotted: ortcam.Cam, folder: Path) -> None:
+    out = folder / "out"
+    ortcam.evaluate(
+        spotted,
+        folder / "pictures",
+        out,
+        truth=folder / "labels",
+        methods=["grad-cam", "hires-cam"],
+        metrics=CHEAP,
+        tolerance=0,
+    )
+    found = {(r["picture"], r["method"], r["metric"]): float(r["value"]) for r in rows(out)}
+    assert len(found) == len(rows(out)) == 3 * 2 * len(CHEAP)
+    for i in range(3):
+        path = folder / "pictures" / f"{i}.png"
+        object = np.asarray(Image.open(folder / "labels" / f"{i}.png")) == 0
+        for method in ("grad-cam", "hires-cam"):
+            explanation = spotted.explain(path, "Spot", method=method)
+            map = explanation.map()
+            inside = map[object].sum() / map.sum()
+            assert found[f"{i}.png", method, "energy"] == pytest.approx(inside, rel=1e-4)
+            # The labels are what the network predicts here.
+            assert found[f"{i}.png", method, "context"] == pytest.approx(1 - inside, abs=1e-5)
+            gini = metrics.concentration(map)
+            assert found[f"{i}.png", method, "concentration"] == pytest.approx(gini, rel=1e-4)
+            overlap = metrics.overlap(map, object)
+            assert found[f"{i}.png", method, "overlap"] == pytest.approx(overlap, rel=1e-4)
+            highest = object[map == map.max()].mean()
+            assert found[f"{i}.png", method, "pointing"] == pytest.approx(highest, rel=1e-4)
+
+
+def test_a_method_that_sees_what_the_network_sees_ranks_first(
+    spotted: ortcam.Cam, folder: Path
+) -> None:
+    """Grad-CAM's one weight makes it bright wherever the picture is, looked at or not."""
+    found = ortcam.evaluate(
+        spotted,
+        folder / "pictures",
+        folder / "out",
+        methods=["grad-cam", "hires-cam"],
+        metrics=DEFAULT,
+        steps=6,
+        tolerance=0,
+    )
+    means = {(line.metric, line.method): line.mean for line in found.summary.lines if not line.cls}
+    for metric, good in (
+        ("energy", 1),
+        ("overlap", 1),
+        ("deletion-score", -1),
+        ("deletion-iou", -1),
+        ("insertion-score", 1),
+        ("insertion-iou", 1),
+        ("road-score", 1),
+        ("road-iou", 1),
+    ):
+        one, other = means[metric, "hires-cam"], means[metric, "grad-cam"]
+        assert one is not None
+        assert other is not None
+        assert good * one > good * other, metric
+
+
+def test_a_run_goes_on_where_it_was_broken_off(
+    spotted: ortcam.Cam, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(out: Path, **options: Any) -> None:
+        ortcam.evaluate(spotted, folder / "pictures", out, steps=3, **options)
+
+    run(folder / "whole")
+    asked: list[int] = []
+
+    def stop(done: int, total: int) -> None:
+        asked.append(done)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(folder / "parts", progress=stop)
+    assert len(lines(folder / "parts")) == 2
+    assert {row["picture"] for row in rows(folder / "parts")} == {"0.png"}
+    # A power cut in the middle of a line.
+    with (folder / "parts" / "journal.jsonl").open("ab") as file:
+        file.write(b'{"unit": "1.png", "rows": [["1.p')
+    measured = []
+    measure = ortcam.evaluation.run.measure  # type: ignore[attr-defined]
+
+    def counted(cam: Any, options: Any, item: Any) -> Any:
+        measured.append(item.name)
+        return measure(cam, options, item)
+
+    monkeypatch.setattr("ortcam.evaluation.run.measure", counted)
+    run(folder / "parts")
+    assert measured == ["1.png", "2.png"]
+    for name in ("metrics.csv", "curves.csv"):
+        assert (folder / "parts" / name).read_text() == (folder / "whole" / name).read_text()
+    run(folder / "parts")
+    assert measured == ["1.png", "2.png"]
+
+
+def test_another_question_does_not_go_on(spotted: ortcam.Cam, folder: Path) -> None:
+    def run(cam: ortcam.Cam = spotted, **options: Any) -> None:
+        ortcam.evaluate(cam, folder / "pictures", folder / "out", metrics=CHEAP, **options)
+
+    run()
+    with pytest.raises(InputError, match=r"holds a run whose options was .*begin anew with"):
+        run(seed=1)
+    with pytest.raises(InputError, match="holds a run whose truth was null, and now it is"):
+        run(truth=folder / "labels")
+    other = ortcam.load(artifact(slope=5), providers="cpu")
+    run(other)  # the same metadata and no file: nobody can tell
+    (folder / "other.onnx").write_bytes(artifact(slope=5))
+    with pytest.raises(InputError, match="holds a run whose artifact was"):
+        run(ortcam.load(folder / "other.onnx", "cpu"))
+    run(seed=1, restart=True)
+    assert len(lines(folder / "out")) == 4
+
+
+@pytest.mark.parametrize(
+    ("damage", "number"),
+    [
+        (b"{}\n", 1),
+        (b"[1]\n", 1),
+        (b"\xff\n", 1),
+        (None, 2),
+    ],
+)
+def test_a_damaged_journal_is_refused(
+    spotted: ortcam.Cam, folder: Path, damage: bytes | None, number: int
+) -> None:
+    def run() -> None:
+        ortcam.evaluate(spotted, folder / "pictures", folder / "out", metrics=CHEAP)
+
+    run()
+    journal = folder / "out" / "journal.jsonl"
+    for bad in (damage,) if damage else (b'{"unit": 3}\n', b"[" * 9999 + b"\n", b"x\n"):
+        if damage:
+            journal.write_bytes(bad)
+        else:
+            journal.write_bytes(lines(folder / "out")[0] + b"\n" + bad)
+        with pytest.raises(InputError, match=f"line {number} of .*is damaged"):
+            run()
+
+
+def test_figures_do_not_depend_on_what_came_before(spotted: ortcam.Cam, folder: Path) -> None:
+    for limit in (1, 3):
+        ortcam.evaluate(
+            spotted,
+            folder / "pictures",
+            folder / f"{limit}",
+            metrics=["road"],
+            limit=limit,
+            steps=3,
+        )
+    few, all = rows(folder / "1"), rows(folder / "3")
+    assert few
+    assert all[0]["picture"] == "0.png"
+    assert [row for row in all if row["picture"] == few[0]["picture"]] == few
+
+
+def test_pictures_for_which_it_cannot_be_done_are_left_out(
+    spotted: ortcam.Cam, folder: Path
+) -> None:
+    (folder / "pictures" / "0.png").write_bytes(b"no picture")
+    (folder / "labels" / "1.png").unlink()
+    found = ortcam.evaluate(
+        spotted, folder / "pictures", folder / "out", truth=folder / "labels", metrics=CHEAP
+    ).summary
+    assert found.done == 1
+    (one, why), (other, because) = found.left_out
+    assert (one, other) == ("0.png", "1.png")
+    assert "not a picture" in why
+    assert "there is no label image" in because
+    summary = json.loads((folder / "out" / "summary.json").read_text())
+    assert [entry["picture"] for entry in summary["left_out"]] == ["0.png", "1.png"]
+    assert summary["objects"] == "as labelled"
+
+
+def test_a_class_that_is_not_there_is_not_asked_about(spotted: ortcam.Cam, folder: Path) -> None:
+    Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(folder / "pictures" / "1.png")
+    found = ortcam.evaluate(spotted, folder / "pictures", folder / "out", metrics=CHEAP).summary
+    assert {line.pictures for line in found.lines} == {2}
+    assert found.notes == [("none of the classes asked about is there", 1)]
+
+
+def test_a_map_that_shows_nothing_is_undefined(folder: Path) -> None:
+    flat = ortcam.load(artifact(slope=0), providers="cpu")  # the score is 0.5 everywhere
+    found = ortcam.evaluate(flat, folder / "pictures", folder / "out", metrics=DEFAULT).summary
+    assert {(line.pictures, line.undefined, line.mean) for line in found.lines} == {(0, 3, None)}
+    assert all(row["value"] == "" for row in rows(folder / "out"))
+    assert any("all zero" in note for note, _ in found.notes)
+
+
+def test_curves_stand_in_their_table(spotted: ortcam.Cam, folder: Path) -> None:
+    found = ortcam.evaluate(
+        spotted, folder / "pictures", folder / "out", metrics=["deletion", "road"], steps=4
+    ).summary
+    with (folder / "out" / "curves.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    points = [
+        (float(row["share"]), float(row["value"]))
+        for row in table
+        if (row["picture"], row["curve"]) == ("1.png", "deletion-score")
+    ]
+    assert [share for share, _ in points] == [0, 0.25, 0.5, 0.75, 1]
+    area = metrics.area_under([v for _, v in points], [s for s, _ in points])
+    (value,) = (
+        float(row["value"])
+        for row in rows(folder / "out")
+        if (row["picture"], row["metric"]) == ("1.png", "deletion-score")
+    )
+    assert value == pytest.approx(area, rel=1e-4)
+    mean = next(curve for curve in found.curves if curve.curve == "deletion-score")
+    first = [
+        float(r["value"]) for r in table if r["curve"] == "deletion-score" and r["share"] == "0.0"
+    ]
+    assert mean.values[0] == pytest.approx(np.mean(first), rel=1e-4)
+    assert {row["curve"] for row in table} == {
+        f"{name}-{what}"
+        for name in ("deletion", "road-most", "road-least")
+        for what in ("score", "iou")
+    }
+
+
+def test_layers_agree_as_their_maps_do(small: Small, rgb: Any, tmp_path: Path) -> None:
+    cam = small().load()
+    Image.fromarray(rgb).save(tmp_path / "picture.png")
+    ortcam.evaluate(cam, tmp_path / "picture.png", tmp_path / "out", metrics=["layers"])
+    found = rows(tmp_path / "out")
+    assert found
+    for row in found:
+        assert (row["layer"], row["other"]) == ("early", "late")
+        raw = cam.explain(rgb, row["class"]).raw
+        maps = [upsample(raw[layer][0], rgb.shape[:2]) for layer in ("early", "late")]
+        likeness = metrics.spearman if row["metric"] == "layers-spearman" else metrics.top_iou
+        value = likeness(*maps)
+        assert (math.isnan(value) and not row["value"]) or value == pytest.approx(
+            float(row["value"]), rel=1e-4
+        )
+
+
+def test_channels_may_come_last(small: Small, rgb: Any, tmp_path: Path) -> None:
+    Image.fromarray(rgb).save(tmp_path / "picture.png")
+    tables = []
+    for last in (False, True):
+        out = tmp_path / str(last)
+        cam = small(channels_last=last).load()
+        ortcam.evaluate(cam, tmp_path / "picture.png", out, steps=2)
+        tables.append(rows(out))
+    assert len(tables[0]) > 20
+    for one, other in zip(*tables, strict=True):
+        assert {**one, "value": ""} == {**other, "value": ""}
+        assert float(one["value"] or "nan") == pytest.approx(
+            float(other["value"] or "nan"), rel=1e-3, abs=1e-4, nan_ok=True
+        )
+
+
+# ---- Two artifacts --------------------------------------------------------------------------
+
+
+def test_an_artifact_against_itself_is_alike(spotted: ortcam.Cam, folder: Path) -> None:
+    found = ortcam.evaluate(
+        spotted, folder / "pictures", folder / "out", against=spotted, methods="hires-cam"
+    ).summary
+    means = {line.metric: line.mean for line in found.lines if not line.cls}
+    assert means["against-difference"] == pytest.approx(0, abs=1e-6)
+    for name in ("spearman", "pearson", "top-iou", "prediction"):
+        assert means[f"against-{name}"] == pytest.approx(1, abs=1e-5)
+
+
+def test_what_differs_is_told(folder: Path) -> None:
+    one = ortcam.load(artifact(), providers="cpu")
+    other = ortcam.load(artifact(slope=20, layer="bright_DequantizeLinear_Output"), providers="cpu")
+    ortcam.evaluate(one, folder / "pictures", folder / "out", against=other, methods="hires-cam")
+    map, its = (
+        cam.explain(folder / "pictures" / "0.png", "Spot", method="hires-cam").map()
+        for cam in (one, other)
+    )
+    moved = np.abs(map / map.sum() - its / its.sum()).sum() / 2
+    found = {r["metric"]: r for r in rows(folder / "out") if r["picture"] == "0.png"}
+    assert float(found["against-difference"]["value"]) == pytest.approx(moved, rel=1e-4)
+    assert moved > 0.01
+    assert found["against-difference"]["layer"] == "bright"
+    summary = json.loads((folder / "out" / "summary.json").read_text())
+    assert "bright is compared with bright_DequantizeLinear_Output" in summary["matched"]
+    assert summary["worst"]["against-difference"][0]["value"] == max(
+        float(r["value"]) for r in rows(folder / "out") if r["metric"] == "against-difference"
+    )
+
+
+def test_artifacts_without_anything_in_common_are_refused(
+    spotted: ortcam.Cam, small: Small, folder: Path
+) -> None:
+    foreign = ortcam.load(artifact(name="Blot"), providers="cpu")
+    with pytest.raises(ClassError, match="no class in common: one has Spot and the other Blot"):
+        ortcam.evaluate(spotted, folder / "pictures", folder / "out", against=foreign)
+    from ortcam.artifact import Expectations
+
+    several = small(expects=Expectations(classes=("Spot", "B", "C", "D"))).load()
+    with pytest.raises(LayerError, match="no layer in common: one has bright and the other early"):
+        ortcam.evaluate(spotted, folder / "pictures", folder / "out", against=several)
+    with pytest.raises(InputError, match="leave metrics out"):
+        ortcam.evaluate(
+            spotted, folder / "pictures", folder / "out", against=spotted, metrics=["energy"]
+        )
+
+
+# ---- What is refused ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"metrics": ["enrgy"]}, "there is no metric 'enrgy'; the nearest is 'energy'"),
+        ({"metrics": []}, "no metric was asked for"),
+        ({"methods": []}, "no method was asked for"),
+        ({"methods": ["grad"]}, "there is no method 'grad'"),
+        ({"steps": 1}, "steps is 1; it is 2 or more"),
+        ({"tolerance": -1}, "tolerance is -1"),
+        ({"least": 2}, "least is 2; it is a share"),
+        ({"limit": 0}, "limit is 0; it is 1 or more"),
+        ({"metrics": ["gradient"]}, "was opened from memory; export it to a file first"),
+    ],
+)
+def test_options_are_checked_before_the_work(
+    spotted: ortcam.Cam, folder: Path, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        ortcam.evaluate(spotted, folder / "pictures", folder / "out", **options)
+    assert not (folder / "out" / "metrics.csv").exists()
+
+
+def test_what_does_not_fit_is_refused(spotted: ortcam.Cam, small: Small, folder: Path) -> None:
+    with pytest.raises(ClassError, match="no class 'Spt'"):
+        ortcam.evaluate(spotted, folder / "pictures", folder / "out", classes="Spt")
+    with pytest.raises(LayerError, match="no layer 'dark'"):
+        ortcam.evaluate(spotted, folder / "pictures", folder / "out", layers="dark")
+    with pytest.raises(ModelError, match="labels no pixels of a picture"):
+        ortcam.evaluate(small(classifier=True).load(), folder / "pictures", folder / "out")
+    with pytest.raises(ArtifactError, match="--methods hires-cam"):
+        ortcam.evaluate(small().load(), folder / "pictures", folder / "out", methods="hires-cam")
+    (folder / "nothing").mkdir()
+    with pytest.raises(InputError, match="there is no picture in"):
+        ortcam.evaluate(spotted, folder / "nothing", folder / "out")
+    with pytest.raises(InputError, match="holds no label image of any picture"):
+        ortcam.evaluate(spotted, folder / "pictures", folder / "out", truth=folder / "nothing")
+
+
+def test_every_metric_can_be_asked_for_by_itself(spotted: ortcam.Cam, folder: Path) -> None:
+    for name in DEFAULT:
+        found = ortcam.evaluate(
+            spotted, folder / "pictures", folder / name, metrics=name, steps=2, limit=1
+        ).summary
+        told = {line.metric for line in found.lines}
+        assert told == (set() if name == "layers" else set(ASKED[name]))  # there is one layer
+
+
+def test_the_disc_is_what_the_network_sees() -> None:
+    assert (score_of(scene()) >= 0.5)[~disc()].sum() == 0
