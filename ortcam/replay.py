@@ -68,7 +68,7 @@ class Replays:
 
         Arrays without elements, as of a run without a question, are run as ever.
         """
-        arrays = {name: np.ascontiguousarray(value) for name, value in feeds.items()}
+        arrays = {name: np.asarray(value, order="C") for name, value in feeds.items()}
         key = tuple((name, arrays[name].dtype.str, arrays[name].shape) for name in sorted(arrays))
         with self._lock:
             if key not in self._recordings:

@@ -171,7 +171,7 @@ class Session:
                     there = _onnxruntime().OrtValue.ortvalue_from_numpy(value)
                     binding.bind_ortvalue_input(name, there)
                 else:
-                    binding.bind_cpu_input(name, np.ascontiguousarray(value))
+                    binding.bind_cpu_input(name, np.asarray(value, order="C"))
             for name in outputs:
                 where = ("cpu", 0) if _is_shape(self.outputs[name]) else self._device
                 binding.bind_output(name, *where)
@@ -183,8 +183,8 @@ class Session:
         """An array for several runs, on the device; numbers only, others stay on the host."""
         if self._device[0] == "cpu" or array.dtype.kind not in "biuf":
             return array
-        contiguous = np.ascontiguousarray(array)
-        return There(_onnxruntime().OrtValue.ortvalue_from_numpy(contiguous, *self._device))
+        in_order = np.asarray(array, order="C")
+        return There(_onnxruntime().OrtValue.ortvalue_from_numpy(in_order, *self._device))
 
     @property
     def _device(self) -> tuple[str, int]:

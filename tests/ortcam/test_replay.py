@@ -27,7 +27,10 @@ def model() -> bytes:
     graph = helper.make_graph(
         nodes,
         "g",
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, [None, None]) for n in "ab"],
+        [
+            helper.make_tensor_value_info("a", TensorProto.FLOAT, [None, None]),
+            helper.make_tensor_value_info("b", TensorProto.FLOAT, None),
+        ],
         [
             helper.make_tensor_value_info("product", TensorProto.FLOAT, [None, None]),
             helper.make_tensor_value_info("sums", TensorProto.FLOAT, []),
@@ -178,6 +181,13 @@ def test_another_layout_in_memory_is_the_same_array(capturing: tuple[Replays, Ca
     feeds = fed(0, 6)
     for a in (feeds["a"], np.asfortranarray(feeds["a"]), feeds["a"][::-1]):
         check(replays.run(["product", "sums"], {**feeds, "a": a}), {**feeds, "a": a})
+
+
+def test_a_number_stays_without_axes(capturing: tuple[Replays, Capturing]) -> None:
+    replays, _ = capturing
+    for b in (2.0, 3.0):
+        feeds = {"a": fed(0)["a"], "b": np.array(b, np.float32)}
+        check(replays.run(["product", "sums"], feeds), feeds)
 
 
 def test_threads_do_not_write_into_each_others_runs(capturing: tuple[Replays, Capturing]) -> None:
