@@ -55,8 +55,10 @@ __all__ = [
     "Preprocessing",
     "Score",
     "Verification",
+    "drops_name",
     "grad_name",
     "gradient_json",
+    "keep_name",
     "map_name",
     "weights_name",
 ]
@@ -87,6 +89,16 @@ def map_name(layer: str) -> str:
 def grad_name(layer: str) -> str:
     """The output that holds a feature layer's whole gradients, [K, N, C, *space]."""
     return f"{layer}.grad"
+
+
+def keep_name(layer: str) -> str:
+    """The input that says what is kept of a feature layer's channels, [B, C]."""
+    return f"{layer}.keep"
+
+
+def drops_name(layer: str) -> str:
+    """The output that holds by how much the answers drop with that, [K, B, N]."""
+    return f"{layer}.drops"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +168,10 @@ class Layer:
         channel_axis: where the features keep their channels.
         map: the maps' tensor, [K, N, *space], or None where the graph leaves them to the program.
         grad: the whole gradients' tensor, [K, N, C, *space], or None where there is none.
+        keep: the tensor that says what is kept of the channels, [B, C], or None where there is
+            none.
+        drops: the tensor of what the answers drop by with that, [K, B, N], likewise.
+        together: whether B may be more than 1.
         pooled: whether no tensor on the gradient's way has all of space for each question, where
             the questions share a region.
     """
@@ -165,12 +181,17 @@ class Layer:
     channel_axis: int = 1
     map: str | None = None
     grad: str | None = None
+    keep: str | None = None
+    drops: str | None = None
+    together: bool = False
     pooled: bool = False
 
     def __post_init__(self) -> None:
-        _check_types(self, name=str, weights=str, channel_axis=int, pooled=bool)
-        _check_types(self, **({} if self.map is None else {"map": str}))
-        _check_types(self, **({} if self.grad is None else {"grad": str}))
+        _check_types(self, name=str, weights=str, channel_axis=int, together=bool, pooled=bool)
+        for name in ("map", "grad", "keep", "drops"):
+            _check_types(self, **({} if getattr(self, name) is None else {name: str}))
+        if (self.keep is None) != (self.drops is None):
+            raise ModelError("keep and drops come together, or neither does")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,6 +289,19 @@ class Artifact:
     def targets(self) -> tuple[Layer, ...]:
         """All layers with gradients: the feature layers, then the picture where it is one."""
         return self.layers if self.pixels is None else (*self.layers, self.pixels)
+
+    @property
+    def question(self) -> tuple[str, ...]:
+        """The names of the inputs that are not the network's own."""
+        keeps = (layer.keep for layer in self.layers)
+        named = (self.class_weights, self.region, self.mask, *keeps)
+        return tuple(name for name in named if name is not None)
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The names of the outputs that depend on the question."""
+        named = (n for x in self.targets for n in (x.weights, x.map, x.grad, x.drops))
+        return tuple(name for name in named if name is not None)
 
     @property
     def needs(self) -> str:

@@ -14,7 +14,7 @@ from ortcam.artifact import Artifact, Preprocessing
 from ortcam.errors import InputError, PictureError, nearest
 from ortcam.session import Slot
 
-__all__ = ["Feeds", "entering", "feeds", "joined", "varied"]
+__all__ = ["Feeds", "channel_axis", "entering", "feeds", "joined", "varied"]
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def feeds(
     """
     if picture is None and tensor is None:
         raise PictureError("there is nothing to look at: give a picture, or tensor=")
-    own = {artifact.class_weights, artifact.region, artifact.mask}
-    others = {n: s for n, s in slots.items() if n not in own and n != artifact.picture}
+    own = {*artifact.question, artifact.picture}
+    others = {name: slot for name, slot in slots.items() if name not in own}
     arrays = _further(further or {}, others)
     rgb = None if picture is None else pictures.read(picture)
     if tensor is None:
@@ -112,6 +112,15 @@ def varied(
     return Feeds(arrays, None, fed.grid, fed.extents | {batch: len(inputs)})
 
 
+def channel_axis(artifact: Artifact, rank: int) -> int:
+    """Where a picture [*space and C] of so many axes, or a volume, that enters has its channels."""
+    how = artifact.expects.preprocess
+    last = how is not None and how.layout == "NHWC"
+    if rank == 4:  # of a volume: a network keeps all its channels there
+        last = artifact.score.class_axis == rank
+    return rank - 1 if last else 0
+
+
 def entering(
     artifact: Artifact, slots: Mapping[str, Slot], rgb: NDArray[np.uint8], size: preprocess.Size
 ) -> NDArray[Any]:
@@ -163,19 +172,18 @@ def _one(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _space(artifact: Artifact, x: NDArray[Any]) -> tuple[int, ...]:
-    how = artifact.expects.preprocess
     if x.ndim != 4:
         raise InputError(
             f"a tensor of {list(x.shape)} has no rows and columns for maps to lie on; "
             "give the picture too"
         )
-    return x.shape[1:3] if how is not None and how.layout == "NHWC" else x.shape[2:4]
+    axis = channel_axis(artifact, 3)
+    return tuple(extent for i, extent in enumerate(x.shape[1:]) if i != axis)
 
 
 def _greys(artifact: Artifact, x: NDArray[Any]) -> NDArray[np.uint8]:
     """A volume's first channel from black, its least value, to white, [D, H, W, 3]."""
-    last = artifact.score.class_axis == x.ndim - 1  # a network keeps all its channels there
-    values = x[0, ..., 0] if last else x[0, 0]
+    values = x[0].take(0, channel_axis(artifact, 4))
     finite = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
     low = finite.min(initial=np.inf)
     span = finite.max(initial=-np.inf) - low

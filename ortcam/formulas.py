@@ -15,17 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "ablation_cam",
     "eigen_cam",
     "eigen_grad_cam",
     "grad_cam_plus_plus",
     "gradient",
     "hires_cam",
     "layer_cam",
+    "score_cam",
     "seg_xres_cam",
     "xgrad_cam",
 ]
 
 Array = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 
 _TINY = 1e-6
 """Keeps denominators from 0 in Grad-CAM++ and XGrad-CAM: the constants of pytorch-grad-cam."""
@@ -114,6 +117,41 @@ def seg_xres_cam(features: Array, gradients: Array, block: int = 2, pool: str = 
             pooled /= counts.reshape([-1] + [1] * (gradients.ndim - 1 - axis))
         pooled = np.repeat(pooled, counts, axis=axis)
     return hires_cam(features, pooled)
+
+
+def score_cam(values: Doubles, nothing: Doubles, weights: str) -> Array:
+    """Score-CAM's w_c = y_c - y_0: y through channel c alone, less y where nothing is shown.
+
+    H. Wang et al., "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural
+    Networks", CVPR Workshops 2020, definitions 3 and 4; with ``"softmax"`` over the channels as in
+    algorithm 1, which takes a score of about 1 and not a sum over many pixels.
+
+    Args:
+        values: y [K, C].
+        nothing: y_0 [K].
+        weights: ``"increase"`` or ``"softmax"``.
+    """
+    increase = values - nothing[:, None]
+    if weights == "softmax":
+        exponential = np.exp(increase - increase.max(axis=1, keepdims=True))
+        increase = exponential / exponential.sum(axis=1, keepdims=True)
+    return increase.astype(np.float32)
+
+
+def ablation_cam(values: Doubles, drops: Array) -> Array:
+    """Ablation-CAM's w_c = (y - y without channel c) / |y|.
+
+    S. Desai and H. Ramaswamy, "Ablation-CAM: Visual Explanations for Deep Convolutional Network via
+    Gradient-free Localization", WACV 2020, equations 1 and 2, where y is above 0. Of a y below 0,
+    such as of a difference of classes, only its size divides: a channel that speaks for it has a
+    weight above 0 all the same. Where y is 0 nothing divides.
+
+    Args:
+        values: y [K, N].
+        drops: y less what it is without a channel, [K, C, N].
+    """
+    size = np.abs(values)[:, None]
+    return (drops / np.where(size > 0, size, 1)).astype(np.float32)
 
 
 def gradient(attributions: NDArray[Any], channels: str, sign: str) -> Array:

@@ -277,6 +277,40 @@ class Opened:
         outputs = self._run([layer.name for layer in layers], nothing, None, ())
         return {layer.name: self._features(layer, outputs) for layer in layers}
 
+    def drops(
+        self,
+        rows: NDArray[np.float32],
+        cells: NDArray[np.float32] | None,
+        layer: Layer,
+        keep: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """By how much the answers drop where the features of a layer are multiplied.
+
+        Args:
+            rows: class weights, [questions, N or 1, C].
+            cells: the region, [questions or 1, N or 1, *space]; None for everywhere.
+            layer: one that says how this is asked.
+            keep: what each channel is multiplied by in each ablation, [B, C_L].
+
+        Returns:
+            [questions, B, N].
+
+        Raises:
+            PictureError: the network does not run on this input.
+        """
+        assert layer.keep is not None
+        assert layer.drops is not None
+        outputs = self._run([layer.drops], rows, cells, (), {layer.keep: keep})
+        return outputs[layer.drops].astype(np.float32, copy=False)
+
+    def _channels(self, layer: Layer) -> int:
+        """How many a layer has; 0 where the graph does not tell and no run has."""
+        extent = self._graph.session.outputs[layer.name].shape[layer.channel_axis]
+        if isinstance(extent, int):
+            return extent
+        seen = self._graph.seen.get((self._feeds.shapes, layer.name))
+        return 0 if seen is None else seen[1]
+
     def _in_parts(
         self,
         rows: NDArray[np.float32],
@@ -311,22 +345,26 @@ class Opened:
         rows: NDArray[np.float32],
         cells: NDArray[np.float32] | None,
         layers: Sequence[Layer],
+        kept: Mapping[str, NDArray[np.float32]] | None = None,
     ) -> dict[str, NDArray[Any]]:
         session, artifact = self._graph.session, self._graph.artifact
         question: dict[str, NDArray[Any]] = {artifact.class_weights: rows}
         if artifact.region in session.inputs:
             one = (min(len(rows), 1), 1, *[1] * self._graph.space_rank)
             question[artifact.region] = np.ones(one, np.float32) if cells is None else cells
+        for layer in artifact.layers:
+            if layer.keep is not None:
+                question[layer.keep] = np.zeros((0, self._channels(layer)), np.float32)
         if artifact.mask is not None:
             names = {layer.name for layer in layers}
             question[artifact.mask] = np.array([x.name in names for x in artifact.targets])
-        for name, value in question.items():
+        for name, value in (question | dict(kept or {})).items():
             question[name] = value.astype(session.inputs[name].dtype or np.float32, copy=False)
         with self._described():
             if self._kept is None:
                 return session.run(outputs, self._feeds.arrays | question)
-            asked = {n for layer in layers for n in (layer.weights, layer.map, layer.grad)}
-            found = self._kept.ask([o for o in outputs if o in asked], question) if asked else {}
+            asked = [name for name in outputs if name in artifact.answers]
+            found = self._kept.ask(asked, question) if asked else {}
             return {o: found[o] if o in found else self._kept.array(o) for o in outputs}
 
     @contextmanager
@@ -445,13 +483,14 @@ def _channels_second(values: NDArray[Any], axis: int) -> NDArray[np.float32]:
 def _check_names(session: Runs, artifact: Artifact) -> None:
     if not artifact.layers:
         raise ArtifactError(f"{session.source} has no feature layer; export the network again")
-    inputs = [artifact.picture, artifact.class_weights]
-    inputs += [] if artifact.mask is None else [artifact.mask]
-    outputs = [artifact.score.name]
-    outputs += [layer.name for layer in artifact.layers]
-    inputs += [] if artifact.pixels is None else [artifact.pixels.name]
-    outputs += [layer.weights for layer in artifact.targets]
-    outputs += [n for layer in artifact.targets for n in (layer.map, layer.grad) if n is not None]
+    region = [] if artifact.region in session.inputs else [artifact.region]  # a score may have none
+    inputs = [artifact.picture, *(name for name in artifact.question if name not in region)]
+    outputs = [artifact.score.name, *(layer.name for layer in artifact.layers), *artifact.answers]
+    if artifact.pixels is not None and artifact.pixels.name != artifact.picture:
+        raise ArtifactError(
+            f"{session.source} is damaged: its metadata take {artifact.pixels.name!r} for the "
+            f"picture, which enters as {artifact.picture!r}; export the network again"
+        )
     for kind, names, there in (
         ("input", inputs, session.inputs),
         ("output", outputs, session.outputs),

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from ortcam import attribution, formulas
+from ortcam import attribution, formulas, perturbation
 from ortcam.artifact import Artifact, Layer
 from ortcam.errors import ArtifactError, InputError, LayerError, nearest
 from ortcam.graph import Answer, Asking
 from ortcam.names import named_layers
 
 __all__ = [
+    "ABLATIONS",
     "GRADIENTS",
     "GRAD_CAM",
     "METHODS",
@@ -35,10 +36,12 @@ __all__ = [
 GRAD_CAM = "grad-cam"
 
 GRADIENTS = "gradients"
+ABLATIONS = "ablations"
 PIXELS = "pixels"
 
 _LACKING = {
     GRADIENTS: "takes the features' whole gradients",
+    ABLATIONS: "leaves channels out",
     PIXELS: "takes the gradient at the picture's pixels",
 }
 """What methods need of an artifact beyond what Grad-CAM does, and how that is said."""
@@ -62,7 +65,8 @@ class Method:
         answer: how a graph is asked. Of the answers it gives, one for each picture, ``weights``
             make maps of the features, and ``found`` are maps, before the ReLU.
         needs: what of an artifact: :data:`GRADIENTS`, those of the feature layers as they are,
-            :data:`PIXELS`, those of the picture itself, or nothing beyond Grad-CAM's.
+            :data:`ABLATIONS`, what the score is without a channel, :data:`PIXELS`, the gradient of
+            the picture itself, or nothing beyond Grad-CAM's.
         options: by name.
         name: as users write it, with its options.
     """
@@ -164,6 +168,14 @@ METHODS: dict[str, Method] = {
         title="EigenGradCAM", answer=_placing(formulas.eigen_grad_cam), needs="gradients"
     ),
     "eigen-cam": Method(title="EigenCAM", answer=_eigen_cam),
+    "score-cam": Method(
+        title="Score-CAM",
+        answer=perturbation.score_cam,
+        options={"weights": _one_of("increase", "softmax")},
+    ),
+    "ablation-cam": Method(
+        title="Ablation-CAM", answer=perturbation.ablation_cam, needs=ABLATIONS
+    ),
     "gradient": Method(
         title="Gradient", answer=attribution.gradient, needs=PIXELS, options=_SHOWN
     ),
@@ -243,7 +255,7 @@ def require(method: Method, artifact: Artifact, source: str) -> None:
     if not _holds(artifact, method.needs):
         name = method.name.partition(":")[0]
         raise ArtifactError(
-            f"{method.title} {_LACKING[method.needs]}, which {source} does not give; "
+            f"{method.title} {_LACKING[method.needs]}, for which {source} was not exported; "
             f"export the network again with --methods {name} (methods=[{name!r}])"
         )
 
@@ -256,6 +268,8 @@ def served(artifact: Artifact) -> list[str]:
 def _holds(artifact: Artifact, needs: str) -> bool:
     if needs == GRADIENTS:
         return all(layer.grad is not None for layer in artifact.layers)
+    if needs == ABLATIONS:
+        return all(layer.keep is not None for layer in artifact.layers)
     if needs == PIXELS:
         return artifact.pixels is not None
     return True

@@ -159,9 +159,12 @@ def open_parts(
             "enable_cuda_graph"
         )
     gradient = Session(second, providers)
-    known = {artifact.class_weights, artifact.region, artifact.mask}
     for name in gradient.inputs:
-        if name not in known and name not in network.outputs and name not in network.inputs:
+        if (
+            name not in artifact.question
+            and name not in network.outputs
+            and name not in network.inputs
+        ):
             raise ArtifactError(
                 f"{network.source} is damaged: its second part takes a tensor {name!r} that the "
                 "first has not; export the network again"

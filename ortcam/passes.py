@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -36,16 +35,27 @@ class Passes:
         if self._asking.progress is not None:
             self._asking.progress(self._done, self._total)
 
-    def at_once(self, number: int, bytes_of_one: float) -> Iterator[range]:
-        """0 to ``number`` in parts, as many at once as the memory holds; each part is counted."""
-        most = int(min(max(1, self._asking.memory // bytes_of_one), number))
+    def parts(
+        self, number: int, *, pictures: int = 1, gradient: bool = False, together: bool = True
+    ) -> Iterator[range]:
+        """0 to ``number`` in parts, as many at once as the memory holds; each part is counted.
+
+        Args:
+            number: how many runs there are, were each by itself.
+            pictures: how many pictures are in each.
+            gradient: whether the gradient is asked for too.
+            together: whether several can be one run.
+        """
+        elements = self._asking.opened.picture(0).size * pictures
+        size = 4 * elements * (_FORWARD + (_BACKWARD if gradient else 0))
+        most = int(max(1, min(self._asking.memory / size, number))) if together else 1
         for start in range(0, number, most):
             part = range(start, min(start + most, number))
             yield part
             self.count(len(part))
 
     def variants(
-        self, n: int, number: int, made: Callable[[int], NDArray[Any]], *, gradient: bool
+        self, n: int, number: int, made: Callable[[int], NDArray[Any]], *, gradient: bool = False
     ) -> Iterator[tuple[range, Asking]]:
         """Variants of picture n in the graph, to be asked the same.
 
@@ -58,8 +68,6 @@ class Passes:
         Yields:
             Which of them these are, and the questions about them.
         """
-        asking = self._asking
-        size = 4 * asking.opened.picture(n).size * (_FORWARD + (_BACKWARD if gradient else 0))
-        one = size if asking.opened.takes_several else math.inf
-        for part in self.at_once(number, one):
-            yield part, asking.varied(n, np.stack([made(i) for i in part]))
+        together = self._asking.opened.takes_several
+        for part in self.parts(number, gradient=gradient, together=together):
+            yield part, self._asking.varied(n, np.stack([made(i) for i in part]))

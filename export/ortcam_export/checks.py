@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from ortcam.artifact import FORMAT, METADATA_KEY, Artifact
 from ortcam.errors import InputError
 from ortcam.pair import Pair, Runs
+from ortcam_export.ablate import without_ablations
 from ortcam_export.export import export
 from ortcam_export.load import read_artifact
 from ortcam_export.prepare import infer
+from ortcam_export.tails import part
 from ortcam_export.unrounded import is_quantized, unrounded
-from ortcam_export.verify import errors, part
+from ortcam_export.verify import errors
 from ortcam_export.widen import is_half, widened
 from ortcam_export.write import open_session
 
@@ -46,10 +48,11 @@ class Checked:
         self._parts = [read_artifact(path)]
         if artifact.gradient is not None and artifact.gradient.file is not None:
             self._parts.append(read_artifact(path.parent / artifact.gradient.file))
+        self._parts = [without_ablations(model, artifact) for model in self._parts]
         for model in self._parts:
             infer(model)
-        question = {artifact.class_weights, artifact.region, artifact.mask}
-        inputs = [v.name or "" for v in self._parts[0].graph.inputs if v.name not in question]
+        own = [value.name or "" for value in self._parts[0].graph.inputs]
+        inputs = [name for name in own if name not in artifact.question]
         outputs = dict.fromkeys([artifact.score.name, *(x.name for x in artifact.layers)])
         self.network = part(self._parts[0], inputs, list(outputs))
         self.weighted = [node for node in self.network.graph if _weights(node)]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import onnx_ir as ir
 
@@ -22,15 +23,18 @@ from ortcam.artifact import (
     Artifact,
     Expectations,
     Gradient,
+    drops_name,
     grad_name,
+    keep_name,
     map_name,
 )
-from ortcam.errors import InputError, ModelError
+from ortcam.errors import InputError, ModelError, VerificationError
 from ortcam.files import check_writable
-from ortcam.methods import GRADIENTS, METHODS, PIXELS, names_of_methods
+from ortcam.methods import ABLATIONS, GRADIENTS, METHODS, PIXELS, names_of_methods
 from ortcam.pair import Pair, Runs
 from ortcam.session import Providers
 from ortcam_export import training
+from ortcam_export.ablate import append_ablations, may_stand_together
 from ortcam_export.biased import biased, lacks_biases
 from ortcam_export.choose import choose_features, choose_score
 from ortcam_export.differentiate import append_gradient, is_pooled
@@ -53,10 +57,14 @@ from ortcam_export.tokens import token_grids
 from ortcam_export.unrounded import is_quantized, unrounded
 from ortcam_export.verify import GradientError
 from ortcam_export.verify import verify as verify_artifact
+from ortcam_export.verify_ablations import as_checked, verify_ablations
 from ortcam_export.widen import is_half, widened
 from ortcam_export.write import check, open_session, serialise, stamp, stamp_gradient, write
 
 __all__ = ["Exported", "export"]
+
+Parts: TypeAlias = "Callable[[ir.Model, Artifact], tuple[ir.Model, ...]]"
+"""Makes one part of an artifact's model, or two."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +178,8 @@ def export(
         OutputError: ``path`` cannot be written, which is found before the work.
     """
     _check_engine(engine)
-    needs = _needs(methods, engine)
+    notes: list[str] = []
+    needs = _needs(methods, engine, static=static, notes=notes)
     target = None if path is None else check_writable(path)
     if split and target is not None:
         check_writable(target.with_name(gradient_name(target)))
@@ -185,7 +194,6 @@ def export(
         size=size,
         divisor=divisor,
     )
-    notes: list[str] = []
     network = read(model)
     source = network.model.clone()
     prepared = prepare(network.model)
@@ -207,7 +215,7 @@ def export(
         masked=not static,
     )
     plain = prepared.clone()
-    artifact = _with_needs(artifact, prepared, needs, notes)
+    artifact = _with_needs(artifact, prepared, needs, masked=not static, notes=notes)
     asked = {"class_weights": artifact.class_weights, "region": artifact.region}
     if artifact.mask is not None:
         asked["mask"] = artifact.mask
@@ -240,6 +248,8 @@ def export(
         ) from error
     if verify:
         artifact = _verified(artifact, plain, explained, opened, source, parts)
+    if ABLATIONS in needs:
+        artifact, explained = _with_ablations(artifact, plain, explained, parts, verify=verify)
     model, *second = parts(explained, artifact)
     for gradient in second:
         beside = None if target is None else target.with_name(gradient_name(target))
@@ -286,11 +296,18 @@ def _check_engine(engine: str) -> None:
         training.require()
 
 
-def _needs(methods: Sequence[str] | str, engine: str) -> dict[str, bool]:
+def _needs(
+    methods: Sequence[str] | str, engine: str, *, static: bool, notes: list[str]
+) -> dict[str, bool]:
     """What methods need of an artifact, and whether it was asked for by a method's name."""
     named = methods not in ("all", ["all"])
     needs = {METHODS[name].needs: named for name in names_of_methods(methods)}
     needs.pop("", None)
+    if static and ABLATIONS in needs:
+        why = "ablation-cam takes a branch, which a CUDA graph has not"
+        if needs.pop(ABLATIONS):
+            raise InputError(f"{why}; export without static=True, or without that method")
+        notes.append(f"{why}, so it is left out")
     if needs and engine != "ortcam":
         raise InputError(
             f"engine {engine!r} gives pooled gradients alone, and methods= asks for more; "
@@ -300,7 +317,12 @@ def _needs(methods: Sequence[str] | str, engine: str) -> dict[str, bool]:
 
 
 def _with_needs(
-    artifact: Artifact, prepared: ir.Model, needs: Mapping[str, bool], notes: list[str]
+    artifact: Artifact,
+    prepared: ir.Model,
+    needs: Mapping[str, bool],
+    *,
+    masked: bool,
+    notes: list[str],
 ) -> Artifact:
     """The metadata with what methods need."""
     if GRADIENTS in needs:
@@ -310,8 +332,47 @@ def _with_needs(
         ]
         artifact = dataclasses.replace(artifact, layers=tuple(layers))
     if PIXELS in needs:
-        artifact = with_pixels(artifact, prepared, needs[PIXELS], notes)
+        artifact = with_pixels(
+            artifact, prepared, required=needs[PIXELS], masked=masked, notes=notes
+        )
     return artifact
+
+
+def _with_ablations(
+    artifact: Artifact, plain: ir.Model, explained: ir.Model, parts: Parts, *, verify: bool
+) -> tuple[Artifact, ir.Model]:
+    """The artifact whose layers tell what the answers drop by where channels are left out.
+
+    Several ablations at once where a run shows that they stand together as pictures do, else one
+    by one.
+
+    Raises:
+        ModelError, VerificationError: also one by one they are not the network's.
+    """
+    for several in (True, False):
+        layers = [
+            dataclasses.replace(
+                layer,
+                keep=unused(explained, keep_name(layer.name)),
+                drops=unused(explained, drops_name(layer.name)),
+                together=several and may_stand_together(explained, artifact, layer),
+            )
+            for layer in artifact.layers
+        ]
+        found = dataclasses.replace(artifact, layers=tuple(layers))
+        model = explained.clone()
+        append_ablations(model, found)
+        try:
+            for part in parts(model, found):
+                check(part)
+            opened = _open(parts(as_checked(model), found))
+            verify_ablations(as_checked(plain), opened, found)
+        except (ModelError, VerificationError):
+            if verify and not several:
+                raise
+        else:
+            break
+    return found, model
 
 
 def _divided(
@@ -344,7 +405,7 @@ def _verified(
     explained: ir.Model,
     opened: Runs,
     source: ir.Model,
-    parts: Callable[[ir.Model, Artifact], tuple[ir.Model, ...]],
+    parts: Parts,
 ) -> Artifact:
     """The metadata with what the verification measured."""
     raised_from = source if opset(source) < opset(plain) else None

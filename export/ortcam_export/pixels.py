@@ -16,7 +16,7 @@ __all__ = ["with_pixels"]
 
 
 def with_pixels(
-    artifact: Artifact, prepared: ir.Model, required: bool, notes: list[str]
+    artifact: Artifact, prepared: ir.Model, *, required: bool, masked: bool, notes: list[str]
 ) -> Artifact:
     """The metadata with the picture's input among the layers, the last.
 
@@ -24,6 +24,7 @@ def with_pixels(
         artifact: the metadata without it.
         prepared: the network.
         required: whether it is an error where no gradient reaches it; else a note tells.
+        masked: whether layers that are not asked for are to cost nothing.
         notes: what is to be told.
 
     Raises:
@@ -46,7 +47,7 @@ def with_pixels(
         grad=unused(prepared, grad_name(artifact.picture)),
         channel_axis=axis,
     )
-    mask = artifact.mask or unused(prepared, LAYERS)
+    mask = (artifact.mask or unused(prepared, LAYERS)) if masked else None
     return dataclasses.replace(artifact, pixels=pixels, mask=mask)
 
 

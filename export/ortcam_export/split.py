@@ -45,9 +45,8 @@ def split(model: ir.Model, artifact: Artifact) -> tuple[ir.Model, ir.Model]:
         are the question's and these.
     """
     graph = model.graph
-    asked = {artifact.class_weights, artifact.region, artifact.mask}
-    question = [value for value in graph.inputs if value.name in asked]
-    answers = {n for layer in artifact.targets for n in (layer.weights, layer.map, layer.grad)}
+    question = [value for value in graph.inputs if value.name in artifact.question]
+    answers = set(artifact.answers)
     kept = [value for value in graph.outputs if value.name not in answers]
     handed = _handed_over(graph, question, kept)
     own = [value for value in graph.inputs if value not in question]

@@ -41,12 +41,23 @@ from ortcam.artifact import Artifact, Layer, Verification
 from ortcam.errors import ModelError, VerificationError
 from ortcam.pair import Runs
 from ortcam.session import RunError
-from ortcam_export.control_flow import reads
 from ortcam_export.names import find, tensor
+from ortcam_export.tails import between, part, read_beside
 from ortcam_export.trial import SEED, Feeds, trial_feeds
-from ortcam_export.write import open_session, portable_ir
+from ortcam_export.write import open_session
 
-__all__ = ["TOLERANCE", "GradientError", "errors", "verify"]
+__all__ = [
+    "SAME",
+    "TOLERANCE",
+    "GradientError",
+    "Tail",
+    "ask",
+    "errors",
+    "nothing_left_out",
+    "run",
+    "run_plain",
+    "verify",
+]
 
 #: The largest relative error of a directional derivative that an artifact may have.
 TOLERANCE = 1e-2
@@ -137,7 +148,7 @@ def verify(
     """
     feeds = trial_feeds(network, meta.picture, meta.expects.preprocess, batch=1)
     tails = [Tail(network, meta.score.name, layer) for layer in meta.targets]
-    plain = _run_plain(network, meta, tails, feeds)
+    plain = run_plain(network, meta, tails, feeds)
     score = np.moveaxis(plain[meta.score.name], meta.score.class_axis, 1)
     questions = ask(score)
     weights, own_score = _ask_artifact(artifact, meta, feeds, questions, meta.targets)
@@ -185,7 +196,7 @@ def errors(
         ModelError: the network does not run on this input.
     """
     tails = [Tail(network, meta.score.name, layer) for layer in meta.layers]
-    plain = _run_plain(network, meta, tails, feeds)
+    plain = run_plain(network, meta, tails, feeds)
     questions = ask(np.moveaxis(plain[meta.score.name], meta.score.class_axis, 1))
     weights, _ = _ask_artifact(artifact, meta, feeds, questions, meta.layers)
     wholes, _ = _ask_artifact(artifact, meta, feeds, questions, meta.layers, "grad")
@@ -256,9 +267,9 @@ def _ask_artifact(
         asked.append((questions.class_weights[whole:], questions.regions))
     tensors = {x.name: getattr(x, what) for x in layers if getattr(x, what) is not None}
     outputs = [meta.score.name, *tensors.values()]
-    feeds = {**feeds, **_mask(meta, layers)}
+    feeds = {**feeds, **_unasked(artifact, meta, layers)}
     runs = [
-        _run(artifact, outputs, {**feeds, meta.class_weights: rows, meta.region: region})
+        run(artifact, outputs, {**feeds, meta.class_weights: rows, meta.region: region})
         for rows, region in asked
     ]
     found = {
@@ -268,11 +279,21 @@ def _ask_artifact(
     return found, runs[0][meta.score.name]
 
 
-def _mask(meta: Artifact, asked: Sequence[Layer]) -> Feeds:
-    """What the input gets that says which layers are asked for."""
-    if meta.mask is None:
-        return {}
-    return {meta.mask: np.array([layer in asked for layer in meta.targets])}
+def _unasked(artifact: Runs, meta: Artifact, asked: Sequence[Layer]) -> Feeds:
+    """What the inputs get that say which layers are asked for, and that no channel is left out."""
+    feeds: Feeds = nothing_left_out(artifact, meta)
+    if meta.mask is not None:
+        feeds[meta.mask] = np.array([layer in asked for layer in meta.targets])
+    return feeds
+
+
+def nothing_left_out(artifact: Runs, meta: Artifact) -> Feeds:
+    """What the inputs get that leave channels out, where no ablation is asked for: [0, C]."""
+    feeds: Feeds = {}
+    for name in {layer.keep or "" for layer in meta.layers} & set(artifact.inputs):
+        channels = artifact.inputs[name].shape[1]
+        feeds[name] = np.zeros((0, channels if isinstance(channels, int) else 0), np.float32)
+    return feeds
 
 
 def _same_alone(
@@ -311,11 +332,16 @@ def _same_maps(artifact: Runs, meta: Artifact, feeds: Feeds, questions: Question
     """Compares the artifact's maps with those of its features and weights."""
     rows = questions.class_weights[: questions.whole]
     one = np.ones((1, 1, *[1] * (questions.regions.ndim - 2)), np.float32)
-    asked = {**feeds, meta.class_weights: rows, meta.region: one, **_mask(meta, meta.layers)}
+    asked = {
+        **feeds,
+        meta.class_weights: rows,
+        meta.region: one,
+        **_unasked(artifact, meta, meta.layers),
+    }
     for layer in meta.layers:
         if layer.map is None:
             continue
-        found = _run(artifact, [layer.name, layer.weights, layer.map], asked)
+        found = run(artifact, [layer.name, layer.weights, layer.map], asked)
         a = np.moveaxis(found[layer.name], layer.channel_axis, 1).astype(np.float64)
         alphas = found[layer.weights].astype(np.float64)
         own = np.maximum(np.einsum("knc,nc...->kn...", alphas, a), 0)
@@ -347,10 +373,10 @@ def _same_outputs(
     nothing = {
         meta.class_weights: questions.class_weights[:0],
         meta.region: np.ones((0, 1, *[1] * (questions.regions.ndim - 2)), np.float32),
-        **_mask(meta, ()),
+        **_unasked(artifact, meta, ()),
     }
-    before = _run(session, floats, feeds)
-    after = _run(artifact, floats, {**feeds, **nothing})
+    before = run(session, floats, feeds)
+    after = run(artifact, floats, {**feeds, **nothing})
     for name in floats:
         difference = np.abs(before[name] - after[name]).max(initial=0)
         if not difference <= SAME * np.abs(before[name]).max(initial=0):
@@ -377,22 +403,15 @@ class Tail:
         value, target = tensor(network, layer.name), find(network, score)
         self._finish, target = _finish(target, value)
         self.end = target.name or ""
-        nodes = _between(network.graph, value, target)
-        made = {output for node in nodes for output in node.outputs}
-        needs = {
-            read: None
-            for node in nodes
-            for read in reads(node)
-            if read not in made and read is not value and not read.is_initializer()
-        }
-        self.needs = [read.name or "" for read in needs]
+        nodes = between(network.graph, value, target)
+        self.needs = [read.name or "" for read in read_beside(nodes, value)]
         self._session = open_session(part(network, [layer.name, *self.needs], [self.end]))
 
     def run(self, features: Array, plain: Mapping[str, Array]) -> Doubles:
         """The score that follows from these features, in float64."""
         feeds = {name: plain[name] for name in self.needs}
         feeds[self.layer.name] = features
-        end = _run(self._session, [self.end], feeds)[self.end].astype(np.float64)
+        end = run(self._session, [self.end], feeds)[self.end].astype(np.float64)
         return end if self._finish is None else self._finish(end)
 
     def rounding(self, plain: Mapping[str, Array]) -> float:
@@ -425,31 +444,8 @@ def _finish(
     return None, score
 
 
-def part(network: ir.Model, inputs: list[str], outputs: list[str]) -> ir.Model:
-    """The part of a network that computes ``outputs`` from ``inputs``, as a network."""
-    graph = ir.convenience.extract(network.graph, inputs, outputs)
-    return ir.Model(graph, ir_version=portable_ir(network))
-
-
-def _between(graph: ir.Graph, start: ir.Value, end: ir.Value) -> list[ir.Node]:
-    """The nodes on the paths from one tensor to another."""
-    after = {start}
-    forward = []
-    for node in graph:
-        if any(read in after for read in reads(node)):
-            after.update(node.outputs)
-            forward.append(node)
-    before = {end}
-    between = []
-    for node in reversed(forward):
-        if any(output in before for output in node.outputs):
-            before.update(reads(node))
-            between.append(node)
-    return between
-
-
-def _run_plain(
-    network: ir.Model, meta: Artifact, tails: list[Tail], feeds: Feeds
+def run_plain(
+    network: ir.Model, meta: Artifact, tails: Sequence[Tail], feeds: Feeds
 ) -> dict[str, Array]:
     """The score, the features and what the tails need, for the trial pictures."""
     wanted = [meta.score.name, *(layer.name for layer in meta.layers)]
@@ -457,10 +453,15 @@ def _run_plain(
     wanted = list(dict.fromkeys(wanted))
     computed = [name for name in wanted if name not in feeds]
     session = open_session(part(network, list(feeds), computed))
-    return {**feeds, **_run(session, computed, feeds)}
+    return {**feeds, **run(session, computed, feeds)}
 
 
-def _run(session: Runs, outputs: list[str], feeds: Mapping[str, Array]) -> dict[str, Array]:
+def run(session: Runs, outputs: list[str], feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Outputs of a session, of these feeds those that it takes.
+
+    Raises:
+        ModelError: it does not run on them.
+    """
     try:
         return session.run(outputs, {k: v for k, v in feeds.items() if k in session.inputs})
     except RunError as error:

@@ -141,3 +141,21 @@ def test_gradient(channels: str, sign: str) -> None:
     of = {"max": max, "sum": sum}[channels]
     expected = everywhere(lambda k, y, x: of([part[sign](float(g[k, c, y, x])) for c in range(C)]))
     close(formulas.gradient(g, channels, sign), expected)
+
+
+def test_score_cam() -> None:
+    r = np.random.default_rng(4)
+    y, nothing = r.normal(size=(K, C)), r.normal(size=K)
+    increase = np.array([[y[k, c] - nothing[k] for c in range(C)] for k in range(K)])
+    close(formulas.score_cam(y, nothing, "increase"), increase)
+    close(
+        formulas.score_cam(1000 + y, nothing, "softmax"),
+        np.exp(increase) / np.exp(increase).sum(axis=1)[:, None],
+    )
+
+
+def test_ablation_cam() -> None:
+    y = np.array([[2.0, -4.0], [0.0, 0.5]])
+    drops = np.float32([[[1, 1], [-2, -2]], [[3, 3], [0, 1]]])  # [questions, channels, pictures]
+    expected = [[[0.5, 0.25], [-1, -0.5]], [[3, 6], [0, 2]]]
+    close(formulas.ablation_cam(y, drops), np.array(expected))

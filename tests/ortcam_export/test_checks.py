@@ -43,7 +43,7 @@ def errors(cam: ortcam.Cam, checked: Checked) -> dict[str, float]:
     return checked.gradient_errors(cam._graph.session, feeds)
 
 
-@pytest.mark.parametrize("options", [{}, {"split": True}, {"methods": ["hires-cam"]}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"split": True}, {"methods": "all"}], ids=str)
 def test_the_gradient_on_a_picture_agrees_with_differences(
     tmp_path: Path, options: dict[str, Any]
 ) -> None:
@@ -57,13 +57,16 @@ def test_it_does_so_in_half_precision(tmp_path: Path) -> None:
     assert max(errors(cam, checked).values()) < 1e-2
 
 
-def test_it_does_so_where_the_network_rounds(tmp_path: Path) -> None:
+@pytest.mark.parametrize("split", [False, True])
+def test_it_does_so_where_the_network_rounds(tmp_path: Path, split: bool) -> None:
     network = quantized(networks.deployed())
     cam, checked = made(
         tmp_path,
         lambda: network,
         feature_layers=["e_relu_DequantizeLinear_Output"],
         size=SIZE[::-1],
+        methods=["ablation-cam"],
+        split=split,
     )
     assert max(errors(cam, checked).values()) < 1e-2
 

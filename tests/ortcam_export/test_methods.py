@@ -30,6 +30,9 @@ CLASSES = (2, 0, 1)
 #: The methods about layers; those about the picture itself are in test_pixel_methods.py.
 AT_LAYERS = [name for name, method in METHODS.items() if method.needs != PIXELS]
 
+#: Those of features and gradients; the others are in test_perturbation_methods.py.
+FORMULAS = [name for name in AT_LAYERS if name not in ("score-cam", "ablation-cam")]
+
 #: A network, its score, layers, and the axis of its channels.
 CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str, tuple[str, ...], int]] = {
     "unet": (networks.unet, "probabilities", ("enc1_relu", "mid_relu", "dec1_relu"), 1),
@@ -118,7 +121,7 @@ def gradients(name: str, x: Array, classes: tuple[int, ...]) -> dict[str, tuple[
 def test_maps_are_autograds(case: str, split: bool) -> None:
     cam = made(case, split=split)
     expected = gradients(case, cam.preprocess(rgb()), CLASSES)
-    for method in AT_LAYERS:
+    for method in FORMULAS:
         found = cam.explain(rgb(), CLASSES, method=method)
         assert (found.method, found.title) == (method, METHODS[method].title)
         for layer, (g, a) in expected.items():
@@ -187,7 +190,9 @@ def test_an_artifact_for_methods_answers_as_the_plain_one(case: str) -> None:
 
 def test_layers_that_are_not_asked_for_give_no_gradient() -> None:
     _, _, layers, _ = CASES["unet"]
-    exported = export(networks.unet(), feature_layers=layers, methods="all", **FAST)
+    exported = export(
+        networks.unet(), feature_layers=layers, methods=["hires-cam", "gradient"], **FAST
+    )
     session = ortcam.session.Session(exported.model, "cpu")
     assert [layer.name for layer in exported.artifact.targets] == [*layers, "input"]
     asked = {
