@@ -7,7 +7,7 @@
 #   make gpu     the tests' GPU part and the benchmark on one NVIDIA GPU
 #   make zoo     the table of whole networks against PyTorch; an hour
 #   make lint    style, types, and whether the generated pages are current
-#   make docs    writes the generated pages and the figures in docs/ again
+#   make docs    writes the generated pages and the figures in docs/ again; one takes a Chromium
 # Everything is installed into .venv (.venv-training, .venv-gpu), once; `make clean` removes these and out/.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -51,6 +51,7 @@ demo: $(ORTCAM)
 	ortcam segment out/street.cam.onnx $(PICTURE) -o out/segmentation.png
 	ortcam explain out/street.cam.onnx $(PICTURE) -c Road -c Car -l dec_relu4 --colormap jet -o out/explain.png
 	ortcam explain out/street.cam.onnx $(PICTURE) -c Road -c Car -l res5b_relu -l catAspp -l dec_relu1 --colormap jet -o out/layers.png
+	ortcam report out/street.cam.onnx $(PICTURE) -c Road -c Car -c Sky -o out/report.html
 
 test: $(TEST) $(if $(TORCH),$(ZOO))
 	python -m pytest $(if $(SLOW),,-m "not slow")
@@ -94,6 +95,7 @@ docs: $(ORTCAM)
 	python docs/operators.py
 	python docs/node_tests.py
 	python docs/figures.py
+	python docs/screenshots.py
 
 clean:
 	rm -rf .venv .venv-training .venv-gpu out

@@ -10,7 +10,7 @@ import pytest
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "models/README.md", "docs/cli.md"]
 PAGES += ["docs/engines.md", "docs/maps.md", "docs/networks.md", "docs/operators.md"]
 PAGES += ["docs/benchmarks.md", "docs/networks_table.md", "docs/node_tests.md"]
-PAGES += ["docs/questions.md"]
+PAGES += ["docs/report.md", "docs/questions.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -28,7 +28,7 @@ def test_the_readme_shows_the_commands_of_the_demo(root: Path) -> None:
     for name, value in values.items():
         recipe = recipe.replace(f"$({name})", value)
     commands = [line.strip() for line in recipe.splitlines() if line.startswith("\tortcam ")]
-    assert len(commands) == 6
+    assert len(commands) == 7
     readme = (root / "README.md").read_text(encoding="utf-8")
     shown = re.sub(r" \\\n +", " ", readme)
     assert [line.strip() for line in shown.splitlines() if line.strip() in commands] == commands

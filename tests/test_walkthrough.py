@@ -41,7 +41,9 @@ def out(root: Path, commands: list[list[str]], tmp_path_factory: pytest.TempPath
     return folder
 
 
-def test_it_leaves_three_figures(out: Path) -> None:
+def test_it_leaves_three_figures_and_a_report(out: Path) -> None:
+    # What docs/report.md says of its size.
+    assert 1_250_000 < (out / "report.html").stat().st_size < 1_400_000
     shapes = {}
     for path in out.glob("*.png"):
         with Image.open(path) as figure:

@@ -14,7 +14,8 @@ from typing import Any
 
 __all__ = ["Markup", "element", "escaped", "joined", "json_block", "name"]
 
-_EMPTY = {"br", "col", "hr", "img", "input", "link", "meta"}  # elements without an end
+_EMPTY = {"br", "col", "hr", "img", "input", "link", "meta", "wbr"}  # elements without an end
+_SIGNS = re.compile(r"(?<=[,._/:-])(?=\w)")
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")  # what HTML cannot hold
 
 
@@ -57,8 +58,13 @@ def element(tag: str, /, *children: str | None, **attributes: str | float | None
 
 
 def name(text: str) -> Markup:
-    """A name from a file: one that runs from right to left leaves what stands beside it alone."""
-    return element("bdi", text)
+    """A name from a file.
+
+    One that runs from right to left leaves what stands beside it alone, and a long one, such as a
+    layer's path, is broken behind its signs.
+    """
+    pieces = _SIGNS.split(text)
+    return element("bdi", joined(pieces, element("wbr")))
 
 
 def json_block(value: Any, **attributes: str) -> Markup:

@@ -34,7 +34,7 @@
   // A value that is known by steps, with the digits that these leave.
   const rounded = (value, step) =>
     step > 0 ? value.toFixed(within(Math.ceil(-Math.log10(step)), 0, 100)) : number(value);
-  const percent = (share) => `${+(100 * share).toPrecision(2)} %`;
+  const percent = (share) => `${+(100 * share).toPrecision(2)}\u00a0%`;
   const within = (value, low, high) => Math.min(Math.max(value, low), high);
 
   // ---- Planes ----
@@ -232,7 +232,8 @@
       for (const input of this.article.querySelectorAll('[name="shown"]'))
         input.checked = !state.hide.has(this.data.classes[input.value].name);
       const lines = [];
-      if (map.predicted) lines.push(`what is predicted as ${map.class}, white`);
+      if (map.predicted)
+        lines.push(`what is predicted as ${this.data.classes[map.predicted - 1].name}, white`);
       if (map.asked >= 0) lines.push("what is asked about, light blue");
       this.find('[name="outline"]').disabled = !lines.length;
       this.find(".outlined").textContent = lines.length ? `Outline: ${lines.join("; ")}` : "Outline";
@@ -256,7 +257,7 @@
         ["labels-opacity", state.labels],
       ]) {
         const output = this.find(`[name="${name}"] + output`);
-        if (output) output.textContent = `${share} %`;
+        if (output) output.textContent = `${share}\u00a0%`;
       }
     }
 

@@ -17,7 +17,7 @@ from ortcam.artifact import Artifact
 from ortcam.labels import NONE
 from ortcam.look import SCALES, Look
 from ortcam.overlay import RISE, paint_evenly, paint_map
-from ortcam.presets import PRESETS
+from ortcam.presets import DEFAULT, PRESETS
 from ortcam.report import facts
 from ortcam.report.facts import MapFacts, Seen
 from ortcam.report.markup import Markup, element, joined, json_block, name
@@ -98,9 +98,12 @@ class _Picture:
             size += f", slice {self.slice} of {depth[0]}, counted from 0"
         if self.shown != (height, width):
             size += f", shown at {self.shown[1]}x{self.shown[0]}"
-        how = self.explanation.upsampling
-        grids = "on their layers' grids" if how == "none" else f"enlarged by {how} interpolation"
-        return joined([size, f"{self.explanation.title}, maps {grids}"], " · ")
+        how, preset = self.explanation.upsampling, self.explanation.preset
+        made = self.explanation.title
+        if preset != DEFAULT:
+            made += f" {PRESETS[preset].words}"
+        made += ", on the layers' grids" if how == "none" else f", enlarged by {how} interpolation"
+        return joined([size, made], " · ")
 
     # The two large views
 
@@ -295,7 +298,7 @@ class _Picture:
         if told.why:
             lines = [told.why.partition(":")[0]]
         else:
-            lines = [f"greatest {_number(told.own)}"]
+            lines = [f"greatest\u00a0{_number(told.own)}"]
             if told.faint:
                 lines.append(f"faint: {_percent(told.own / told.shared)} of the layer")
             if told.inside is not None:
@@ -364,12 +367,19 @@ class _Picture:
         )
         says = f"Greatest at column {column}, row {row}."
         if told.inside is not None:
-            cls = self.explanation.classes[position]
+            cls = self._predicted(position)
             says += f" {_percent(told.inside)} of it lies on the pixels predicted as {cls}."
         if told.faint:
             share = _percent(told.own / told.shared)
             says += f" Faint: its greatest value is {share} of the layer's."
         return says + (f" It is {told.why}." if told.why else "")
+
+    def _predicted(self, position: int) -> str:
+        """The class that a question is about, whatever the question is called."""
+        index, segmentation = self.explanation.indices[position], self.explanation.segmentation
+        assert index is not None
+        assert segmentation is not None
+        return segmentation.classes[index]
 
     # The rest
 
@@ -532,10 +542,11 @@ def _paragraph(text: str) -> Markup:
 
 
 def _percent(share: float) -> str:
+    """With a space that keeps number and sign together."""
     percent = 100 * share
     if 0 < percent < 0.1:
-        return "< 0.1 %"
-    return f"{percent:.1f} %" if percent < 10 else f"{percent:.0f} %"
+        return "<\u00a00.1\u00a0%"
+    return f"{percent:.1f}\u00a0%" if 0 < percent < 10 else f"{percent:.0f}\u00a0%"
 
 
 def _number(value: float) -> str:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from hatchling.builders.wheel import WheelBuilder
 
 import ortcam
 from ortcam import errors
@@ -31,6 +32,18 @@ def test_every_error_stands_in_the_tree_of_its_module() -> None:
 
 def test_the_package_is_typed() -> None:
     assert (Path(ortcam.__file__).parent / "py.typed").is_file()
+
+
+def test_a_wheel_holds_what_is_no_python_too(root: Path) -> None:
+    held = {file.distribution_path for file in WheelBuilder(str(root)).recurse_included_files()}
+    data = {
+        path.relative_to(root).as_posix()
+        for path in (root / "ortcam").rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    assert {f"ortcam/report/{name}" for name in ("page.html", "base.css", "report.js")} <= data
+    assert data <= held
+    assert "ortcam_export/__init__.py" in held
 
 
 def run(code: str, *arguments: str) -> str:

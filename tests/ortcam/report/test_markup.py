@@ -24,7 +24,7 @@ NASTY = [
 @pytest.mark.parametrize("text", NASTY)
 def test_text_stays_text(text: str) -> None:
     read = Read(element("p", text, name(text)))
-    assert [tag for tag, _ in read.tags] == ["p", "bdi"]
+    assert [tag for tag, _ in read.tags if tag != "wbr"] == ["p", "bdi"]
     assert read.text == text + text
 
 

@@ -281,7 +281,7 @@ def test_the_opacity_is_set_by_keys(page: chromium.Page, report: Path, kind: str
     page.press("ArrowRight")
     page.press("ArrowRight")
     assert float(page.value(opacity)) == pytest.approx(before + 0.02)
-    assert text(page, f"[name={kind}-opacity] + output") == f"{100 * before + 2:.0f} %"
+    assert text(page, f"[name={kind}-opacity] + output") == f"{100 * before + 2:.0f}\u00a0%"
     page.until(f"location.hash.includes('{'opacity' if kind == 'map' else 'labels'}=')")
 
 
