@@ -89,8 +89,14 @@ class Asked:
         """What ``segment`` runs."""
         return self._graph.open(self._feeds).score
 
-    def batch(self, classes: list[int], layer: str) -> NDArray[np.float32]:
-        """The raw maps of all pictures of the batch, [classes, pictures, h, w]."""
+    def batch(self, classes: list[int], layer: str, together: int = BATCH) -> NDArray[np.float32]:
+        """The raw maps of all pictures of the batch, [classes, pictures, h, w].
+
+        Args:
+            classes: what is asked about.
+            layer: where.
+            together: how many pictures enter the network in one run.
+        """
         a = self.artifact
         chosen = next(one for one in a.layers if one.name == layer)
         rows = np.eye(self._graph.classes, dtype=np.float32)[classes]
@@ -98,15 +104,12 @@ class Asked:
             a.class_weights: rows[:, None],
             a.region: np.ones((1, 1, 1, 1), np.float32),
         }
-        out = self.session.run(
-            [a.score.name, chosen.name, chosen.weights], {a.picture: self._x, **question}
-        )
-        sums = [
-            maps.weighted_sums(features, weights)
-            for features, weights in zip(
-                out[chosen.name], out[chosen.weights].swapaxes(0, 1), strict=True
-            )
-        ]
+        sums = []
+        for start in range(0, len(self._x), together):
+            part = {a.picture: self._x[start : start + together]}
+            out = self.session.run([a.score.name, chosen.name, chosen.weights], part | question)
+            each = zip(out[chosen.name], out[chosen.weights].swapaxes(0, 1), strict=True)
+            sums += [maps.weighted_sums(features, weights) for features, weights in each]
         return maps.rectified(np.stack(sums, 1))
 
 
@@ -184,6 +187,12 @@ def rows(
         found["batch-2"] = Row(
             Contestant(lambda _: many.batch(two, last[0]), Plain(plain, eight, provider)),
             lambda: {last[0]: many.batch(two, last[0])[:, 0]},
+        )
+        found["batch-2-single"] = Row(
+            Contestant(
+                lambda _: many.batch(two, last[0]), lambda _: many.batch(two, last[0], together=1)
+            ),
+            lambda: {last[0]: many.batch(two, last[0], together=1)[:, 0]},
         )
     return found
 

@@ -31,6 +31,7 @@ LABELS = {
     "opened-1": "one more question on an opened picture, last layer",
     "opened-2-early": "the same with 2 classes at the first of the four layers",
     "batch-2": "ortcam, 2 classes, last layer, 8 pictures (over plain inference of the 8)",
+    "batch-2-single": "the same 8 pictures over the same one by one",
     "last-2-maps": "ortcam, 2 classes, last layer, maps made in the graph",
     "last-2-tf32": "ortcam, 2 classes, last layer, in TF32 (over plain inference in TF32)",
     "last-2-fp16": "ortcam, 2 classes, last layer, in float16 (over plain inference in float16)",

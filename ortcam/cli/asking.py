@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ortcam.cli import pictures, where
+from ortcam.cli import where
 from ortcam.cli.options import stack
+from ortcam.cli.pictures import seen
+from ortcam.cli.together import One, Together
 from ortcam.methods import GRAD_CAM, METHODS
 from ortcam.presets import DEFAULT as PRESET
 from ortcam.presets import PRESETS
@@ -21,13 +24,6 @@ if TYPE_CHECKING:
 
     from ortcam import Cam, Explanation
     from ortcam.graph import Progress
-
-
-class Explainer(Protocol):
-    """Answers what is asked about a picture."""
-
-    def __call__(self, picture: Path, progress: Progress | None = None) -> Explanation:
-        """Tells of its progress where a method takes many passes."""
 
 
 class Options(where.Options):
@@ -87,27 +83,37 @@ asking_options = stack(
 """What is asked; :func:`explainer` reads them."""
 
 
-def explainer(cam: Cam, options: Options) -> Explainer:
+def explainer(
+    cam: Cam, options: Options, pictures: Sequence[Path] = (), batch: int = 1
+) -> One[Explanation]:
     """A function that answers what the options, which were checked, ask about a picture.
+
+    Args:
+        cam: the artifact.
+        options: what is asked.
+        pictures: those that it will be asked about, in their order.
+        batch: how many of these enter the network together.
 
     Raises:
         ClassError: there is no such class.
         InputError: a class is written wrongly.
     """
-    asked = [parse(text, cam.classes) for text in options["classes"]]
+    asked = [parse(text, cam.classes) for text in options["classes"]] or None
+    how: dict[str, Any] = {
+        "layers": options["layers"] or None,
+        "inputs": dict(options["inputs"]),
+        "size": options["size"],
+        "method": options["method"],
+        "preset": options["preset"],
+        "upsample": options["upsample"],
+    }
 
-    def explain(picture: Path, progress: Progress | None = None) -> Explanation:
-        return cam.explain(
-            classes=asked or None,
-            layers=options["layers"] or None,
-            region=where.region(options, picture),
-            **pictures.seen(picture),
-            inputs=dict(options["inputs"]),
-            size=options["size"],
-            method=options["method"],
-            preset=options["preset"],
-            upsample=options["upsample"],
-            progress=progress,
-        )
+    def one(picture: Path, progress: Progress | None = None) -> Explanation:
+        region = where.region(options, picture)
+        return cam.explain(classes=asked, region=region, **seen(picture), **how, progress=progress)
 
-    return explain
+    def many(pictures: Sequence[Path]) -> list[Explanation]:
+        regions = [where.region(options, picture) for picture in pictures]
+        return cam.explain_batch(pictures, asked, regions=regions, batch=batch, **how)
+
+    return Together(pictures, batch, one, many)

@@ -11,6 +11,7 @@ from ortcam.cli import asking, destinations, drawing, where
 from ortcam.cli import pictures as each
 from ortcam.cli.opening import open_artifact
 from ortcam.cli.options import destination_options, picture_arguments, run_options
+from ortcam.cli.together import at_once, batch_option
 from ortcam.look import Scale
 from ortcam.saving import PICTURES, VECTORS
 
@@ -21,6 +22,7 @@ from ortcam.saving import PICTURES, VECTORS
 @drawing.drawing_options
 @destination_options
 @run_options
+@batch_option
 def command(
     artifact: Path,
     pictures: tuple[Path, ...],
@@ -29,6 +31,7 @@ def command(
     slice: int | None,
     providers: tuple[str, ...],
     quiet: bool,
+    batch: int | None,
     colormap: str | None,
     alpha: float | None,
     scale: Scale | None,
@@ -58,7 +61,7 @@ def command(
         layers=asked["layers"],
         methods=[asked["method"]],
     )
-    explain = asking.explainer(cam, asked)
+    explain = asking.explainer(cam, asked, pictures, at_once(cam, batch))
     scale = drawing.found_scale(scale, pictures, explain, quiet=quiet)
 
     def work(picture: Path, file: Path) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,17 +12,22 @@ from ortcam.cli import destinations
 from ortcam.cli import pictures as each
 from ortcam.cli.opening import open_artifact
 from ortcam.cli.options import destination_options, picture_arguments, run_options
+from ortcam.cli.together import Together, at_once, batch_option
 from ortcam.saving import VECTORS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ortcam import Segmentation
+    from ortcam.graph import Progress
+
 
 @click.command("segment", short_help="Paint the class of every pixel over pictures.")
 @picture_arguments
 @destination_options
 @run_options
+@batch_option
 def command(
     artifact: Path,
     pictures: tuple[Path, ...],
@@ -32,6 +38,7 @@ def command(
     slice: int | None,
     providers: tuple[str, ...],
     quiet: bool,
+    batch: int | None,
 ) -> None:
     """Segment each PICTURE with ARTIFACT; one in a .npy file is the network's input as it is.
 
@@ -43,9 +50,19 @@ def command(
         files, VECTORS, "a .svg or .pdf file needs matplotlib", "write a .png or .jpg file"
     )
     cam = open_artifact(artifact, providers=providers, quiet=quiet, verify=False)
+    how: dict[str, Any] = {"inputs": dict(inputs), "size": size}
+    together = at_once(cam, batch)
+
+    def one(picture: Path, progress: Progress | None = None) -> Segmentation:
+        return cam.segment(**each.seen(picture), **how)
+
+    def many(pictures: Sequence[Path]) -> list[Segmentation]:
+        return cam.segment_batch(pictures, **how, batch=together)
+
+    segment = Together(pictures, together, one, many)
 
     def work(picture: Path, file: Path) -> list[str]:
-        segmentation = cam.segment(**each.seen(picture), inputs=dict(inputs), size=size)
+        segmentation = segment(picture)
         segmentation.save(file, slice=slice)
         return list(segmentation.notes)
 

@@ -55,6 +55,8 @@ def test_the_pictures_of_a_batch_are_explained_each_for_itself(
     third = Asked(path, eight[3:4], "CPUExecutionProvider").maps([3, 8], (last,))
     np.testing.assert_allclose(maps[:, 3], third[last], rtol=1e-3, atol=1e-6)
     assert np.abs(maps[:, 3] - maps[:, 0]).max() > 1e-3
+    single = Asked(path, eight, "CPUExecutionProvider").batch([3, 8], last, together=1)
+    np.testing.assert_allclose(maps, single, rtol=1e-3, atol=1e-6)
 
 
 def test_what_is_on_cuda_alone_runs_and_maps_agree(
