@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -78,6 +79,7 @@ class Tensor:
         self.lead = lead
         self.symbol: str | None = None
         self._value = value
+        self._is_of_graph = value is not None
 
     def __repr__(self) -> str:
         return f"Tensor({self.dtype.name}, {list(self.shape)}, lead={self.lead})"
@@ -89,6 +91,13 @@ class Tensor:
             assert self.const is not None
             self._value = self.tape.initializer(self.const)
         return self._value
+
+    @cached_property
+    def identity(self) -> object:
+        """What makes it the same as another: its value, of a constant made here its content."""
+        if self.const is None or self._is_of_graph:  # weights are large, and rarely equal
+            return id(self.value), self.lead
+        return *_content(self.const), self.lead
 
     @property
     def rank(self) -> int:
@@ -624,7 +633,7 @@ class Tape:
         attributes = {name: value for name, value in attributes.items() if value is not None}
         key = (
             op_type,
-            tuple(None if t is None else _identity(t) for t in inputs),
+            tuple(None if t is None else t.identity for t in inputs),
             lead,
             outputs,
             tuple(sorted((k, str(v)) for k, v in attributes.items())),
@@ -788,12 +797,6 @@ def _elementwise(op_type: str, *operands: Operand) -> Tensor:
     dtype = typed[-1].dtype
     tensors = _aligned([t if isinstance(t, Tensor) else tape.constant(t, dtype) for t in operands])
     return tape.op(op_type, *tensors, lead=max(t.lead for t in tensors))
-
-
-def _identity(tensor: Tensor) -> object:
-    if tensor.const is None:
-        return (id(tensor.value), tensor.lead)
-    return (*_content(tensor.const), tensor.lead)
 
 
 def _content(array: Array) -> tuple[object, ...]:
