@@ -39,6 +39,7 @@ __all__ = [
     "QUANTIZERS",
     "ScoreCandidate",
     "before_quantization",
+    "before_scorer",
     "choose_features",
     "choose_score",
     "find_score",
@@ -664,7 +665,7 @@ def _last_feature(
     """The feature layer to take where none is named, and what it is, for a note."""
     depth = _depths(model)
     convolved = _behind_convolution(model)
-    before = _before_scorer(model, score)
+    before = before_scorer(model, score)
     pictured = reach_picture(model, grids, reached)
     flat = any(rank(value) > 3 for value in model.graph.inputs)
     possible = [
@@ -812,8 +813,8 @@ def _behind_convolution(model: ir.Model) -> set[ir.Value]:
     return behind
 
 
-def _before_scorer(model: ir.Model, score: Score) -> set[ir.Value]:
-    """The tensors that lead to the score through a convolution or dense layer."""
+def before_scorer(model: ir.Model, score: Score) -> set[ir.Value]:
+    """The tensors that lead to the score through a convolution or dense layer, the scorer."""
     scored = find(model, score.name)
     leads, before = {scored}, set[ir.Value]()
     for node in reversed(model.graph):

@@ -15,7 +15,7 @@ from ortcam_export.gradient.tensor import Tape, Tensor
 from ortcam_export.names import tensor
 from ortcam_export.prepare import opset
 
-__all__ = ["append_gradient", "is_pooled", "question"]
+__all__ = ["append_gradient", "is_pooled", "question", "question_about_all"]
 
 #: Marks the weights of a layer on whose way no cotangent was whole.
 _POOLED = "ortcam.pooled"
@@ -140,8 +140,36 @@ def question(
     tape: Tape, score: ir.Value, class_axis: int, class_weights: str, region: str
 ) -> Question:
     """Adds the question's inputs to a graph: see :func:`append_gradient`."""
+    space = [f"{region}.{i}" for i in _space(tape, score, class_axis)]
+    # Each extent that may be full or 1 has a symbol of its own: equal symbols mean equal extents.
+    return _asked(
+        tape,
+        score,
+        class_axis,
+        (class_weights, ["K", f"{class_weights}.N"]),
+        (region, [f"{region}.K", f"{region}.N", *space]),
+    )
+
+
+def question_about_all(tape: Tape, score: ir.Value, class_axis: int) -> Question:
+    """Adds the inputs of one question, about the whole of one picture, of static shape."""
+    space = [1 for _ in _space(tape, score, class_axis)]
+    return _asked(tape, score, class_axis, (CLASS_WEIGHTS, [1, 1]), (REGION, [1, 1, *space]))
+
+
+def _space(tape: Tape, score: ir.Value, class_axis: int) -> list[int]:
+    return [axis for axis in range(1, tape.wrap(score).rank) if axis != class_axis]
+
+
+def _asked(
+    tape: Tape,
+    score: ir.Value,
+    class_axis: int,
+    class_weights: tuple[str, Sequence[int | str]],
+    region: tuple[str, Sequence[int | str]],
+) -> Question:
+    """A question, of the names of its inputs and their shapes but for the number of classes."""
     s = tape.wrap(score)
-    space = [axis for axis in range(1, s.rank) if axis != class_axis]
     dtype = ir.DataType.DOUBLE if s.dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT
 
     def ask(name: str, shape: Sequence[int | str | None]) -> Tensor:
@@ -149,8 +177,7 @@ def question(
         tape.graph.inputs.append(value)
         return tape.wrap(value).cast(dtype)
 
-    # Each extent that may be full or 1 has a symbol of its own: equal symbols mean equal extents.
-    weights = ask(class_weights, ["K", f"{class_weights}.N", s.extent(class_axis)])
-    mask = ask(region, [f"{region}.K", f"{region}.N", *(f"{region}.{i}" for i in space)])
+    weights = ask(class_weights[0], [*class_weights[1], s.extent(class_axis)])
+    mask = ask(*region)
     tape.questions = weights.dim(0)
     return Question(tape, score, class_axis, weights, mask)

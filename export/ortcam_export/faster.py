@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from ortcam_export.names import unused
 
-__all__ = ["faster"]
+__all__ = ["as_softmax", "faster"]
 
 _TYPES = (ir.DataType.FLOAT, ir.DataType.DOUBLE)
 
@@ -20,6 +20,37 @@ def faster(model: ir.Model) -> None:
         for node in tuple(graph):
             if _crosses(node):
                 _softmax(node, graph, unused(model, f"{node.outputs[0].name}.parts"))
+
+
+def as_softmax(model: ir.Model) -> None:
+    """Puts a Softmax back in place where the operators stand that :func:`faster` writes for one."""
+    graph = model.graph
+    for node in tuple(graph):
+        e, total = _makers(node, "Div", 2)
+        (low,) = _makers(e, "Exp", 1)
+        x = low.inputs[0] if low is not None and low.op_type == "Sub" else None
+        if (
+            x is None
+            or total is None
+            or total.op_type != "ReduceSum"
+            or total.inputs[0] is not (node.inputs[0])
+        ):
+            continue
+        axes = total.inputs[1]
+        if axes is None or axes.const_value is None or axes.const_value.size != 1:
+            continue
+        axis = int(axes.const_value.numpy().item())
+        tape, (y,) = ir.tape.Tape(), node.outputs
+        softmax = tape.op("Softmax", [x], {"axis": axis})
+        softmax.type, softmax.shape = y.type, y.shape
+        ir.convenience.replace_nodes_and_values(graph, node, [node], tape.nodes, [y], [softmax])
+
+
+def _makers(node: ir.Node | None, op_type: str, count: int) -> list[ir.Node | None]:
+    """What makes the inputs of a node of this operator; None of another one."""
+    if node is None or node.op_type != op_type or node.domain:
+        return [None] * count
+    return [None if value is None else value.producer() for value in node.inputs[:count]]
 
 
 def _crosses(node: ir.Node) -> bool:

@@ -18,10 +18,10 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from ortcam.artifact import METADATA_KEY, is_artifact
+from ortcam.artifact import METADATA_KEY, Artifact, is_artifact
 from ortcam.errors import ArtifactError, ModelError
 
-__all__ = ["ModelLike", "Network", "load", "read", "read_artifact"]
+__all__ = ["ModelLike", "Network", "load", "read", "read_artifact", "read_either"]
 
 ModelLike = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 
@@ -70,6 +70,33 @@ def read(model: ModelLike) -> Network:
         ModelError: it is no usable ONNX network.
         ArtifactError: it is an artifact, where a plain network is meant.
     """
+    network = _read(model)
+    if is_artifact(network.model.metadata_props):
+        raise ArtifactError(
+            f"{network.name} is an artifact already; run it (ortcam explain), "
+            "or give the network that it was exported from"
+        )
+    return network
+
+
+def read_either(model: ModelLike) -> tuple[Network, Artifact | None]:
+    """Reads a network or an artifact; see :func:`read`.
+
+    Returns:
+        It, and the metadata of an artifact.
+
+    Raises:
+        ModelError: it is no usable ONNX network.
+        ArtifactError: its metadata are damaged, or it is the second part of an artifact.
+    """
+    network = _read(model)
+    metadata = network.model.metadata_props
+    if not is_artifact(metadata):
+        return network, None
+    return network, Artifact.from_json(metadata[METADATA_KEY], source=network.name)
+
+
+def _read(model: ModelLike) -> Network:
     if isinstance(model, ir.Model):
         return _from_ir(model)
     if isinstance(model, onnx.ModelProto):
@@ -132,7 +159,6 @@ def _from_ir(model: ir.Model) -> Network:
         data = ir.to_proto(model).SerializeToString(deterministic=True)
     except (ir.serde.SerdeError, ValueError, TypeError) as error:
         raise ModelError(f"the model cannot be written as ONNX: {_first_line(error)}") from error
-    _refuse_artifact(model.metadata_props, "the model")
     try:
         copy = model.clone()
     except RuntimeError as error:
@@ -157,7 +183,6 @@ def _from_proto(proto: onnx.ModelProto, name: str, data: bytes, folder: Path | N
         )
     if not proto.graph.output:
         raise ModelError(f"{name} has no outputs; export the network again")
-    _refuse_artifact({entry.key: entry.value for entry in proto.metadata_props}, name)
     for tensor in _tensors(proto):
         _check_tensor(tensor, name)
     try:
@@ -177,14 +202,6 @@ def _from_proto(proto: onnx.ModelProto, name: str, data: bytes, folder: Path | N
         _check_external(external, folder, name)
         external.base_dir = folder
     return Network(model, name, hashlib.sha256(data).hexdigest(), folder)
-
-
-def _refuse_artifact(metadata: dict[str, str], name: str) -> None:
-    if is_artifact(metadata):
-        raise ArtifactError(
-            f"{name} is an artifact already; run it (ortcam explain), "
-            "or give the network that it was exported from"
-        )
 
 
 def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

@@ -40,6 +40,9 @@ def test_a_u_nets_layers() -> None:
         reached=True,
         chosen=False,
         kind="feature",
+        rank=5,
+        receptive_field=(18, 18),
+        cost=found["cat2"].cost,
     )
     strides = {name: candidate.stride for name, candidate in found.items()}
     assert (strides["enc1_relu"], strides["pool1"], strides["mid_relu"]) == (1, 2, 4)

@@ -81,6 +81,11 @@ class Sweep:
         """The tensors whose whole cotangents were made, or all of them that was wanted."""
         return self._in_parts.union(self._whole)
 
+    @property
+    def wholes(self) -> list[Tensor]:
+        """The whole cotangents that were made."""
+        return list(self._whole.values())
+
     def mean(self, value: ir.Value, channel_axis: int) -> Tensor:
         """The mean of a tensor's cotangent over space, [K, N, C]."""
         self._require(value)
