@@ -1,7 +1,7 @@
 """Draws the figures of the README and of these pages, from the shipped network and picture.
 
-They are the figures of ``make demo``, at the size at which a page shows them, and one of each
-method's map of the same class and layer.
+They are the figures of ``make demo``, at the size at which a page shows them, one of each method's
+map of the same class and layer, and one of the map at each layer.
 """
 
 from __future__ import annotations
@@ -48,4 +48,6 @@ if __name__ == "__main__":
     for name, chosen in FIGURES.items():
         figure = cam.explain(PICTURE, ["Road", "Car"], chosen).figure(colormap="jet")
         figure.savefig(DOCS / name, dpi=DPI, pil_kwargs={"optimize": True})
+    (page,) = ortcam_export.survey(NETWORK, PICTURE, "Car").figures(order="depth")
+    page.savefig(DOCS / "survey.png", dpi=DPI, pil_kwargs={"optimize": True})
     methods_figure().savefig(DOCS / "methods.png", dpi=DPI, pil_kwargs={"optimize": True})

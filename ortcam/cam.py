@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ortcam import pictures
@@ -233,6 +234,34 @@ class Cam:
         asked = self._named.asked(classes, layers, upsample, method, preset)
         view = self._view(picture, tensor, inputs, size)
         return view.answer(asked, region, memory, progress)
+
+    def features(
+        self,
+        picture: pictures.Picture | None = None,
+        layers: Iterable[str] | str | None = None,
+        *,
+        tensor: ArrayLike | None = None,
+        inputs: Mapping[str, ArrayLike] | None = None,
+        size: Size = None,
+    ) -> dict[str, NDArray[np.float32]]:
+        """What feature layers hold, at the price of inference.
+
+        Args:
+            picture: a path, a PIL image, or an array [H, W, 3] uint8 in RGB order.
+            layers: by name. None for all of the artifact's.
+            tensor: the network's input, already preprocessed, with its batch axis of 1.
+            inputs: the network's further inputs, by name.
+            size: as for :meth:`preprocess`.
+
+        Returns:
+            For each layer float32 [C, h, w], or [C, d, h, w] of a volume, on its own grid.
+
+        Raises:
+            InputError: an option or a further input is missing or does not fit.
+            LayerError: there is no such layer, or its features are no maps.
+            PictureError: the picture cannot be read, or the network does not run on it.
+        """
+        return self._view(picture, tensor, inputs, size).features(layers)
 
     def explain_batch(
         self,

@@ -33,7 +33,15 @@ except ImportError as error:
 if TYPE_CHECKING:
     from ortcam.results import Explanation, Segmentation
 
-__all__ = ["grid_figure", "maps_figure", "segmentation_figure"]
+__all__ = [
+    "cut",
+    "grid_figure",
+    "maps_figure",
+    "place",
+    "plain",
+    "segmentation_figure",
+    "sheet",
+]
 
 _DPI = 200
 _PANEL = 3.8  # the side, in inches, of a square as large as a panel
@@ -63,8 +71,8 @@ def segmentation_figure(
     width, height = _panel(segmentation.grid, 1.5 * _PANEL)
     across = 3 * _GAP + width + _BAR + _legend_width(segmentation)
     figure = Figure((across, height + 2 * _GAP), dpi=_DPI)
-    _show(_place(figure, _GAP, _GAP, width, height), painted)
-    _legend(_place(figure, width + 2 * _GAP, _GAP, _BAR, height), segmentation, height)
+    _show(place(figure, _GAP, _GAP, width, height), painted)
+    _legend(place(figure, width + 2 * _GAP, _GAP, _BAR, height), segmentation, height)
     return figure
 
 
@@ -139,6 +147,11 @@ def _outlined(
     return contours.draw(painted, outlines)
 
 
+def sheet(width: float, height: float, dpi: float = _DPI) -> Figure:
+    """An empty figure, its size in inches."""
+    return Figure((width, height), dpi=dpi)
+
+
 def _figure(
     rows: Sequence[Sequence[Panel]],
     explanation: Explanation,
@@ -167,14 +180,14 @@ def _figure(
     for r, row in enumerate(rows):
         bottom = foot + (len(rows) - 1 - r) * up
         for c, (title, image) in enumerate(row):
-            axes = _place(figure, _GAP + c * across, bottom, width, height)
+            axes = place(figure, _GAP + c * across, bottom, width, height)
             _show(axes, image)
-            axes.set_title(_plain(_cut(title)), fontsize=10, pad=4)
+            axes.set_title(plain(cut(title)), fontsize=10, pad=4)
         bar = bars[r]
         if bar is not None:
-            _color_bar(_place(figure, right, bottom, _BAR, height), look.colormap, bar)
+            _color_bar(place(figure, right, bottom, _BAR, height), look.colormap, bar)
         if legend is not None and r == 0:
-            _legend(_place(figure, behind, bottom, _BAR, height), legend, height)
+            _legend(place(figure, behind, bottom, _BAR, height), legend, height)
     if key:
         _outline_key(figure, key)
     return figure
@@ -224,13 +237,13 @@ def _legend(axes: Axes, segmentation: Segmentation, height: float) -> None:
     colors = np.array([segmentation.colors[i] for i in shown], np.uint8).reshape(-1, 1, 3)
     axes.imshow(colors, aspect="auto", interpolation="nearest")
     size = min(9.0, 0.75 * 72 * height / max(len(shown), 1))
-    names = [_plain(_cut(segmentation.classes[i])) for i in shown]
+    names = [plain(cut(segmentation.classes[i])) for i in shown]
     axes.set_yticks(range(len(names)), names, fontsize=size)
     axes.tick_params(length=0, pad=4)
 
 
 def _legend_width(segmentation: Segmentation) -> float:
-    longest = max((len(_cut(segmentation.classes[i])) for i in segmentation.legend), default=0)
+    longest = max((len(cut(segmentation.classes[i])) for i in segmentation.legend), default=0)
     return 0.15 + 0.085 * longest
 
 
@@ -269,7 +282,7 @@ def _panel(grid: tuple[int, ...], side: float) -> tuple[float, float]:
     return max(width * scale, 0.5), max(height * scale, 0.5)
 
 
-def _place(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+def place(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
     """Bare axes at a place given in inches, whose labels stand at their right."""
     across, up = figure.get_size_inches()
     axes = figure.add_axes((left / across, bottom / up, width / across, height / up))
@@ -281,14 +294,14 @@ def _place(figure: Figure, left: float, bottom: float, width: float, height: flo
     return axes
 
 
-def _cut(title: str) -> str:
+def cut(title: str, letters: int = _LETTERS) -> str:
     """A long title without its middle: of a layer's long path the end tells most."""
-    if len(title) <= _LETTERS:
+    if len(title) <= letters:
         return title
-    return f"{title[: _LETTERS // 3]}…{title[-(2 * _LETTERS // 3) :]}"
+    return f"{title[: letters // 3]}…{title[-(2 * letters // 3) :]}"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     r"""Text that matplotlib prints as it stands: a dollar sign begins no formula.
 
     What is no letter, such as a control character, which no SVG may hold, is shown as one that is

@@ -17,6 +17,7 @@ from ortcam.feeds import Feeds
 from ortcam.graph import Answer, Asking, Graph, Opened, Progress
 from ortcam.labels import classes_seen
 from ortcam.methods import GRAD_CAM, Method, method_named, require
+from ortcam.names import named_layers
 from ortcam.palette import Color
 from ortcam.places import Placed, placed, sight_of
 from ortcam.presets import DEFAULT, PRESETS, Preset, preset_named
@@ -122,6 +123,15 @@ class View:
             ModelError: the score labels no pixels, as a classifier's does not.
         """
         return self.segmentation
+
+    def features(self, layers: Iterable[str] | str | None = None) -> dict[str, NDArray[np.float32]]:
+        """The features of layers: see :meth:`ortcam.Cam.features`.
+
+        Raises:
+            LayerError: there is no such layer, or its features are no maps.
+        """
+        chosen = named_layers(layers, self._named.graph.artifact.layers)
+        return {name: own[0] for name, own in self._opened.features(chosen).items()}
 
     @cached_property
     def _seen(self) -> tuple[int, ...]:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "models/README.md", "docs/cli.md"]
-PAGES += ["docs/engines.md", "docs/maps.md", "docs/networks.md", "docs/operators.md"]
-PAGES += ["docs/benchmarks.md", "docs/networks_table.md", "docs/node_tests.md"]
-PAGES += ["docs/report.md", "docs/questions.md"]
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "models/README.md"]
+PAGES += sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -2,14 +2,17 @@
 
 ::
 
-    from ortcam_export import export, layers
+    from ortcam_export import export, layers, survey
 
     layers("network.onnx")  # what there is to explain by, and to explain
+    survey("network.onnx", "street.png", "Car").save("layers.png")  # each layer's map
     export("network.onnx", "network.cam.onnx", feature_layers=["dec_relu4"])
 """
 
 from ortcam_export.export import Exported, export
 from ortcam_export.layers import Candidate, layers
+from ortcam_export.survey import survey
+from ortcam_export.surveyed import Survey
 from ortcam_export.vjp import vjp
 
-__all__ = ["Candidate", "Exported", "export", "layers", "vjp"]
+__all__ = ["Candidate", "Exported", "Survey", "export", "layers", "survey", "vjp"]

@@ -9,9 +9,14 @@ import click
 
 from ortcam import identity
 from ortcam.artifact import ENGINES
-from ortcam.cli import parameters, wording
+from ortcam.cli import wording
 from ortcam.cli.exporter import require_exporter
-from ortcam.cli.options import expectation_options, network_argument, score_options
+from ortcam.cli.options import (
+    description_options,
+    network_argument,
+    score_options,
+    token_options,
+)
 
 if TYPE_CHECKING:
     from ortcam_export import Exported
@@ -35,22 +40,10 @@ if TYPE_CHECKING:
     multiple=True,
     help="A feature layer; may be given several times.  [default: the last one before the scorer]",
 )
-@click.option(
-    "--token-grid",
-    metavar="WxH",
-    type=parameters.size,
-    help="The width and height that layers of tokens are folded to.  [default: those of the "
-    "convolution that the tokens come from]",
-)
-@click.option(
-    "--leading-tokens",
-    metavar="N",
-    type=click.IntRange(min=0),
-    help="How many class and register tokens stand before the picture's.  [default: all that are "
-    "more than the grid has cells]",
-)
+@token_options
 @score_options
-@expectation_options
+@description_options
+@click.option("--picture", metavar="INPUT", help="The input that takes the picture.")
 @click.option(
     "--engine",
     type=click.Choice(list(ENGINES)),

@@ -42,7 +42,7 @@ score_options = stack(
 )
 """What is explained: the arguments ``reduction_layer`` and ``score`` of the export step."""
 
-expectation_options = stack(
+description_options = stack(
     click.option("--labels", "classes", type=FILE, help="The class names, one a line."),
     click.option("--colors", type=FILE, help="The label colours, R,G,B one class a line."),
     click.option(
@@ -85,9 +85,26 @@ expectation_options = stack(
         type=click.IntRange(min=1),
         help="Width and height of the input are multiples of N.",
     ),
-    click.option("--picture", metavar="INPUT", help="The input that takes the picture."),
 )
 """What the network expects and means, by the names of the export step's arguments."""
+
+token_options = stack(
+    click.option(
+        "--token-grid",
+        metavar="WxH",
+        type=parameters.size,
+        help="The width and height that layers of tokens are folded to.  [default: those of the "
+        "convolution that the tokens come from]",
+    ),
+    click.option(
+        "--leading-tokens",
+        metavar="N",
+        type=click.IntRange(min=0),
+        help="How many class and register tokens stand before the picture's.  [default: all that "
+        "are more than the grid has cells]",
+    ),
+)
+"""How layers of tokens become maps."""
 
 picture_arguments = stack(
     artifact_argument,
@@ -114,6 +131,15 @@ destination_options = stack(
 )
 """Where the result of each picture goes; see :mod:`ortcam.cli.destinations`."""
 
+input_option = click.option(
+    "--input",
+    "inputs",
+    metavar="NAME=FILE.npy",
+    type=parameters.named_array,
+    multiple=True,
+    help="A further input of the network; may be given several times.",
+)
+
 entering_options = stack(
     click.option(
         "--size",
@@ -121,26 +147,21 @@ entering_options = stack(
         type=parameters.size_or_native,
         help="The size pictures enter the network at.  [default: the artifact's]",
     ),
-    click.option(
-        "--input",
-        "inputs",
-        metavar="NAME=FILE.npy",
-        type=parameters.named_array,
-        multiple=True,
-        help="A further input of the network; may be given several times.",
-    ),
+    input_option,
 )
 """What enters the network."""
 
+provider_option = click.option(
+    "--provider",
+    "providers",
+    metavar="NAME",
+    multiple=True,
+    help="An execution provider of onnxruntime, such as CUDAExecutionProvider; may be given "
+    "several times.  [default: CUDA where it starts, else CPU]",
+)
+
 session_options = stack(
-    click.option(
-        "--provider",
-        "providers",
-        metavar="NAME",
-        multiple=True,
-        help="An execution provider of onnxruntime, such as CUDAExecutionProvider; may be given "
-        "several times.  [default: CUDA where it starts, else CPU]",
-    ),
+    provider_option,
     click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
 )
 """What the network runs on, and whether it is told."""

@@ -17,8 +17,8 @@ _OPTIONS = {
 
 #: Those that are called the same.
 _ALIKE = (
-    *("divisor", "engine", "layout", "leading_tokens", "mean", "picture", "reduction_layer"),
-    *("scale", "score", "size", "slice", "std", "token_grid"),
+    *("divisor", "engine", "layout", "leading_tokens", "mean", "picture", "picture_input"),
+    *("reduction_layer", "scale", "score", "size", "slice", "std", "token_grid"),
 )
 
 

@@ -61,9 +61,10 @@ def test_a_file_that_is_no_usable_network(
 
 
 def test_an_artifact_where_a_network_is_meant(run: Run, artifact: Path, tmp_path: Path) -> None:
-    for arguments in (("layers", artifact), ("export", artifact, "-o", tmp_path / "a.onnx")):
-        said = complaint(run(*arguments))
-        assert "is an artifact" in said
+    said = complaint(run("export", artifact, "-o", tmp_path / "a.onnx"))
+    assert "is an artifact" in said
+    said = complaint(run("layers", artifact, "--score", "logits"))
+    assert "is an artifact, whose score is 'score'" in said
 
 
 def test_a_network_where_an_artifact_is_meant(run: Run, network: Path) -> None:
