@@ -316,7 +316,8 @@ class _Picture:
         self, position: int, layer: str, plane: NDArray[np.float32], told: MapFacts
     ) -> dict[str, Any]:
         ranges = self._ranges(position, layer)
-        low, high = ranges["own"][int(plane.min() < 0)]
+        low, high = ranges["own"][0]
+        low = float(np.min(plane, where=np.isfinite(plane), initial=low))
         predicted, asked = self._outlines(position)
         return {
             "class": self.explanation.classes[position],
@@ -498,8 +499,8 @@ def help_section() -> Markup:
 
 
 _HELP = (
-    "A map is bright where the features of its layer raise the class's summed score, by the "
-    "gradient at this picture. It is as coarse as its layer: no segmentation, no probability, "
+    "A Grad-CAM map is bright where the features of its layer raise the class's summed score, by "
+    "the gradient at this picture. It is as coarse as its layer: no segmentation, no probability, "
     "and no proof of cause.",
     "Values of one layer can be compared with each other, over classes and over pictures; those "
     "of different layers cannot, as features have other magnitudes. Where the last colour stands "

@@ -10,12 +10,13 @@ import chromium
 import numpy as np
 import pytest
 from PIL import Image
-from reports import CLASSES, COLORS, PICTURES, TITLE
+from reports import CLASSES, COLORS, PICTURES, TITLE, blocks
 
 import ortcam
-from ortcam import Cam, Explanation
+from ortcam import Box, Cam, Explanation, contours
 from ortcam import colormap as colormaps
 from ortcam.overlay import paint_map
+from ortcam.presets import PRESETS
 from ortcam.report.packing import levels
 from ortcam.upsample import upsample
 
@@ -181,6 +182,55 @@ def test_the_outline_runs_along_the_class(
     np.testing.assert_array_equal(got[..., 0] == 255, inner)
     page.click("[name=outline]")
     page.until(f"{CURRENT}.querySelector('[data-kind=map] .outlines').hidden")
+
+
+@pytest.mark.parametrize("preset", ["matlab", "seggradcam", "raw"])
+def test_presets_are_painted_as_their_tools_paint(
+    page: chromium.Page,
+    cam: Cam,
+    explanations: tuple[Explanation, ...],
+    tmp_path: Path,
+    preset: str,
+) -> None:
+    picture = explanations[0].picture
+    explanation = cam.explain(picture, [0, 3], ["early"], preset=preset)
+    explanation.save(tmp_path / "r.html")
+    row = PRESETS[preset]
+    low, top = explanation.limits(0, "early", row.scale, row.colormap)
+    plane = explanation.plane(0, "early")
+    told = blocks(tmp_path / "r.html")[0]["maps"][0]
+    span = told["high"] - told["low"]
+    assert told["low"] == pytest.approx(min(0, plane.min()))
+    known = told["low"] + levels(plane, told["high"], told["low"]) * np.float32(span / 255)
+    expected = row.paint(picture, known, top, low=low, alpha=row.alpha, colormap=row.colormap)
+    show(page, tmp_path / "r.html")
+    assert page.complaints() == []
+    painted = f"{CURRENT}.querySelector('[data-kind=map] .painted')"
+    opacity = float(page.value(f"{painted}.style.opacity"))
+    assert opacity == row.alpha
+    got = canvas(page, "[data-kind=map] .painted").astype(float)
+    over = picture + opacity * got[..., 3:] / 255 * (got[..., :3] - picture)
+    np.testing.assert_allclose(over, expected, atol=2)
+    assert text(page, ".scale > :last-child") == f"{float(f'{top:.3g}'):g}"
+    assert text(page, ".scale > :nth-child(2)") == f"{float(f'{low:.3g}'):g}"
+
+
+def test_the_region_asked_about_is_outlined(
+    page: chromium.Page, cam: Cam, explanations: tuple[Explanation, ...], tmp_path: Path
+) -> None:
+    explanation = cam.explain(explanations[0].picture, [0], ["late"], Box(20, 10, 50, 40))
+    with ortcam.Report(tmp_path / "r.html", scale=0.5, contours=True) as report:
+        report.add(explanation)
+    show(page, tmp_path / "r.html")
+    got = canvas(page, "[data-kind=map] .outlines")
+    asked = (got[..., :3] == contours.ASKED).all(axis=-1) & (got[..., 3] == 255)
+    expected = np.zeros(explanation.grid, bool)
+    expected[10:40, 20:50] = True
+    expected[11:39, 21:49] = False
+    np.testing.assert_array_equal(asked, expected)
+    assert "what is asked about, light blue" in text(page, ".outlined")
+    assert text(page, ".scale > :last-child") == "0.5"
+    assert page.value(f"{CURRENT}.querySelector('[name=scale]').value") == "given"
 
 
 def test_a_map_without_a_picture_is_its_colours(
