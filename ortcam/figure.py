@@ -185,7 +185,8 @@ def _figure(
             axes.set_title(plain(cut(title)), fontsize=10, pad=4)
         bar = bars[r]
         if bar is not None:
-            _color_bar(place(figure, right, bottom, _BAR, height), look.colormap, bar)
+            beside = _GAP + len(row) * across
+            _color_bar(place(figure, beside, bottom, _BAR, height), look.colormap, bar)
         if legend is not None and r == 0:
             _legend(place(figure, behind, bottom, _BAR, height), legend, height)
     if key:
