@@ -1,18 +1,21 @@
 """Draws the figures of the README and of these pages, from the shipped network and picture.
 
 They are the figures of ``make demo``, at the size at which a page shows them, one of each method's
-map of the same class and layer, and one of the map at each layer.
+and of each preset's map of the same class and layer, and one of the map at each layer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from PIL import Image
 
 import ortcam
 import ortcam_export
 from ortcam.methods import METHODS
+from ortcam.presets import PRESETS
 
 DOCS = Path(__file__).parent
 NETWORK = DOCS.parent / "models" / "deeplabv3plus_resnet18_camvid.onnx"
@@ -29,16 +32,28 @@ def methods_figure() -> Figure:
     """Every method's map of Car."""
     artifact = ortcam_export.export(NETWORK, feature_layers=[METHODS_AT], methods="all")
     cam = ortcam.load(artifact.model)
+    each = (cam.explain(PICTURE, "Car", method=name) for name in METHODS)
+    return side_by_side({one.title: one.overlay(colormap="jet") for one in each})
+
+
+def presets_figure() -> Figure:
+    """Every preset's map of Car, drawn as the tool draws it."""
+    cam = ortcam.load(ortcam_export.export(NETWORK, feature_layers=[METHODS_AT]).model)
+    each = {name: cam.explain(PICTURE, "Car", preset=name) for name in PRESETS}
+    return side_by_side({name: one.overlay() for name, one in each.items()})
+
+
+def side_by_side(pictures: Mapping[str, Image.Image]) -> Figure:
+    """Pictures in three columns, below their titles."""
     columns = 3
-    rows = -(-len(METHODS) // columns)
+    rows = -(-len(pictures) // columns)
     figure = Figure((3 * columns, 2.45 * rows), layout="constrained")
     axes = figure.subplots(rows, columns).ravel()
     for axis in axes:
         axis.axis("off")
-    for axis, name in zip(axes, METHODS, strict=False):
-        explanation = cam.explain(PICTURE, "Car", method=name)
-        axis.imshow(explanation.overlay(colormap="jet"))
-        axis.set_title(explanation.title, fontsize=10)
+    for axis, (title, picture) in zip(axes, pictures.items(), strict=False):
+        axis.imshow(picture)
+        axis.set_title(title, fontsize=10)
     return figure
 
 
@@ -49,5 +64,6 @@ if __name__ == "__main__":
         figure = cam.explain(PICTURE, ["Road", "Car"], chosen).figure(colormap="jet")
         figure.savefig(DOCS / name, dpi=DPI, pil_kwargs={"optimize": True})
     (page,) = ortcam_export.survey(NETWORK, PICTURE, "Car").figures(order="depth")
-    page.savefig(DOCS / "survey.png", dpi=DPI, pil_kwargs={"optimize": True})
-    methods_figure().savefig(DOCS / "methods.png", dpi=DPI, pil_kwargs={"optimize": True})
+    others = {"survey": page, "methods": methods_figure(), "presets": presets_figure()}
+    for name, figure in others.items():
+        figure.savefig(DOCS / f"{name}.png", dpi=DPI, pil_kwargs={"optimize": True})

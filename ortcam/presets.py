@@ -162,7 +162,7 @@ PRESETS: dict[str, Preset] = {
         words="resized, then after its ReLU, divided by its greatest value, as in SegGradCAM",
     ),
     "raw": Preset(
-        steps=(),
+        steps=(resize,),
         filter="none",
         colormap="coolwarm", scale="shared", paint=overlay.paint_map, contours=True,
         words="before its ReLU, nothing rescaled",
