@@ -20,6 +20,20 @@ def test_links_lead_somewhere(root: Path, page: str) -> None:
             assert (root / page).parent.joinpath(target).exists(), target
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_links_into_a_page_lead_to_a_heading(root: Path, page: str) -> None:
+    text = (root / page).read_text(encoding="utf-8")
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", text):
+        there = (root / page).parent / target if target else root / page
+        headings = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+        assert anchor in {_anchor(heading) for heading in headings}, f"{target}#{anchor}"
+
+
+def _anchor(heading: str) -> str:
+    """What a heading is called in an address, as on GitHub."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
 def test_the_readme_shows_the_commands_of_the_demo(root: Path) -> None:
     makefile = (root / "Makefile").read_text(encoding="utf-8")
     values = dict(re.findall(r"^(NETWORK|PICTURE) = (\S+)$", makefile, re.MULTILINE))
