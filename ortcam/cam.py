@@ -41,8 +41,10 @@ def load(
     Args:
         model: the path of an artifact that ``ortcam export`` wrote, or its bytes; where it is split
             in two, of its first part.
-        providers: execution providers of onnxruntime in order of preference; each must start.
-            None for CUDA where it really starts, else the CPU. :attr:`Cam.provider` says which.
+        providers: execution providers of onnxruntime in order of preference; each must start, and
+            may be a pair of its name and its options, such as ``("cuda", {"enable_cuda_graph":
+            "1"})`` (see :mod:`ortcam.replay`). None for CUDA where it really starts, else the
+            CPU. :attr:`Cam.provider` says which.
         gradient: the second part of an artifact that is split in two, where it does not lie beside
             the first under the name that this gives.
 

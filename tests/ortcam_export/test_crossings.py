@@ -75,7 +75,10 @@ class Binding:
         self.real.bind_output(name, "cpu", 0)
 
     def get_outputs(self) -> list[Value]:
-        pairs = zip(self.places.items(), self.real.get_outputs(), strict=True)
+        pairs = list(zip(self.places.items(), self.real.get_outputs(), strict=True))
+        for (name, device), real in pairs:  # a shape is computed on the host
+            if device == "cuda" and real.data_type() == "tensor(int64)" and len(real.shape()) < 2:
+                self.crossings.up.append(name)
         return [Value(real, name, device, self.crossings) for (name, device), real in pairs]
 
 
