@@ -140,6 +140,11 @@ class Opened:
         slots, picture = self._graph.session.inputs, self._graph.artifact.picture
         return Opened(self._graph, varied(self._feeds, n, inputs, slots, picture))
 
+    def remember(self) -> None:
+        """Keeps the gradient's last answer, where pictures went through a pair."""
+        if self._kept is not None:
+            self._kept.remembers = True
+
     @property
     def score(self) -> NDArray[np.float32]:
         """The score [N, C, *space]; unless it is known, by a run at the price of inference.

@@ -116,6 +116,14 @@ class View:
         require_space(self._named, self._fed)
         return segmentation(self._named, self._fed, self._opened.score[0])
 
+    def remember(self) -> None:
+        """Keeps the gradient's last answer, so that methods that need the same take one run.
+
+        HiResCAM, Layer-CAM and others need the features' whole gradients, and these take memory:
+        as many as the questions together have.
+        """
+        self._opened.remember()
+
     def segment(self) -> Segmentation:
         """The class of every pixel, as :meth:`ortcam.Cam.segment` gives it.
 

@@ -24,6 +24,7 @@ from ortcam.upsample import upsample
 
 if TYPE_CHECKING:
     from ortcam.cam import Cam
+    from ortcam.view import View
 
 __all__ = ["Looked", "look", "measure", "rounded"]
 
@@ -50,8 +51,19 @@ class Looked:
     truth: NDArray[np.int32] | None
 
     @cached_property
+    def view(self) -> View | None:
+        """The picture, run once, where the artifact is in two parts."""
+        if self.cam.artifact.gradient is None:
+            return None
+        view = self.cam.open(self.rgb, inputs=self.asked.inputs, size=self.asked.size)
+        view.remember()
+        return view
+
+    @cached_property
     def segmentation(self) -> Segmentation:
         """What the network predicts."""
+        if self.view is not None:
+            return self.view.segmentation
         return self.cam.segment(self.rgb, inputs=self.asked.inputs, size=self.asked.size)
 
     @cached_property
@@ -80,11 +92,9 @@ class Looked:
     def explained(self, classes: Sequence[int]) -> Iterator[Explanation]:
         """The maps of classes, by each method."""
         inputs, size = self.asked.inputs, self.asked.size
-        once = self.cam.artifact.gradient is not None
-        view = self.cam.open(self.rgb, inputs=inputs, size=size) if once else None
         for method in self.asked.methods:
-            if view is not None:
-                yield view.explain(classes, self.asked.layers, method=method)
+            if self.view is not None:
+                yield self.view.explain(classes, self.asked.layers, method=method)
             else:
                 yield self.cam.explain(
                     self.rgb,

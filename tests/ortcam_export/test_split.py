@@ -271,3 +271,27 @@ def test_the_cut_is_the_least_of_all(seed: int) -> None:
     ]
     found = flow.cut("source", "sink")
     assert cost(found) == min(cost(set(here)) for here in every)
+
+
+def test_a_view_that_remembers_asks_once_for_methods_that_need_the_same() -> None:
+    options = {**FAST, "feature_layers": ["dec1_relu"], "methods": ["hires-cam"], "split": True}
+    cam = opened(export(networks.unet(), **options))
+    view, plain = cam.open(picture()), cam.open(picture())
+    view.remember()
+    gradient: Any = view._opened._kept._gradient
+    runs, run = [], gradient.run_there
+
+    def spy(*arguments: Any) -> Any:
+        runs.append(arguments)
+        return run(*arguments)
+
+    gradient.run_there = spy
+    for count, (cls, method) in enumerate(
+        [(0, "hires-cam"), (0, "layer-cam"), (1, "layer-cam"), (1, "grad-cam"), (0, "grad-cam++")]
+    ):
+        found = view.explain(cls, method=method).raw["dec1_relu"]
+        assert len(runs) == (1, 1, 2, 3, 4)[count]
+        ran = len(runs)
+        wanted = plain.explain(cls, method=method).raw["dec1_relu"]
+        del runs[ran:]  # both have one session
+        np.testing.assert_array_equal(found, wanted)
