@@ -28,7 +28,9 @@ from ortcam.evaluation.compare import Match, compare, match
 from ortcam.evaluation.journal import Journal, Record
 from ortcam.evaluation.measure import measure
 from ortcam.evaluation.options import Options, by_exporter, options
+from ortcam.evaluation.page import write_page
 from ortcam.evaluation.summary import Summary, summarise
+from ortcam.evaluation.worst import Drawn
 from ortcam.methods import GRAD_CAM
 from ortcam.names import Classes
 from ortcam.preprocess import Size
@@ -152,6 +154,8 @@ def evaluate(
         _write_tables(folder, work, journal, identity, worst)
         raise
     summary = _write_tables(folder, work, journal, identity, worst)
+    drawn = Drawn(cam, other, work.match, asked, items)
+    write_page(folder, Path(cam._graph.session.source).name, _facts(work, identity), summary, drawn)
     return Evaluation(folder, summary)
 
 
@@ -238,7 +242,7 @@ def _write_tables(
         **identity,
         "versions": _versions(work.cam),
         "classes": [work.cam.classes[i] for i in work.asked.classes],
-        "objects": "as predicted" if identity["truth"] is None else "as labelled",
+        "objects": _objects(identity),
         "pictures": len(work.items),
         "matched": [] if work.match is None else list(work.match.notes),
     }
@@ -255,6 +259,29 @@ def _identity(work: _Work, truth: str | os.PathLike[str] | None) -> dict[str, An
         "truth": None if truth is None else str(truth),
         "options": work.asked.asked(),
     }
+
+
+def _facts(work: _Work, identity: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the page says of the run."""
+    asked = work.asked
+    sources = [work.cam] if work.other is None else [work.cam, work.other]
+    told = [
+        (words, f"{cam._graph.session.source}, SHA-256 {_named(cam)['sha256']}")
+        for words, cam in zip(("artifact", "against"), sources, strict=False)
+    ]
+    told += [
+        ("layers", ", ".join(asked.layers)),
+        ("methods", ", ".join(asked.methods)),
+        ("objects", _objects(identity)),
+        ("seed", str(asked.seed)),
+        *(("matched", note) for note in (work.match.notes if work.match is not None else ())),
+    ]
+    versions = ", ".join(f"{name} {value}" for name, value in _versions(work.cam).items())
+    return [*told, ("versions", f"ortcam {__version__}, {versions}")]
+
+
+def _objects(identity: dict[str, Any]) -> str:
+    return "as predicted" if identity["truth"] is None else "as labelled"
 
 
 def _named(cam: Cam) -> dict[str, str]:

@@ -218,6 +218,8 @@ def _take_worst(
         good = FIGURES[row.metric].good if row.metric in FIGURES else ""
         if not good or not row.layer or row.value is None or row.other or not row.cls:
             continue
+        if row.value == {"high": 1, "low": 0}[good]:  # as good as can be
+            continue
         badness = row.value if good == "low" else -row.value
         if row.metric not in own or badness > own[row.metric][0]:
             own[row.metric] = badness, -number, row
