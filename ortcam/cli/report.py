@@ -13,6 +13,7 @@ from ortcam.cli import asking, drawing, where
 from ortcam.cli import pictures as each
 from ortcam.cli.opening import open_artifact
 from ortcam.cli.options import picture_arguments, run_options
+from ortcam.cli.together import at_once, batch_option
 from ortcam.files import check_writable
 from ortcam.look import Scale
 from ortcam.report import Report
@@ -32,6 +33,7 @@ from ortcam.report import Report
 @asking.asking_options
 @drawing.drawing_options
 @run_options
+@batch_option
 def command(
     artifact: Path,
     pictures: tuple[Path, ...],
@@ -40,6 +42,7 @@ def command(
     slice: int | None,
     providers: tuple[str, ...],
     quiet: bool,
+    batch: int | None,
     colormap: str | None,
     alpha: float | None,
     scale: Scale | None,
@@ -62,7 +65,7 @@ def command(
         layers=asked["layers"],
         methods=[asked["method"]],
     )
-    explain = asking.explainer(cam, asked)
+    explain = asking.explainer(cam, asked, pictures, at_once(cam, batch))
     scale = drawing.found_scale(scale, pictures, explain, quiet=quiet)
     names = dict(zip(pictures, _names(pictures), strict=True))
 

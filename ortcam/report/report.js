@@ -83,7 +83,8 @@
     for (let level = 0; level < 256; level++) {
       const value = map.low + (level / 255) * (map.high - map.low);
       const share = top > low ? within((value - low) / (top - low), 0, 1) : 0;
-      const rise = top > 0 ? within((settings.rise * Math.abs(value)) / top, 0, 1) : 0;
+      const size = low < 0 ? Math.abs(value) : value;
+      const rise = top > 0 ? within((settings.rise * size) / top, 0, 1) : 0;
       const at = 3 * (evenly ? Math.min(Math.floor(256 * share), 255) : Math.round(255 * share));
       const opacity = covers ? 255 : Math.round(255 * rise);
       palette.set([...table.subarray(at, at + 3), opacity], 4 * level);

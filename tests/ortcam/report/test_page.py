@@ -195,24 +195,24 @@ def test_presets_are_painted_as_their_tools_paint(
     picture = explanations[0].picture
     explanation = cam.explain(picture, [0, 3], ["early"], preset=preset)
     explanation.save(tmp_path / "r.html")
-    row = PRESETS[preset]
-    low, top = explanation.limits(0, "early", row.scale, row.colormap)
-    plane = explanation.plane(0, "early")
+    row, plane = PRESETS[preset], explanation.plane(0, "early")
     told = blocks(tmp_path / "r.html")[0]["maps"][0]
     span = told["high"] - told["low"]
     assert told["low"] == pytest.approx(min(0, plane.min()))
     known = told["low"] + levels(plane, told["high"], told["low"]) * np.float32(span / 255)
-    expected = row.paint(picture, known, top, low=low, alpha=row.alpha, colormap=row.colormap)
-    show(page, tmp_path / "r.html")
-    assert page.complaints() == []
-    painted = f"{CURRENT}.querySelector('[data-kind=map] .painted')"
-    opacity = float(page.value(f"{painted}.style.opacity"))
-    assert opacity == row.alpha
-    got = canvas(page, "[data-kind=map] .painted").astype(float)
-    over = picture + opacity * got[..., 3:] / 255 * (got[..., :3] - picture)
-    np.testing.assert_allclose(over, expected, atol=2)
-    assert text(page, ".scale > :last-child") == f"{float(f'{top:.3g}'):g}"
-    assert text(page, ".scale > :nth-child(2)") == f"{float(f'{low:.3g}'):g}"
+    for colormap in (row.colormap, "inferno"):
+        low, top = explanation.limits(0, "early", row.scale, colormap)
+        expected = row.paint(picture, known, top, low=low, alpha=row.alpha, colormap=colormap)
+        show(page, tmp_path / "r.html", colormap=colormap)
+        assert page.complaints() == []
+        painted = f"{CURRENT}.querySelector('[data-kind=map] .painted')"
+        opacity = float(page.value(f"{painted}.style.opacity"))
+        assert opacity == row.alpha
+        got = canvas(page, "[data-kind=map] .painted").astype(float)
+        over = picture + opacity * got[..., 3:] / 255 * (got[..., :3] - picture)
+        np.testing.assert_allclose(over, expected, atol=2)
+        assert text(page, ".scale > :last-child") == f"{float(f'{top:.3g}'):g}"
+        assert text(page, ".scale > :nth-child(2)") == f"{float(f'{low:.3g}'):g}"
 
 
 def test_the_region_asked_about_is_outlined(
