@@ -95,10 +95,13 @@ def test_it_says_the_same_and_copies_nothing(
 def test_it_takes_one_picture_of_the_size_that_was_said() -> None:
     made = export(networks.further_inputs(), size=SIZE, static=True)
     assert made.artifact.verification is not None
+    graph = onnx.load_from_string(made.model).graph
     shapes = {
         value.name: [d.dim_value or d.dim_param for d in value.type.tensor_type.shape.dim]
-        for value in onnx.load_from_string(made.model).graph.input
+        for value in (*graph.input, *graph.output)
     }
+    assert shapes["probabilities"] == [1, 4, 64, 96]  # what follows is known too
+    assert not any(node.op_type == "Size" for node in graph.node)
     assert shapes["input"] == [1, 3, 64, 96]
     assert shapes["gain"] == [1, 1]  # its N is the picture's
     assert shapes["class_weights"][0] == "K"
