@@ -142,6 +142,16 @@ def test_a_preset_for_pictures_alone_is_refused(cam: ortcam.Cam, preset: str) ->
         cam.explain(tensor=VOLUME, classes="a", preset=preset)
 
 
+def test_the_command_names_its_option_then(artifact: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "volume.npy", VOLUME)
+    asked = ["--preset", "seggradcam", "-o", str(tmp_path / "out.npz")]
+    result = CliRunner().invoke(
+        main, ["explain", str(artifact), str(tmp_path / "volume.npy"), *asked]
+    )
+    assert result.exit_code == 1
+    assert "this is a volume; leave --preset out" in result.stderr
+
+
 # ---- Figures
 
 

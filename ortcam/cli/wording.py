@@ -18,7 +18,7 @@ _OPTIONS = {
 #: Those that are called the same.
 _ALIKE = (
     *("divisor", "engine", "layout", "leading_tokens", "mean", "picture", "picture_input"),
-    *("reduction_layer", "scale", "score", "size", "slice", "std", "token_grid"),
+    *("preset", "reduction_layer", "scale", "score", "size", "slice", "std", "token_grid"),
 )
 
 

@@ -287,7 +287,7 @@ def test_maps_are_pytorch_grad_cams(kind: str, network, pytorch_grad_cam, rgb) -
     for cls in range(4):
         for layer in layers:
             expected = theirs([layer], cls)
-            np.testing.assert_allclose(ours.map(cls, layer), expected, atol=1e-4)
+            np.testing.assert_allclose(ours.map(cls, layer), expected, atol=1e-5)
             shown += expected.max() > 0.9
             painted = show_cam_on_image(np.float32(rgb) / 255, expected, use_rgb=True)
             np.testing.assert_array_equal(
@@ -296,7 +296,7 @@ def test_maps_are_pytorch_grad_cams(kind: str, network, pytorch_grad_cam, rgb) -
             off = abs(np.asarray(ours.overlay(cls, layer)).astype(int) - painted)
             assert off.max() <= 3
             assert (off > 0).mean() < 0.02
-        np.testing.assert_allclose(ours.fused(cls), theirs(["early", "late"], cls), atol=1e-4)
+        np.testing.assert_allclose(ours.fused(cls), theirs(["early", "late"], cls), atol=1e-5)
     assert shown >= 5
 
 
