@@ -355,7 +355,7 @@ class Opened:
         session, artifact = self._graph.session, self._graph.artifact
         question: dict[str, NDArray[Any]] = {artifact.class_weights: rows}
         if artifact.region in session.inputs:
-            one = (min(len(rows), 1), 1, *[1] * self._graph.space_rank)
+            one = (1, 1, *[1] * self._graph.space_rank)
             question[artifact.region] = np.ones(one, np.float32) if cells is None else cells
         for layer in artifact.layers:
             if layer.keep is not None:

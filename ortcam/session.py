@@ -327,7 +327,22 @@ def _start(runtime: Any, model: str | bytes, asked: _Asked) -> Any:
     with _quiet(runtime) if names != [_CPU] else contextlib.nullcontext():
         if _CUDA in names and hasattr(runtime, "preload_dlls"):
             runtime.preload_dlls()  # finds CUDA in NVIDIA's wheels, which the gpu extra installs
-        return runtime.InferenceSession(model, options, providers=asked, enable_fallback=0)
+        return runtime.InferenceSession(
+            model,
+            options,
+            providers=asked,
+            disabled_optimizers=_HARMFUL if _version(runtime) < (1, 32) else None,
+            enable_fallback=0,
+        )
+
+
+_HARMFUL = ["MatmulTransposeFusion"]
+"""Before onnxruntime 1.32 the product that this makes divides by the number of its matrices, and the
+process ends, where there is none: as in a run without a question."""
+
+
+def _version(runtime: Any) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", runtime.__version__)[:2])
 
 
 @contextlib.contextmanager

@@ -143,11 +143,12 @@ class Question:
         """dy/dx_c = r s_c (w_c - sum_j w_j s_j), without cancellation (see complemented)."""
         s, weights = self._flat(self._softmax(n)), self._asked(self._weights, 0)
         dominant, others, rest = complemented(s, -2)
-        row = weights.unsqueeze([-2])
+        rows = weights.revealed().moved(0, 1)  # [N or 1, K, C]
+        d = rows @ dominant
+        beside = rows @ others - d * rest
+        d, beside = (t.moved(0, 1).leading().unsqueeze([-2]) for t in (d, beside))
         column = weights.unsqueeze([-1])
-        at_dominant = row @ dominant
-        beside = row @ others - at_dominant * rest
-        gradient = (s * self._flat_region()).leading() * ((column - at_dominant) - beside)
+        gradient = (s * self._flat_region()).leading() * ((column - d) - beside)
         return self._unflat(gradient, [self._dims[axis] for axis in self._space])
 
     def _before_softmax_contracted(self, n: Node, windows: Windows) -> Tensor:
@@ -157,7 +158,7 @@ class Question:
         M is linear in them, so what all windows along an axis share is taken once.
         """
         s = self._softmax(n).transpose([0, self._classes, *self._space])
-        s, region = self._asked(s, 0), self._asked(self._region, 1)
+        s, region = self._asked(s, 0), self._asked(self._full_region, 1)
         m: Tensor | None = None
         for parts in itertools.product(*(_parts(windows.axes[axis]) for axis in self._space)):
             x, r = s, region
@@ -169,7 +170,7 @@ class Question:
         assert m is not None
         weights = self._asked(self._weights, 0)
         pairs = weights.unsqueeze([-1]) - weights.unsqueeze([-2])
-        g = (m.leading() * pairs.unsqueeze(range(1, 1 + len(self._space)))).sum([-1])
+        g = (self._tape.let_through(m).leading() * pairs.unsqueeze(range(1, 1 + len(self._space)))).sum([-1])
         g = g.moved(-1, self._classes)
         return g if self._tape.gate is None else g.reshape(self._contracted_dims(windows))
 
@@ -181,19 +182,19 @@ class Question:
 
     def _before_softmax_of_regions(self, n: Node, windows: Windows) -> Tensor:
         """As contracted, by M where the questions share a region, else without it."""
-        s, region = self._flat(self._softmax(n)), self._region
+        s, region = self._flat(self._softmax(n)), self._full_region
         for i, axis in enumerate(self._space):
             window = windows.axes[axis]
             if isinstance(window, Tensor):
                 behind = range(1, len(self._space) - i)
                 region = region * window.squeeze([0]).unsqueeze(behind)
         region = self._asked(region.reshape([*region.dims[:2], self._cells()]), 1)
-        weights, tape, branches = self._weights, self._tape, []
-        own = region.dim(0)
-        for name, form in (("own", _apart), ("shared", _paired)):
+        weights, tape, branches = self._asked(self._weights, 0), self._tape, []
+        own, each = region.dim(0), tape.let_through(region)
+        for name, form, where in (("own", _apart, each), ("shared", _paired, region)):
             branch = ir.Graph([], [], nodes=[], name=name)
             inner = tape.inside(branch)
-            branch.outputs.append(form(*(inner.seen(t) for t in (s, region, weights))).value)
+            branch.outputs.append(form(*(inner.seen(t) for t in (s, where, weights))).value)
             branches.append(branch)
         assert isinstance(own, Tensor)
         questions = tape.questions if isinstance(tape.questions, int) else tape.questions.symbol
@@ -257,7 +258,7 @@ def _paired(s: Tensor, region: Tensor, weights: Tensor) -> Tensor:
 
     Args:
         s: the softmax, [N, C, cells].
-        region: [K or 1, N or 1, cells].
+        region: [1, N or 1, cells].
         weights: [K, N or 1, C], K the questions' axis.
 
     Returns:

@@ -352,11 +352,11 @@ class Tensor:
         repeated = self.tape.op("Expand", self, self.tape.shape(physical), lead=self.lead)
         return repeated.ranked(len(dims)).stamped(physical)
 
-    def asked(self) -> Tensor:
-        """This tensor with the questions' axis in front, repeated along it."""
+    def asked(self, questions: Dim | None = None) -> Tensor:
+        """This tensor with the questions' axis in front, repeated along it: all, or so many."""
         if self.lead:
             return self
-        physical = [self.tape.questions, *self.dims]
+        physical = [self.tape.questions if questions is None else questions, *self.dims]
         return self.tape.op("Expand", self, self.tape.shape(physical), lead=1).stamped(physical)
 
     def slice(self, axis: int, start: Dim, stop: Dim, step: int = 1) -> Tensor:
@@ -400,8 +400,16 @@ class Tensor:
     # Linear algebra.
 
     def __matmul__(self, other: Tensor) -> Tensor:
-        """The matrix product over the last two axes, the others broadcast."""
+        """The matrix product over the last two axes, the others broadcast.
+
+        onnxruntime before 1.32 does not broadcast an extent of 1 to one of 0, as the questions' can
+        be, unless the right-hand side is one matrix: both sides have that axis then.
+        """
         a, b = _aligned([self, other])
+        questions = (a if a.lead else b).revealed().dim(0)
+        if a.lead != b.lead and isinstance(questions, Tensor) and not _is_one_matrix(b):
+            rank = max(a.rank, b.rank)
+            a, b = (t.unsqueeze(range(rank - t.rank)).asked(questions) for t in (a, b))
         return self.tape.op("MatMul", a, b, lead=max(a.lead, b.lead))
 
     @property
@@ -416,6 +424,8 @@ class Tensor:
         if axis % self.rank == self.rank - 1:
             return self @ matrix.mT
         if axis % self.rank == self.rank - 2:
+            if self.tape.gate is not None and not self.lead:  # of no picture, maybe: as for @
+                return (self.mT @ matrix.mT).mT
             return matrix @ self
         return (self.moved(axis, -1) @ matrix.mT).moved(-1, axis)
 
@@ -789,6 +799,10 @@ def _aligned(tensors: Sequence[Tensor]) -> list[Tensor]:
     """
     rank = max(t.rank for t in tensors)
     return [t.unsqueeze(range(rank - t.rank)) if t.lead else t for t in tensors]
+
+
+def _is_one_matrix(tensor: Tensor) -> bool:
+    return not tensor.lead and all(extent == 1 for extent in tensor.shape[:-2])
 
 
 def _elementwise(op_type: str, *operands: Operand) -> Tensor:
