@@ -84,8 +84,8 @@ def eigen_cam(features: Array) -> Array:
 
     M. Muhammad and M. Yeasin, "Eigen-CAM: Class Activation Map using Principal Components", IJCNN
     2020; with the mean over space taken off first, as pytorch-grad-cam does. A principal
-    component has no sign of its own: it gets the one with which the projection grows with the sum
-    of the features.
+    component has no sign of its own: it gets the one with which a place without any feature is 0
+    or less, dark in the map.
     """
     return _principal(features)
 
@@ -93,8 +93,8 @@ def eigen_cam(features: Array) -> Array:
 def eigen_grad_cam(features: Array, gradients: Array) -> Array:
     """EigenGradCAM: G A, place by place, projected on its first principal component.
 
-    By pytorch-grad-cam, after :func:`eigen_cam`; the sign is the one with which the projection
-    grows with HiResCAM's map.
+    By pytorch-grad-cam, after :func:`eigen_cam`; by the sign a place without features or gradients
+    is dark.
     """
     return np.stack([_principal(g * features) for g in gradients])
 
@@ -177,13 +177,14 @@ def _principal(values: Array) -> Array:
     if not np.isfinite(total).all():
         return np.full_like(total, np.nan)
     cells = values.reshape(len(values), -1).T.astype(np.float64)
-    cells -= cells.mean(axis=0)
+    mean = cells.mean(axis=0)
+    cells -= mean
     if len(cells) < len(values):  # the smaller of the two products has the same eigenvalues
         squares, vectors = np.linalg.eigh(cells @ cells.T)
         projection = vectors[:, -1] * np.sqrt(max(squares[-1], 0))
     else:
         projection = cells @ np.linalg.eigh(cells.T @ cells)[1][:, -1]
-    projection = projection.reshape(total.shape)
-    agreement = np.sum(projection * (total - total.mean()))
+    # What is 0 in all channels goes to -mean @ component; this has the sign of mean @ component.
+    agreement = (cells @ mean) @ projection
     signed: Array = (projection if agreement >= 0 else -projection).astype(np.float32)
-    return signed
+    return signed.reshape(total.shape)

@@ -99,14 +99,26 @@ def test_eigen_cam(channels: int) -> None:
     r = np.random.default_rng(1)
     a = np.maximum(r.normal(size=(channels, H, W)), 0).astype(np.float32)
     cells = a.reshape(channels, -1).T.astype(np.float64)
-    u, s, _ = np.linalg.svd(cells - cells.mean(axis=0), full_matrices=False)
+    u, s, v = np.linalg.svd(cells - cells.mean(axis=0), full_matrices=False)
     first = (u[:, 0] * s[0]).reshape(H, W)
-    sign = np.sign((first * a.sum(axis=0)).sum())
+    sign = np.sign(cells.mean(axis=0) @ v[0])
     assert sign != 0
     close(formulas.eigen_cam(a), sign * first)
     g = r.normal(size=(K, channels, H, W)).astype(np.float32)
     for own, found in zip(g, formulas.eigen_grad_cam(a, g), strict=True):
         np.testing.assert_array_equal(found, formulas.eigen_cam(own * a))
+
+
+def test_places_without_evidence_are_dark() -> None:
+    """Also where most of what there is speaks against the class."""
+    a, g = drawn()
+    g[:, :, :3] = 0
+    for direction in (1, -1):
+        found = formulas.eigen_grad_cam(a, direction * np.abs(g))
+        assert (found[:, :3] < 0).all()
+        assert (found > 0).any(axis=(1, 2)).all()
+    a[:, 4:] = 0
+    assert (formulas.eigen_cam(a)[4:] < 0).all()
 
 
 def test_principal_components_of_what_is_no_number() -> None:

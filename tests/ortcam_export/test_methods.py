@@ -94,12 +94,12 @@ def _blocks(plane: Array) -> Array:
 
 
 def _first_component(values: Array) -> Array:
+    """Projected, with the sign by which what is 0 in all channels is 0 or less."""
     cells = values.reshape(len(values), -1).T
-    cells = cells - cells.mean(axis=0)
-    u, s, _ = np.linalg.svd(cells, full_matrices=False)
-    first = u[:, 0] * s[0]
-    sign = 1 if first @ values.sum(axis=0).ravel() >= 0 else -1
-    return (sign * first).reshape(values.shape[1:])
+    mean = cells.mean(axis=0)
+    component = np.linalg.svd(cells - mean, full_matrices=False)[2][0]
+    sign = 1 if -mean @ component <= 0 else -1
+    return (sign * (cells - mean) @ component).reshape(values.shape[1:])
 
 
 def gradients(name: str, x: Array, classes: tuple[int, ...]) -> dict[str, tuple[Array, Array]]:
