@@ -29,23 +29,23 @@ DPI = 100
 
 
 def methods_figure() -> Figure:
-    """Every method's map of Car."""
+    """The picture, and every method's map of Car."""
     artifact = ortcam_export.export(NETWORK, feature_layers=[METHODS_AT], methods="all")
     cam = ortcam.load(artifact.model)
     each = (cam.explain(PICTURE, "Car", method=name) for name in METHODS)
-    return side_by_side({one.title: one.overlay(colormap="jet") for one in each})
+    maps = {one.title: one.overlay(colormap="jet") for one in each}
+    return side_by_side({"Picture": Image.open(PICTURE), **maps}, columns=4)
 
 
 def presets_figure() -> Figure:
     """Every preset's map of Car, drawn as the tool draws it."""
     cam = ortcam.load(ortcam_export.export(NETWORK, feature_layers=[METHODS_AT]).model)
     each = {name: cam.explain(PICTURE, "Car", preset=name) for name in PRESETS}
-    return side_by_side({name: one.overlay() for name, one in each.items()})
+    return side_by_side({name: one.overlay() for name, one in each.items()}, columns=3)
 
 
-def side_by_side(pictures: Mapping[str, Image.Image]) -> Figure:
-    """Pictures in three columns, below their titles."""
-    columns = 3
+def side_by_side(pictures: Mapping[str, Image.Image], columns: int) -> Figure:
+    """Pictures in columns, below their titles."""
     rows = -(-len(pictures) // columns)
     figure = Figure((3 * columns, 2.45 * rows), layout="constrained")
     axes = figure.subplots(rows, columns).ravel()

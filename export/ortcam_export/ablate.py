@@ -53,8 +53,7 @@ def may_stand_together(model: ir.Model, artifact: Artifact, layer: Layer) -> boo
     Whether they do so is for a run to show: a network computes with shapes too.
     """
     names = artifact.picture, layer.name, artifact.score.name
-    firsts = {_first(tensor(model, name)) for name in names}
-    return len(firsts) == 1 and all(isinstance(extent, str) for extent in firsts)
+    return all(isinstance(_first(tensor(model, name)), str) for name in names)
 
 
 def without_ablations(model: ir.Model, artifact: Artifact) -> ir.Model:
@@ -111,9 +110,7 @@ class _Ablation:
         """The drops [K, B, N], recorded behind a copy of what leads from the layer to the score."""
         features = self._values[self._layer.name]
         end, finished = _end(self._values[self._artifact.score.name])
-        nodes = between(self._outer.graph, features, end)
-        varying = _varying(self._outer.graph)
-        beside = [value for value in read_beside(nodes, features) if value in varying]
+        beside = _beside(self._outer.graph, features, end)
         graph = ir.convenience.extract(self._outer.graph, [features, *beside], [end])
         copies, (last,) = tuple(graph.inputs), tuple(graph.outputs)
         graph.inputs.clear()
@@ -180,13 +177,26 @@ class _Ablation:
         return (sums * rows).sum([-1]).cast(ir.DataType.FLOAT)
 
 
-def _varying(graph: ir.Graph) -> set[ir.Value]:
-    """What depends on an input; what is made of constants alone is made in the copy once more."""
-    found = set(graph.inputs)
+def _beside(graph: ir.Graph, features: ir.Value, end: ir.Value) -> list[ir.Value]:
+    """What the copy takes from outside beside the features.
+
+    What is made of constants alone is made in the copy once more; and so are extents, as of more
+    pictures they are others.
+    """
+    varying = set(graph.inputs)
     for node in graph:
-        if any(value in found for value in reads(node)):
-            found.update(node.outputs)
-    return found
+        if any(value in varying for value in reads(node)):
+            varying.update(node.outputs)
+    found: dict[ir.Value, None] = {}
+    stack = read_beside(between(graph, features, end), features)
+    while stack:
+        value = stack.pop()
+        producer = value.producer()
+        if value in varying and value.dtype == ir.DataType.INT64 and producer is not None:
+            stack += reads(producer)
+        elif value in varying:
+            found[value] = None
+    return list(found)
 
 
 def _merged(x: Tensor, like: Tensor) -> Tensor:

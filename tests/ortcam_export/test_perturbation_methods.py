@@ -263,7 +263,7 @@ def of_one_picture() -> onnx.ModelProto:
 
 
 def mixing_shapes() -> onnx.ModelProto:
-    """The U-Net, its logits in the shape of a tensor from before the layer: N is fixed there."""
+    """A network that takes a shape, with its N, from before the layer."""
     g = networks.Builder(0)
     a = g.block("input", 3, 6, "a")
     b = g.block(a, 6, 6, "b")
@@ -274,18 +274,19 @@ def mixing_shapes() -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize("model", [of_one_picture, mixing_shapes])
-def test_ablations_that_do_not_stand_together_go_one_by_one(
+def test_ablations_that_cannot_stand_together_go_one_by_one(
     model: Callable[[], onnx.ModelProto],
 ) -> None:
-    layer = "b_relu" if model is mixing_shapes else "dec1_relu"
+    layer, together = ("b_relu", True) if model is mixing_shapes else ("dec1_relu", False)
     options = {"feature_layers": [layer], "methods": ["ablation-cam"]}
     cam = load(export(model(), **FAST | options))
-    assert [one.together for one in cam.artifact.layers] == [False]
+    assert [one.together for one in cam.artifact.layers] == [together]
     told: list[tuple[int, int]] = []
     found = cam.explain(
         rgb(), CLASSES, method="ablation-cam", progress=lambda *counts: told.append(counts)
     )
-    assert told == [(done, told[-1][1]) for done in range(told[-1][1] + 1)]
+    assert told[-1][0] == told[-1][1] > 3
+    assert len(told) == (2 if together else told[-1][1] + 1)
     x = cam.preprocess(rgb())
     keep = np.ones((1, 6, 1, 1))
     name = "probabilities"

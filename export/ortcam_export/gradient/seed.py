@@ -170,7 +170,9 @@ class Question:
         assert m is not None
         weights = self._asked(self._weights, 0)
         pairs = weights.unsqueeze([-1]) - weights.unsqueeze([-2])
-        g = (self._tape.let_through(m).leading() * pairs.unsqueeze(range(1, 1 + len(self._space)))).sum([-1])
+        g = (
+            self._tape.let_through(m).leading() * pairs.unsqueeze(range(1, 1 + len(self._space)))
+        ).sum([-1])
         g = g.moved(-1, self._classes)
         return g if self._tape.gate is None else g.reshape(self._contracted_dims(windows))
 
