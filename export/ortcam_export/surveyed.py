@@ -90,10 +90,11 @@ class Survey:
                     image=contours.draw(painted, outlines),
                 )
             )
-        heading = f"Grad-CAM of {self.question} at each layer, each map on its own scale"
+        heading = f"Grad-CAM of {self.question} at each layer"
+        below = "each map on its own scale"
         if outlines:
-            heading += "; outlined: what is predicted as it"
-        return thumbnail_pages(thumbnails, heading, most=most)
+            below += "; outlined: what is predicted as it"
+        return thumbnail_pages(thumbnails, heading, below, most=most)
 
     def save(
         self,

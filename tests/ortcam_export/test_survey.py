@@ -236,17 +236,47 @@ def test_pages_hold_every_map_in_order(surveyed: Survey) -> None:
         surveyed.figures(order="size")
 
 
-def test_nothing_is_drawn_over_something_else(surveyed: Survey) -> None:
-    (page,) = surveyed.figures()
+@pytest.mark.parametrize("shape", [(28, 40), (40, 9), (9, 40)])
+def test_nothing_is_drawn_over_something_else(surveyed: Survey, shape: tuple[int, int]) -> None:
+    """Whatever the picture's shape, and however long the layers' names."""
+    named = tuple(
+        dataclasses.replace(c, name=f"/{c.name}/layer.{i}/$block/relu/Relu_output_0", rank=i)
+        for i, c in enumerate(surveyed.candidates[:-1])
+    )
+    long = dataclasses.replace(
+        surveyed,
+        candidates=named,
+        maps={c.name: surveyed.maps["mid_relu"] for c in named},
+        picture=np.zeros((*shape, 3), np.uint8),
+        predicted=np.ones(shape, bool),
+    )
+    (page,) = long.figures()
     page.canvas.draw()
     boxes = [axes.get_window_extent() for axes in page.axes]
     boxes += [text.get_window_extent() for text in page.texts]
-    inside = page.bbox
     for i, box in enumerate(boxes):
-        assert inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0  # noqa: PT018
+        assert page.bbox.x0 <= box.x0
+        assert box.x1 <= page.bbox.x1
+        assert page.bbox.y0 <= box.y0
         for other in boxes[:i]:
             apart = box.x1 <= other.x0 or other.x1 <= box.x0
             assert apart or box.y1 <= other.y0 + 1 or other.y1 <= box.y0 + 1
+
+
+def test_long_names_are_told_apart(surveyed: Survey) -> None:
+    """In two lines, as the middle of a path is where PyTorch's layers differ."""
+    renamed = tuple(
+        dataclasses.replace(c, name=f"/encoder/layer{i}/layer{i}.1/relu_1/Relu_output_0")
+        for i, c in enumerate(surveyed.candidates[:-1])
+    )
+    long = dataclasses.replace(
+        surveyed, candidates=renamed, maps={c.name: surveyed.maps["mid_relu"] for c in renamed}
+    )
+    (page,) = long.figures(order="depth")
+    shown = titles(page)
+    for i in range(len(renamed)):
+        assert any(f"/encoder/layer{i}/layer{i}" in title for title in shown), shown
+    assert shown.count("relu_1/Relu_output_0") == len(renamed)
 
 
 def test_files(surveyed: Survey, tmp_path: Path) -> None:
