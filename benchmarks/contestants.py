@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ortcam
+from benchmarks.machine import THREADS
 from benchmarks.measure import Contestant
 from benchmarks.networks import Network, artifact, rewritten, tensor
 from ortcam import maps
@@ -43,7 +44,7 @@ class Plain:
     """The unmodified network in onnxruntime."""
 
     def __init__(self, network: Path, x: NDArray[np.float32], provider: Providers) -> None:
-        session = Session(network, provider)
+        session = Session(network, provider, THREADS)
         (name,), score = session.inputs, next(iter(session.outputs))
         self.score: NDArray[Any] = session.run([score], {name: x})[score]
         self._run: Callable[[], object] = lambda: session.run([score], {name: x})
@@ -57,7 +58,7 @@ class Asked:
     """An artifact in onnxruntime, asked by ortcam's own means."""
 
     def __init__(self, path: Path, x: NDArray[np.float32], provider: Providers) -> None:
-        self.session = Session(path, provider)
+        self.session = Session(path, provider, THREADS)
         self.artifact = Artifact.from_json(self.session.metadata[METADATA_KEY], source=str(path))
         self._graph = Graph(self.session, self.artifact)
         self._x = x
@@ -211,7 +212,7 @@ def _opened(
     ]
     for name, layers, count in (("opened-1", last, 1), ("opened-2-early", early, 2)):
         pair = artifact(plain, layers, folder / f"{network.name}.{name}.cam.onnx", split=True)
-        cam: Any = ortcam.load(pair, provider)  # one without `open` too
+        cam: Any = ortcam.load(pair, provider, threads=THREADS)  # one without `open` too
         view = cam.open(tensor=x)
 
         def ask(iteration: int, view: Any = view, count: int = count) -> object:

@@ -52,7 +52,9 @@ def plain(job):
         x = numpy.load(job["tensor"])
         if job["device"] == "cuda":
             onnxruntime.preload_dlls()  # as ortcam does
-        session = onnxruntime.InferenceSession(job["model"], providers=providers(job))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = job["threads"]
+        session = onnxruntime.InferenceSession(job["model"], options, providers=providers(job))
         score, name = session.get_outputs()[0].name, session.get_inputs()[0].name
         return lambda: session.run([score], {name: x})
 
@@ -68,7 +70,7 @@ def explain(job):
 
     def load():
         x = numpy.load(job["tensor"])
-        cam = ortcam.load(job["model"], providers(job))
+        cam = ortcam.load(job["model"], providers(job), threads=job["threads"])
         return lambda: cam.explain(
             tensor=x, classes=job["classes"], layers=job["layers"], upsample="none"
         )

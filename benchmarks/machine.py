@@ -29,8 +29,8 @@ PACKAGES = (
 def take_two_cores() -> int:
     """Leaves this process, and those it starts, two cores, where the system can do that.
 
-    onnxruntime then makes two threads by its own defaults, for the plain network and for the
-    artifact alike.
+    PyTorch and NumPy then make as many threads; onnxruntime counts the machine's cores whatever it
+    may use, and is told.
 
     Returns:
         The cores that are left.

@@ -35,6 +35,7 @@ def load(
     providers: Providers | None = None,
     *,
     gradient: str | os.PathLike[str] | bytes | None = None,
+    threads: int | None = None,
 ) -> Cam:
     """Opens an artifact.
 
@@ -47,15 +48,18 @@ def load(
             CPU. :attr:`Cam.provider` says which.
         gradient: the second part of an artifact that is split in two, where it does not lie beside
             the first under the name that this gives.
+        threads: how many compute on the CPU; None for onnxruntime's default, one for each of the
+            machine's cores, whether or not the process may use them all.
 
     Raises:
         ArtifactError: it is a plain network, its metadata are damaged, or its second part is
             missing or another artifact's.
         DependencyError: onnxruntime is not installed.
+        InputError: ``threads`` is below 1.
         ModelError: it is no ONNX file, or this onnxruntime cannot run it.
         ProviderError: a provider that was asked for does not start.
     """
-    session = Session(model, providers)
+    session = Session(model, providers, threads)
     # A model that says nothing of itself is the plainest of networks, and refused as such.
     metadata = session.metadata.get(METADATA_KEY, f'{{"format": {FORMAT}}}')
     artifact = Artifact.from_json(metadata, source=session.source)

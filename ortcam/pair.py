@@ -171,7 +171,7 @@ def open_parts(
             "a CUDA graph needs it; export the network again without --split, or leave out "
             "enable_cuda_graph"
         )
-    gradient = Session(second, providers)
+    gradient = Session(second, providers, network.threads)
     for name in gradient.inputs:
         if (
             name not in artifact.question

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ortcam.errors import DependencyError, ModelError, ProviderError, nearest
+from ortcam.errors import DependencyError, InputError, ModelError, ProviderError, nearest
 from ortcam.replay import SINCE, Replays
 
 __all__ = ["Providers", "RunError", "Session", "Slot", "There", "is_training_build"]
@@ -97,35 +97,44 @@ class Session:
     Attributes:
         source: what to call the model in an error.
         provider: the execution provider it really runs on.
+        threads: how many it was opened with.
         inputs, outputs: by name, in the graph's order.
         metadata: the model's ``metadata_props``.
     """
 
     def __init__(
-        self, model: str | os.PathLike[str] | bytes, providers: Providers | None = None
+        self,
+        model: str | os.PathLike[str] | bytes,
+        providers: Providers | None = None,
+        threads: int | None = None,
     ) -> None:
         """Opens a model.
 
         Args:
             model: a path, or a serialised ONNX model.
             providers: None for CUDA where it starts, else the CPU.
+            threads: how many compute on the CPU; None for one for each of the machine's cores.
 
         Raises:
             DependencyError: onnxruntime is not installed.
+            InputError: there is to be no thread.
             ModelError: the model cannot be loaded.
             ProviderError: a provider that was asked for does not start.
         """
+        if threads is not None and threads < 1:
+            raise InputError(f"threads is {threads}; it is 1 or more")
         runtime = _onnxruntime()
+        self.threads = threads
         self.source = "the model" if isinstance(model, bytes) else str(model)
         loadable = model if isinstance(model, bytes) else _existing(Path(model))
         asked: _Asked = []
         if providers is None:
-            session = _open_on_best(runtime, loadable, self.source)
+            session = _open_on_best(runtime, loadable, self.source, threads)
         else:
             asked = _asked(runtime, providers)
             if _replaying(asked):
                 _check_replays(runtime)
-            session = _open_on(runtime, loadable, asked, self.source)
+            session = _open_on(runtime, loadable, asked, self.source, threads)
         self._session = session
         self.provider: str = session.get_providers()[0]
         self.inputs = _slots(session.get_inputs())
@@ -291,11 +300,11 @@ def _check_replays(runtime: Any) -> None:
         )
 
 
-def _open_on_best(runtime: Any, model: str | bytes, source: str) -> Any:
+def _open_on_best(runtime: Any, model: str | bytes, source: str, threads: int | None) -> Any:
     if _CUDA in runtime.get_available_providers():
         with contextlib.suppress(Exception):  # whatever keeps CUDA from starting: then the CPU
-            return _start(runtime, model, [(_CUDA, {})])
-    return _open_on(runtime, model, [(_CPU, {})], source)
+            return _start(runtime, model, [(_CUDA, {})], threads)
+    return _open_on(runtime, model, [(_CPU, {})], source, threads)
 
 
 def _open_on(
@@ -303,13 +312,14 @@ def _open_on(
     model: str | bytes,
     asked: _Asked,
     source: str,
+    threads: int | None,
 ) -> Any:
     names = [name for name, _ in asked]
     try:
-        session = _start(runtime, model, asked)
+        session = _start(runtime, model, asked, threads)
     except Exception as error:  # onnxruntime's kinds share no base
         if names != [_CPU]:  # the provider, or the model? a model that the CPU loads is sound
-            _open_on(runtime, model, [(_CPU, {})], source)
+            _open_on(runtime, model, [(_CPU, {})], source, threads)
             said = _not_replayed(error, source) or f"{names[0]} does not start: {_plain(error)}"
             raise ProviderError(said) from error
         raise _not_loaded(error, model, source) from error
@@ -319,10 +329,11 @@ def _open_on(
     return session
 
 
-def _start(runtime: Any, model: str | bytes, asked: _Asked) -> Any:
+def _start(runtime: Any, model: str | bytes, asked: _Asked, threads: int | None) -> Any:
     """A session as onnxruntime makes it, silently, and without its own fallback's prints."""
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong comes as an exception too
+    options.intra_op_num_threads = threads or 0  # 0: a thread for each core of the machine
     names = [name for name, _ in asked]
     with _quiet(runtime) if names != [_CPU] else contextlib.nullcontext():
         if _CUDA in names and hasattr(runtime, "preload_dlls"):
@@ -337,8 +348,8 @@ def _start(runtime: Any, model: str | bytes, asked: _Asked) -> Any:
 
 
 _HARMFUL = ["MatmulTransposeFusion"]
-"""Before onnxruntime 1.32 the product that this makes divides by the number of its matrices, and the
-process ends, where there is none: as in a run without a question."""
+"""Before onnxruntime 1.32 the product that this makes divides by the number of its matrices, and
+the process ends, where there is none: as in a run without a question."""
 
 
 def _version(runtime: Any) -> tuple[int, ...]:

@@ -60,7 +60,10 @@ def test_the_maps_lie_on_what_they_are_of(root: Path, out: Path, street: Path) -
     assert seed is not None
     pixels, labels = render(int(seed[1]), (960, 720))
     with Image.open(street) as picture:
-        np.testing.assert_array_equal(pixels, np.asarray(picture.convert("RGB")))
+        # Other processors' last bits round a pixel in 400,000 to the next of its 256 levels.
+        off = np.abs(pixels.astype(int) - np.asarray(picture.convert("RGB")))
+        assert off.max() <= 1
+        assert np.count_nonzero(off) < 100
     cam = ortcam.load(out / "street.cam.onnx")
     maps = cam.explain(street, ["Road", "Car"], ["dec_relu4"]).maps[0]
     for name, plane, least in zip(("Road", "Car"), maps, (0.9, 0.6), strict=True):

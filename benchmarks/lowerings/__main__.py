@@ -65,7 +65,7 @@ def measured(choice: Choice, device: str, rounds: int) -> dict[str, Any]:
     """
     feeds, found, waiting = choice.feeds, {}, {}
     for way, model in choice.ways.items():
-        session = Session(model.SerializeToString(), device)
+        session = Session(model.SerializeToString(), device, machines.THREADS)
         own = {name: feeds[name] for name in session.inputs}
         names = list(session.outputs)
         found[way] = session.run(names, own)

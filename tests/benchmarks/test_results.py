@@ -128,6 +128,9 @@ def test_maps_that_differ_are_not_timed() -> None:
     with pytest.raises(ValueError, match=r"the maps of other \(1.0e-02\) are not those of four-2"):
         compared(rows | {"other": entry({"a": off})})
     coarse = Row(maps=lambda: {"a": off}, coarse=True)
+    peers = rows | {"torch-last-2": entry({"a": off})}
+    assert compared(peers)["torch-last-2"] == pytest.approx(0.01)
+    assert peers["torch-last-2"] == Row(missing="its maps differ by 1.0e-02")
     assert compared(rows | {"coarse": coarse})["coarse"] == pytest.approx(0.01)
     far = Row(maps=lambda: {"a": truth["a"] + 10 * (off - truth["a"])}, coarse=True)
     with pytest.raises(ValueError, match=r"the maps of coarse \(1.0e-01\)"):

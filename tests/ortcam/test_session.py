@@ -15,7 +15,7 @@ import onnxruntime
 import pytest
 from onnx import helper
 
-from ortcam.errors import DependencyError, ModelError, ProviderError
+from ortcam.errors import DependencyError, InputError, ModelError, ProviderError
 from ortcam.session import RunError, Session
 
 
@@ -45,6 +45,39 @@ def test_a_path_with_other_letters_opens(tmp_path: Path) -> None:
     path = tmp_path / "réseau 网络.onnx"
     path.write_bytes(relu())
     assert Session(path).provider == Session(str(path)).provider == "CPUExecutionProvider"
+
+
+def test_it_computes_with_as_many_threads_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    real = onnxruntime.InferenceSession
+
+    def opened(model: Any, options: Any, **more: Any) -> Any:
+        asked.append(options.intra_op_num_threads)
+        return real(model, options, **more)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", opened)
+    assert Session(relu(), "cpu", threads=3).threads == 3
+    assert Session(relu(), "cpu").threads is None
+    assert asked == [3, 0]
+    with pytest.raises(InputError, match="threads is 0; it is 1 or more"):
+        Session(relu(), threads=0)
+
+
+@pytest.mark.parametrize(("version", "harmful"), [("1.31.1", True), ("1.32.0", False)])
+def test_old_runtimes_fuse_no_product_with_a_transposition(
+    version: str, harmful: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    real = onnxruntime.InferenceSession
+
+    def opened(model: Any, options: Any, **more: Any) -> Any:
+        asked.append(more["disabled_optimizers"])
+        return real(model, options, **more)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", opened)
+    monkeypatch.setattr(onnxruntime, "__version__", version)
+    Session(relu(), "cpu")
+    assert asked == [["MatmulTransposeFusion"] if harmful else None]
 
 
 # Providers

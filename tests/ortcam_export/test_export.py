@@ -141,6 +141,7 @@ def test_the_options_are_the_contracts() -> None:
         "leading_tokens",
         "engine",
         "split",
+        "static",
         "maps",
         "methods",
         "verify",

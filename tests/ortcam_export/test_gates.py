@@ -185,4 +185,5 @@ def test_a_pool_finds_its_places_only_where_they_are_asked_for() -> None:
     session = ort.InferenceSession(ir.to_proto(opened.graph).SerializeToString())
     for asked, wanted in ((opened.layers[0], True), (opened.layers[-1], False)):
         found = session.run([p.name for p in places], opened.feeds((asked,), "shared", K))
-        assert all((values.size > 0) == wanted for values in found)
+        # CUDA has no indices of no picture: where nobody asks it is a channel of one
+        assert all((values.shape[:2] == (1, 1)) != wanted for values in found)

@@ -515,10 +515,6 @@ class Tape:
         cut = x.revealed().slice(0, 0, self.questions)
         return cut.leading() if x.lead else cut
 
-    def pictures(self, x: Tensor) -> Tensor:
-        """A tensor of the network, of no picture, on its first axis, where the gate is shut."""
-        return x if self.gate is None else x.slice(0, 0, self.gate * x.dim(0))
-
     def wrap(self, value: ir.Value, *, lead: int = 0) -> Tensor:
         """A value of the graph as a tensor of an expression.
 

@@ -8,7 +8,7 @@ from ortcam_export.gradient.rules.autopad import padding
 from ortcam_export.gradient.rules.places import put
 from ortcam_export.gradient.rules.separable import adjoint, adjoint_contracted
 from ortcam_export.gradient.table import Ask, Node, contracted, rule
-from ortcam_export.gradient.tensor import Dim, Tensor, maximum, product
+from ortcam_export.gradient.tensor import Dim, Tensor, at_least, maximum, product
 from ortcam_export.gradient.windows import Ones, Windows
 
 
@@ -101,8 +101,16 @@ def _places(n: Node) -> Tensor:
     if len(n.node.outputs) > 1 and n.node.outputs[1].name:
         return indices(n)
     given = {name: n.attribute(name) for name in n.node.attributes}
-    _, places = n.tape.ops("MaxPool", n.tape.pictures(n.x), outputs=2, **given)
-    return _by_rows(n, places.stamped([places.dim(0), *n.y.dims[1:]]))
+    gate, x = n.tape.gate, n.x
+    if gate is None:
+        _, places = n.tape.ops("MaxPool", x, outputs=2, **given)
+        return _by_rows(n, places.stamped(n.y.dims))
+    # Of no picture the CUDA provider gives no indices at all: a channel of one is left.
+    batch = gate * x.dim(0)
+    for axis in (0, 1):
+        x = x.slice(axis, 0, at_least(gate * x.dim(axis), 1))
+    _, places = n.tape.ops("MaxPool", x, outputs=2, **given)
+    return _by_rows(n, places.slice(0, 0, batch))
 
 
 def _by_rows(n: Node, places: Tensor) -> Tensor:
