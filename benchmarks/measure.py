@@ -77,6 +77,8 @@ def interleave(
         for iteration in range(warm_up):
             contestant.unit(iteration)
             contestant.run(iteration)
+    gc.collect()
+    gc.freeze()  # what is there already is looked through no more, or it costs more than some runs
     order = list(contestants)
     draw = random.Random(0)  # noqa: S311 - an order, no secret
     times: dict[str, list[float]] = {name: [] for name in order}
