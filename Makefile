@@ -54,7 +54,7 @@ demo: $(ORTCAM)
 	ortcam report out/street.cam.onnx $(PICTURE) -c Road -c Car -c Sky -o out/report.html
 
 test: $(TEST) $(if $(TORCH),$(ZOO))
-	python -m pytest $(if $(SLOW),,-m "not slow")
+	python -m pytest --numprocesses 2 --dist loadfile $(if $(SLOW),,-m "not slow")
 
 # Without a training build its tests would be skipped, and nobody would notice: hence the first line.
 test-training: $(TRAINING)

@@ -77,6 +77,16 @@ def draw(data: dict[str, Any], path: Path) -> bool:
                         va="center",
                         fontsize=8,
                     )
+                else:
+                    axis.annotate(
+                        "not measured",
+                        (0, place),
+                        (4, 0),
+                        va="center",
+                        fontsize=8,
+                        textcoords="offset points",
+                        color="#777777",
+                    )
                 ticks.append((place, f"{who}, {group}"))
                 place += 1
             place += 0.5

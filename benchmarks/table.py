@@ -103,7 +103,7 @@ def machines_of(data: dict[str, Any]) -> str:
             continue
         m = data[device]["machine"]
         versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
-        gpu = f", {m['gpu']}" if m["gpu"] else ""
+        gpu = f", {m['gpu']}" if m["gpu"] and device == "cuda" else ""
         lines.append(
             f"- {title}: {m['processor']}{gpu}, {m['threads']} of {m['cores']} cores, "
             f"{m['system']}, Python {m['python']}; {versions}."

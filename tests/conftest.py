@@ -15,6 +15,11 @@ from hypothesis import settings
 settings.register_profile("ortcam", deadline=None, derandomize=True)
 settings.load_profile("ortcam")
 
+# Of several runners each takes one core, or all their threads wait for one another.
+if (worker := os.environ.get("PYTEST_XDIST_WORKER", "")) and hasattr(os, "sched_setaffinity"):
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -34,8 +34,8 @@ def picture(seed: int) -> NDArray[np.float32]:
 class Pictures(CalibrationDataReader):  # type: ignore[misc]
     """Some pictures to calibrate on."""
 
-    def __init__(self, name: str = "input") -> None:
-        self._feeds: Iterator[Any] = ({name: picture(seed)} for seed in range(100, 106))
+    def __init__(self, name: str = "input", count: int = 6) -> None:
+        self._feeds: Iterator[Any] = ({name: picture(100 + n)} for n in range(count))
 
     def get_next(self) -> dict[str, NDArray[Any]] | None:
         return next(self._feeds, None)
@@ -46,15 +46,17 @@ def quantized(
     quant_format: QuantFormat = QuantFormat.QDQ,
     *,
     preprocess: bool = False,
+    pictures: int = 6,
     **options: Any,
 ) -> onnx.ModelProto:
-    """A network as ``quantize_static`` makes it."""
+    """A network as ``quantize_static`` makes it, its ranges those of so many pictures."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "source.onnx", Path(folder) / "target.onnx"
         onnx.save(model, source)
         if preprocess:
             quant_pre_process(source, source, skip_symbolic_shape=True)
-        quantize_static(source, target, Pictures(), quant_format=quant_format, **options)
+        data = Pictures(count=pictures)
+        quantize_static(source, target, data, quant_format=quant_format, **options)
         return onnx.load(target)
 
 

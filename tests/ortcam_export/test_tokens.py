@@ -210,6 +210,9 @@ def test_the_layers_are_listed_with_their_grids() -> None:
         chosen=True,
         kind="feature",
         grid=(128, 128),
+        rank=found["norm_1"].rank,
+        receptive_field=found["norm_1"].receptive_field,
+        cost=found["norm_1"].cost,
     )
     assert list(found) == [
         *("patches", "tokens", "norm_0", "sum_0", "mlp_norm_0", "hidden_0", "out_0"),
