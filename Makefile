@@ -2,13 +2,14 @@
 #   make demo    the example on the shipped network; its figures are left in out/
 #   make test    the tests      (TORCH=1: with PyTorch, SLOW=1: the slow ones too)
 #   make test-training   both gradient engines against each other, in an environment of its own
+#   make test-oldest     artifacts on the oldest onnxruntime that is supported
 #   make benchmark   what Grad-CAM costs beside other ways to it, with PyTorch; an hour or two
 #   make benchmark-short   the few ratios that CI watches; a minute or two
 #   make gpu     the tests' GPU part and the benchmark on one NVIDIA GPU
 #   make zoo     the table of whole networks against PyTorch; an hour
 #   make lint    style, types, and whether the generated pages are current
 #   make docs    writes the generated pages and the figures in docs/ again; one takes a Chromium
-# Everything is installed into .venv (.venv-training, .venv-gpu), once; `make clean` removes these and out/.
+# Everything is installed into .venv (.venv-training, .venv-oldest, .venv-gpu), once; `make clean` removes these and out/.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 NETWORK = models/deeplabv3plus_resnet18_camvid.onnx
@@ -41,7 +42,10 @@ GPU = .venv-gpu/installed
 TRAINING = .venv-training/installed
 TRAINING_PYTHON ?= $(PYTHON)
 
-.PHONY: demo test test-training zoo benchmark benchmark-short gpu lint docs clean
+# The oldest onnxruntime that the extra cpu allows.
+OLDEST = .venv-oldest/installed
+
+.PHONY: demo test test-training test-oldest zoo benchmark benchmark-short gpu lint docs clean
 
 demo: $(ORTCAM)
 	@mkdir -p out
@@ -60,6 +64,10 @@ test: $(TEST) $(if $(TORCH),$(ZOO))
 test-training: $(TRAINING)
 	.venv-training/bin/python -c 'from onnxruntime.capi._pybind_state import GradientGraphBuilder'
 	.venv-training/bin/python -m pytest tests/ortcam_export/test_training.py
+
+test-oldest: $(OLDEST)
+	.venv-oldest/bin/python -c 'import onnxruntime; assert onnxruntime.__version__.startswith("1.24.")'
+	.venv-oldest/bin/python -m pytest tests/test_shipped.py tests/test_walkthrough.py tests/ortcam/test_cam.py tests/ortcam/test_batch.py
 
 # What was compared already is kept in out/zoo.
 zoo: $(ZOO)
@@ -98,7 +106,7 @@ docs: $(ORTCAM)
 	python docs/screenshots.py
 
 clean:
-	rm -rf .venv .venv-training .venv-gpu out
+	rm -rf .venv .venv-training .venv-oldest .venv-gpu out
 
 # A stamp stands for an installation, and is made again when what it was made from changes.
 $(VENV):
@@ -137,6 +145,12 @@ $(GPU): pyproject.toml
 $(TRAINING): pyproject.toml
 	$(TRAINING_PYTHON) -m venv .venv-training
 	PATH=$(CURDIR)/.venv-training/bin:$$PATH; $(INSTALL) --editable '.[export,training]'; \
+		$(GROUP) test | $(INSTALL) --requirement /dev/stdin
+	@touch $@
+
+$(OLDEST): pyproject.toml
+	$(PYTHON) -m venv .venv-oldest
+	PATH=$(CURDIR)/.venv-oldest/bin:$$PATH; $(INSTALL) --editable '.[cpu,export,plot]' 'onnxruntime==1.24.*'; \
 		$(GROUP) test | $(INSTALL) --requirement /dev/stdin
 	@touch $@
 
