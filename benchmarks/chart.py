@@ -91,7 +91,7 @@ def draw(data: dict[str, Any], path: Path) -> bool:
                 place += 1
             place += 0.5
         axis.set_yticks([t[0] for t in ticks], [t[1] for t in ticks], fontsize=8)
-        axis.invert_yaxis()
+        axis.set_ylim(place - 0.8, -0.7)  # from the last bar up to the first
         axis.axvline(1, color="black", linewidth=0.8, linestyle=":")
         axis.set_xlim(0, axis.get_xlim()[1] * 1.05)
         axis.tick_params(axis="x", labelsize=8)
