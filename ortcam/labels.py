@@ -56,7 +56,8 @@ def _highest(
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The number of the highest of numbered planes at every place, the first of equals; and it.
 
-    Plane by plane, as each lies in memory: a third of the time of argmax over the first axis.
+    Plane by plane, as each lies in memory: that takes less than argmax over the first axis, and
+    with the highest itself a third of argmax and a pass for each class that it finds.
     """
     best = np.full(grid, -np.inf, np.float32)
     labels = np.full(grid, NONE, np.int32)

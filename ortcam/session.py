@@ -293,7 +293,7 @@ def _replaying(asked: _Asked) -> bool:
 
 
 def _check_replays(runtime: Any) -> None:
-    if tuple(map(int, re.findall(r"\d+", runtime.__version__)[:3])) < SINCE:
+    if _version(runtime) < SINCE:
         raise ProviderError(
             f"enable_cuda_graph takes onnxruntime-gpu {'.'.join(map(str, SINCE))} or later, and "
             f"{runtime.__version__} is installed; pip install --upgrade onnxruntime-gpu"
@@ -353,7 +353,7 @@ the process ends, where there is none: as in a run without a question."""
 
 
 def _version(runtime: Any) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", runtime.__version__)[:2])
+    return tuple(int(part) for part in re.findall(r"\d+", runtime.__version__)[:3])
 
 
 @contextlib.contextmanager
