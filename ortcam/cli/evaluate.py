@@ -149,6 +149,13 @@ HEADER = ("metric", "layer", "method", "", "pictures", "mean", "95 % interval", 
     show_default=True,
     help="How many of the worst pictures the page shows for each figure.",
 )
+@click.option(
+    "--jobs",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="How many pictures are worked on at once; each takes memory.  [default: one for each core "
+    "there is to use, up to 4]",
+)
 @click.option("--restart", is_flag=True, help="Begin anew where FOLDER holds a run already.")
 @entering_options
 @session_options

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ortcam.errors import ClassError, LayerError
 from ortcam.evaluation import metrics
 from ortcam.evaluation.collection import Item
+from ortcam.evaluation.jobs import Going
 from ortcam.evaluation.journal import Record, Row
 from ortcam.evaluation.measure import Looked, look, rounded
 from ortcam.evaluation.options import Options
@@ -71,13 +72,16 @@ def match(cam: Cam, against: Cam, asked: Options) -> Match:
     return Match(classes, layers, tuple(notes))
 
 
-def compare(cam: Cam, against: Cam, matched: Match, asked: Options, item: Item) -> Record:
+def compare(
+    cam: Cam, against: Cam, matched: Match, asked: Options, item: Item, going: Going
+) -> Record:
     """How far the maps of both differ in one picture.
 
     The classes are those that are there by the label image, or without one by the first network.
 
     Raises:
         PictureError, RegionError: it cannot be done for this picture.
+        Stopped: nobody waits for it any more.
     """
     classes, layers = tuple(matched.classes), tuple(matched.layers)
     looked = look(cam, replace(asked, classes=classes, layers=layers), item)
@@ -95,6 +99,7 @@ def compare(cam: Cam, against: Cam, matched: Match, asked: Options, item: Item) 
     grid = looked.rgb.shape[:2]
     for mine, its in zip(looked.explained(looked.classes), other.explained(theirs), strict=True):
         for k, index in enumerate(looked.classes):
+            going()
             for layer, counterpart in matched.layers.items():
                 about = (item.name, cam.classes[index], layer, mine.method)
                 one, two = (

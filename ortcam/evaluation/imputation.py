@@ -24,6 +24,7 @@ __all__ = ["NOISE", "impute", "solve"]
 NOISE = 0.01
 """The noise's standard deviation, of pixels from 0 to 1: that of the authors' code."""
 
+Plane = NDArray[np.float32]
 Planes = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
@@ -77,7 +78,8 @@ def solve(planes: Planes, missing: Mask) -> Planes:
     known = np.where(missing, np.float32(0), planes)
     if not missing.any():
         return known
-    return _conjugate_gradients(_start(known, missing), missing)
+    # Plane by plane, as one with all that goes with it stays in the processor's cache.
+    return np.stack([_conjugate_gradients(x, missing) for x in _start(known, missing)])
 
 
 def _start(known: Planes, missing: Mask) -> Planes:
@@ -102,35 +104,50 @@ def _blocks(planes: Planes) -> Planes:
     return rows[:, :, 0::2] + rows[:, :, 1::2]
 
 
-def _conjugate_gradients(x: Planes, missing: Mask) -> Planes:
-    """The solution, from a first guess that holds the known pixels as they are."""
-    diagonal = _of_neighbours(np.ones((1, *missing.shape), np.float32))
-    unknown = missing.astype(np.float32)
-    residual = unknown * (_of_neighbours(x) - diagonal * x)
+def _conjugate_gradients(x: Plane, missing: Mask) -> Plane:
+    """The solution, from a first guess that holds the known pixels as they are.
+
+    Everything lies within a frame of zeros and in one row of memory, so that a neighbour is so many
+    places further on, and is multiplied by 12, so that the weights are whole.
+    """
+    width = missing.shape[1] + 2
+    found, unknown = _framed(x), _framed(missing.astype(np.float32))
+    diagonal = _of_neighbours(_framed(np.ones_like(x)), width)
+    residual = unknown * (_of_neighbours(found, width) - diagonal * found)
     direction = residual.copy()
     square = np.vdot(residual, residual)
-    enough = _TOLERANCE**2 * np.count_nonzero(missing) * len(x)
+    enough = (12 * _TOLERANCE) ** 2 * np.count_nonzero(missing)
     for _ in range(_STEPS):
         if square <= enough:
             break
-        image = unknown * (diagonal * direction - _of_neighbours(direction))
+        image = diagonal * direction
+        image -= _of_neighbours(direction, width)
+        image *= unknown
         step = square / np.vdot(direction, image)
-        x += step * direction
-        residual -= step * image
+        found += step * direction
+        image *= step
+        residual -= image
         before, square = square, np.vdot(residual, residual)
         direction *= square / before
         direction += residual
-    return x
+    return found.reshape(-1, width)[1:-1, 1:-1]
 
 
-def _of_neighbours(planes: Planes) -> Planes:
-    """The weighted sum over each pixel's neighbours: by [1, 2, 1] along both axes, less itself."""
-    along = 2 * planes
-    along[:, :, 1:] += planes[:, :, :-1]
-    along[:, :, :-1] += planes[:, :, 1:]
-    sums = 2 * along
-    sums[:, 1:] += along[:, :-1]
-    sums[:, :-1] += along[:, 1:]
-    sums -= 4 * planes
-    sums /= 12
+def _framed(plane: Plane) -> NDArray[np.float32]:
+    """A plane [H, W] within zeros, as one row."""
+    return np.pad(plane, 1).ravel()
+
+
+def _of_neighbours(row: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """12 times the weighted sum over each pixel's neighbours: 2 at its sides, 1 at its corners.
+
+    By [1, 2, 1] along both axes, which is [1, 1] twice, less itself. On the frame it is anything.
+    """
+    sums = row * np.float32(-4)
+    inner = sums[width + 1 : -width - 1]
+    pairs = row[:-1] + row[1:]
+    along = pairs[:-1] + pairs[1:]
+    pairs = along[:-width] + along[width:]
+    inner += pairs[:-width]
+    inner += pairs[width:]
     return sums

@@ -16,6 +16,7 @@ from ortcam.evaluation import curves, metrics
 from ortcam.evaluation.collection import Item
 from ortcam.evaluation.curves import Curve, Scene
 from ortcam.evaluation.figures import ASKED
+from ortcam.evaluation.jobs import Going
 from ortcam.evaluation.journal import Points, Record, Row
 from ortcam.evaluation.options import Options
 from ortcam.labels import NONE
@@ -119,11 +120,12 @@ def look(cam: Cam, asked: Options, item: Item) -> Looked:
     return Looked(cam, asked, item.name, rgb, there)
 
 
-def measure(cam: Cam, asked: Options, item: Item) -> Record:
+def measure(cam: Cam, asked: Options, item: Item, going: Going) -> Record:
     """The figures of one picture.
 
     Raises:
         PictureError, RegionError: it cannot be done for this picture.
+        Stopped: nobody waits for it any more.
     """
     looked = look(cam, asked, item)
     if not looked.classes:
@@ -135,10 +137,12 @@ def measure(cam: Cam, asked: Options, item: Item) -> Record:
         notes += [f"{explanation.method}: {note}" for note in explanation.notes]
         for k, index in enumerate(looked.classes):
             for layer in explanation.layers:
+                going()
                 about = (item.name, cam.classes[index], layer, explanation.method)
                 plane = explanation.raw[layer][k]
                 found = dict(_located(looked, index, upsample(plane, looked.rgb.shape[:2])))
                 for figures, drawn in _faithful(looked, index, plane, about):
+                    going()
                     found |= figures
                     points += [p for curve in drawn for p in _points(about, curve)]
                 rows += [Row(*about, name, "", rounded(v)) for name, v in found.items()]

@@ -26,7 +26,8 @@ def order(map: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.i
     Ties are in random order: after its ReLU much of a map is 0, and row by row the picture's upper
     part would always go first.
     """
-    places: NDArray[np.int64] = np.lexsort((random.random(map.size), -map.ravel()))
+    shuffled = random.permutation(map.size)
+    places: NDArray[np.int64] = shuffled[np.argsort(-map.ravel()[shuffled], kind="stable")]
     return places
 
 

@@ -2,7 +2,8 @@
 
 Results lie in one folder: ``journal.jsonl``, to which every picture adds a line and from which a
 run goes on; and, written whole from it at the end, ``metrics.csv``, ``curves.csv``,
-``summary.json`` and ``page.html``. In memory there is one picture, and a number for each figure.
+``summary.json`` and ``page.html``. In memory there are the pictures that are worked on, and a
+number for each figure.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ from ortcam.evaluation import tables
 from ortcam.evaluation.checks import Checks, require_exporter
 from ortcam.evaluation.collection import Item, Paths, collect, evenly
 from ortcam.evaluation.compare import Match, compare, match
+from ortcam.evaluation.jobs import Going, in_order, usual
 from ortcam.evaluation.journal import Journal, Record
 from ortcam.evaluation.measure import measure
 from ortcam.evaluation.options import Options, by_exporter, options
@@ -45,6 +48,9 @@ JOURNAL = "journal.jsonl"
 
 Progress = Callable[[int, int], None]
 """Is told how many units of work are done, and how many there are."""
+
+Unit = tuple[str, Callable[[Going], Record]]
+"""A unit of work: its name, and what does it."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ def evaluate(
     providers: Providers | None = None,
     worst: int = 3,
     restart: bool = False,
+    jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Asks whether an artifact's maps are true, over many pictures; docs/evaluate.md says how.
@@ -115,6 +122,8 @@ def evaluate(
         providers: as for :func:`ortcam.load`, where a path is given.
         worst: how many pictures the page shows for each figure.
         restart: begin anew where there is a run already.
+        jobs: how many pictures are worked on at once, by as many threads; None for one for each
+            core that there is to use, up to four. The figures do not depend on it.
         progress: is told how far the work is.
 
     Raises:
@@ -149,7 +158,7 @@ def evaluate(
     identity = _identity(work, truth)
     journal = Journal(folder / JOURNAL, identity, restart=restart)
     try:
-        _do(work.units(), journal, progress)
+        _do(work, journal, usual() if jobs is None else jobs, progress)
     except KeyboardInterrupt:
         _write_tables(folder, work, journal, identity, worst)
         raise
@@ -175,11 +184,14 @@ class _Work:
         """Read when a unit of work needs it: one that goes on may need it no more."""
         return Checks(self.cam, self.asked)
 
-    def units(self) -> Iterator[tuple[str, Callable[[], Record]]]:
-        """Each with its name."""
+    def pictures(self) -> Iterator[Unit]:
+        """Each picture, with its name."""
         if not self.alone:
             for item in self.items:
                 yield item.name, partial(self._picture, item)
+
+    def further(self) -> Iterator[Unit]:
+        """The two checks, which take a few of the pictures."""
         few = evenly(self.items, self.asked.checks)
         if "gradient" in self.needs:
             for item in few:
@@ -190,46 +202,49 @@ class _Work:
                 unit = f"randomisation, step {stage + 1} of {self.asked.stages}"
                 yield unit, partial(self._randomised, unit, stage, few)
 
-    def _picture(self, item: Item) -> Record:
+    def _picture(self, item: Item, going: Going) -> Record:
         if self.other is None or self.match is None:
-            return measure(self.cam, self.asked, item)
-        return compare(self.cam, self.other, self.match, self.asked, item)
+            return measure(self.cam, self.asked, item, going)
+        return compare(self.cam, self.other, self.match, self.asked, item, going)
 
-    def _gradient(self, unit: str, item: Item) -> Record:
+    def _gradient(self, unit: str, item: Item, _: Going) -> Record:
         return self.checks.gradient(unit, item)
 
-    def _randomised(self, unit: str, stage: int, few: list[Item]) -> Record:
+    def _randomised(self, unit: str, stage: int, few: list[Item], _: Going) -> Record:
         stages = self.checks.stages
         if stage >= len(stages):
             return Record(unit)
         return self.checks.randomised(unit, stages[stage], few)
 
 
-def _do(
-    units: Iterable[tuple[str, Callable[[], Record]]],
-    journal: Journal,
-    progress: Progress | None,
-) -> None:
+def _do(work: _Work, journal: Journal, jobs: int, progress: Progress | None) -> None:
     """What is not in the journal yet; a picture for which it cannot be done is noted there."""
-    listed = list(units)
-    for number, (name, work) in enumerate(listed):
-        if progress is not None:
-            progress(number, len(listed))
-        if name not in journal.done:
-            try:
-                record = work()
-            except (PictureError, RegionError) as error:
-                record = Record(name, error=str(error))
+    told = progress or (lambda done, total: None)
+    # Each check holds a network of its own in memory, so they are done one after the other.
+    parts = [(list(work.pictures()), jobs), (list(work.further()), 1)]
+    count = sum(len(units) for units, _ in parts)
+    done = sum(name in journal.done for units, _ in parts for name, _ in units)
+    told(done, count)
+    for units, at_once in parts:
+        left = (partial(_noted, *unit) for unit in units if unit[0] not in journal.done)
+        for record in in_order(left, at_once):
             journal.append(record)
-    if progress is not None:
-        progress(len(listed), len(listed))
+            done += 1
+            told(done, count)
+
+
+def _noted(name: str, do: Callable[[Going], Record], going: Going) -> Record:
+    try:
+        return do(going)
+    except (PictureError, RegionError) as error:
+        return Record(name, error=str(error))
 
 
 def _write_tables(
     folder: Path, work: _Work, journal: Journal, identity: dict[str, Any], worst: int
 ) -> Summary:
     """All files that are made of the journal."""
-    names = {name for name, _ in work.units()}
+    names = {name for name, _ in chain(work.pictures(), work.further())}
 
     def records() -> Iterator[Record]:
         # A run with a lower limit than the one before takes its own pictures alone.

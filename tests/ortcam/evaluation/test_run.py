@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import math
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ import ortcam
 from ortcam.errors import ArtifactError, ClassError, InputError, LayerError, ModelError
 from ortcam.evaluation import metrics
 from ortcam.evaluation.figures import ASKED, DEFAULT
+from ortcam.evaluation.jobs import Stopped
+from ortcam.evaluation.journal import Record
 from ortcam.upsample import upsample
 
 CHEAP = ("pointing", "energy", "overlap", "context", "concentration")
@@ -118,17 +122,61 @@ def test_a_run_goes_on_where_it_was_broken_off(
     measured = []
     measure = ortcam.evaluation.run.measure  # type: ignore[attr-defined]
 
-    def counted(cam: Any, options: Any, item: Any) -> Any:
+    def counted(cam: Any, options: Any, item: Any, going: Any) -> Any:
         measured.append(item.name)
-        return measure(cam, options, item)
+        return measure(cam, options, item, going)
 
     monkeypatch.setattr("ortcam.evaluation.run.measure", counted)
-    run(folder / "parts")
+    run(folder / "parts", jobs=1)
     assert measured == ["1.png", "2.png"]
     for name in ("metrics.csv", "curves.csv"):
         assert (folder / "parts" / name).read_text() == (folder / "whole" / name).read_text()
     run(folder / "parts")
     assert measured == ["1.png", "2.png"]
+
+
+def test_figures_do_not_depend_on_how_many_are_worked_on_at_once(
+    spotted: ortcam.Cam, folder: Path
+) -> None:
+    for jobs in (1, 3):
+        ortcam.evaluate(spotted, folder / "pictures", folder / str(jobs), steps=3, jobs=jobs)
+    for name in ("metrics.csv", "curves.csv", "journal.jsonl"):
+        assert (folder / "1" / name).read_bytes() == (folder / "3" / name).read_bytes()
+
+
+def test_ctrl_c_does_not_wait_for_the_pictures_in_work(
+    spotted: ortcam.Cam, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was done before is in the tables, and the other pictures' work ends half way."""
+    begun, half_way = threading.Event(), []
+
+    def slow(cam: Any, asked: Any, item: Any, going: Callable[[], None]) -> Record:
+        if item.name == "0.png":
+            assert begun.wait(10)
+            return Record(item.name, notes=("done",))
+        begun.set()
+        try:
+            for _ in range(1000):
+                time.sleep(0.01)
+                going()
+        except Stopped:
+            half_way.append(item.name)
+            raise
+        return Record(item.name)
+
+    monkeypatch.setattr("ortcam.evaluation.run.measure", slow)
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 1:
+            raise KeyboardInterrupt
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        ortcam.evaluate(spotted, folder / "pictures", folder / "out", jobs=2, progress=interrupt)
+    assert time.monotonic() - start < 5
+    assert "1.png" in half_way
+    assert len(lines(folder / "out")) == 2
+    assert (folder / "out" / "summary.json").is_file()
 
 
 def test_another_question_does_not_go_on(spotted: ortcam.Cam, folder: Path) -> None:
