@@ -3,6 +3,8 @@
 ``python docs/number_formats.py`` quantizes models/deeplabv3plus_resnet18_camvid.onnx with
 onnxruntime's own tools, calibrated on rendered scenes, halves it to float16, and prints the tables
 of docs/number_formats.md: how weights and maps correlate with the float32 network's, and the times.
+``python docs/number_formats.py FOLDER`` writes the networks there instead: int8.onnx,
+int8-by-channel.onnx and float16.onnx.
 """
 
 from __future__ import annotations
@@ -67,9 +69,13 @@ def entering(pixels: Array) -> Array:
 
 def formats(folder: Path) -> dict[str, Path]:
     """The network in each format, as files."""
-    made = {"float32": NETWORK}
-    for name, by_channel in (("int8 (QDQ)", False), ("int8 (QDQ), by channel", True)):
-        made[name] = folder / f"{len(made)}.onnx"
+    made = {
+        "float32": NETWORK,
+        "int8": folder / "int8.onnx",
+        "int8, by channel": folder / "int8-by-channel.onnx",
+        "float16": folder / "float16.onnx",
+    }
+    for name, by_channel in (("int8", False), ("int8, by channel", True)):
         quantize_static(
             NETWORK,
             made[name],
@@ -79,7 +85,6 @@ def formats(folder: Path) -> dict[str, Path]:
             weight_type=QuantType.QInt8,
             per_channel=by_channel,
         )
-    made["float16"] = folder / "half.onnx"
     half = float16.convert_float_to_float16(onnx.load(NETWORK), keep_io_types=True)
     onnx.save(half, made["float16"])
     return made
@@ -157,8 +162,6 @@ def milliseconds(runs: dict[str, Any]) -> dict[str, float]:
 
 def main() -> None:
     """Prints the tables."""
-    logging.disable(logging.WARNING)
-    warnings.simplefilter("ignore")
     street = Image.open(ROOT / "models" / "street.png").convert("RGB").resize(SIZE)
     pictures = [entering(np.asarray(street)), *(entering(render(seed)[0]) for seed in MEASURED)]
     with tempfile.TemporaryDirectory() as folder:
@@ -203,4 +206,11 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore")
+    if sys.argv[1:]:
+        destination = Path(sys.argv[1])
+        destination.mkdir(parents=True, exist_ok=True)
+        formats(destination)
+    else:
+        main()

@@ -18,12 +18,11 @@ from ortcam.errors import InputError
 from ortcam.pair import Pair, Runs
 from ortcam_export.ablate import without_ablations
 from ortcam_export.export import export
+from ortcam_export.forms import form_to_check
 from ortcam_export.load import read_artifact
 from ortcam_export.prepare import infer
 from ortcam_export.tails import part
-from ortcam_export.unrounded import is_quantized, unrounded
 from ortcam_export.verify import errors
-from ortcam_export.widen import is_half, widened
 from ortcam_export.write import open_session
 
 __all__ = ["Checked"]
@@ -71,12 +70,10 @@ class Checked:
             GradientError: it cannot be measured.
             ModelError: the network does not run on this input.
         """
-        network, parts = self.network, self._parts
-        for concerns, rewritten in ((is_half, widened), (is_quantized, unrounded)):
-            if concerns(network):
-                network, parts = rewritten(network), [rewritten(model) for model in parts]
-        if network is not self.network:
-            sessions = [open_session(model) for model in parts]
+        rewritten, form = form_to_check(self.network)
+        network = rewritten(self.network)
+        if form:
+            sessions = [open_session(rewritten(model)) for model in self._parts]
             runs = Pair(*sessions) if len(sessions) == 2 else sessions[0]
             feeds = {
                 v.name or "": feeds[v.name or ""].astype(v.dtype.numpy() if v.dtype else None)

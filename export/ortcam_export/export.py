@@ -41,6 +41,7 @@ from ortcam_export.differentiate import append_gradient, is_pooled
 from ortcam_export.divisor import find_divisor
 from ortcam_export.expects import Options, expectations, find_picture
 from ortcam_export.faster import faster
+from ortcam_export.forms import form_to_check
 from ortcam_export.gradient import reachable
 from ortcam_export.layout import channel_axes, rank
 from ortcam_export.load import ModelLike, Network, read
@@ -54,11 +55,9 @@ from ortcam_export.split import split as split_artifact
 from ortcam_export.static import make_static
 from ortcam_export.tokens import fold as fold_tokens
 from ortcam_export.tokens import token_grids
-from ortcam_export.unrounded import is_quantized, unrounded
 from ortcam_export.verify import GradientError
 from ortcam_export.verify import verify as verify_artifact
-from ortcam_export.verify_ablations import as_checked, verify_ablations
-from ortcam_export.widen import is_half, widened
+from ortcam_export.verify_ablations import verify_ablations
 from ortcam_export.write import check, open_session, serialise, stamp, stamp_gradient, write
 
 __all__ = ["Exported", "export"]
@@ -349,6 +348,7 @@ def _with_ablations(
     Raises:
         ModelError, VerificationError: also one by one they are not the network's.
     """
+    rewritten, _ = form_to_check(plain)
     for several in (True, False):
         layers = [
             dataclasses.replace(
@@ -365,8 +365,7 @@ def _with_ablations(
         try:
             for part in parts(model, found):
                 check(part)
-            opened = _open(parts(as_checked(model), found))
-            verify_ablations(as_checked(plain), opened, found)
+            verify_ablations(rewritten(plain), _open(parts(rewritten(model), found)), found)
         except (ModelError, VerificationError):
             if verify and not several:
                 raise
@@ -392,13 +391,6 @@ def _divided(
     return dataclasses.replace(expects, preprocess=preprocess)
 
 
-#: What a network is checked as where it is too coarse for differences itself.
-_FORMS = (
-    (is_half, widened, "in float32"),
-    (is_quantized, unrounded, "without the rounding of its quantizers"),
-)
-
-
 def _verified(
     artifact: Artifact,
     plain: ir.Model,
@@ -409,16 +401,13 @@ def _verified(
 ) -> Artifact:
     """The metadata with what the verification measured."""
     raised_from = source if opset(source) < opset(plain) else None
-    form: list[str] = []
-    for concerns, rewritten, what in _FORMS:
-        if concerns(plain):
-            form.append(what)
-            plain, explained = rewritten(plain), rewritten(explained)
-            if raised_from is not None:
-                to_pairs(raised_from)
-                infer(raised_from)
-                raised_from = rewritten(raised_from)
+    rewritten, form = form_to_check(plain)
     if form:
+        plain, explained = rewritten(plain), rewritten(explained)
+        if raised_from is not None:
+            to_pairs(raised_from)
+            infer(raised_from)
+            raised_from = rewritten(raised_from)
         opened = _open(parts(explained, artifact))
     try:
         measured = verify_artifact(plain, opened, artifact, raised_from)
@@ -427,7 +416,7 @@ def _verified(
             raise
         opened = _open(parts(biased(explained), artifact))
         measured = verify_artifact(biased(plain), opened, artifact)
-    measured = dataclasses.replace(measured, form=" and ".join(form))
+    measured = dataclasses.replace(measured, form=form)
     return dataclasses.replace(artifact, verification=measured)
 
 

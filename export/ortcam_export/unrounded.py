@@ -10,10 +10,13 @@ begins at 0.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import onnx_ir as ir
 
 from ortcam_export.contrib import CONTRIB
+from ortcam_export.control_flow import subgraphs
 from ortcam_export.gradient.rules.quantization import cut_off_at, representable
 from ortcam_export.parts import Parts
 
@@ -22,7 +25,8 @@ __all__ = ["is_quantized", "unrounded"]
 
 def is_quantized(model: ir.Model) -> bool:
     """Whether a model rounds anything to quantize it."""
-    return any(_is(node, "QuantizeLinear", "DynamicQuantizeLinear") for node in model.graph)
+    quantizers = "QuantizeLinear", "DynamicQuantizeLinear"
+    return any(_is(node, *quantizers) for graph in model.graphs() for node in graph)
 
 
 def unrounded(model: ir.Model) -> ir.Model:
@@ -32,17 +36,19 @@ def unrounded(model: ir.Model) -> ir.Model:
         model: a model with the types of its tensors; quantizers of blocks stay as they are.
     """
     copy = model.clone()
-    ends = {n: cut_off_at(n) for n in copy.graph if _is(n, "QuantizeLinear")}
+    nodes = tuple(_as_computed(copy.graph))
+    ends = {n: cut_off_at(n) for n in nodes if _is(n, "QuantizeLinear")}
     real: dict[ir.Value, ir.DataType] = {}  # what was whole numbers, of this type
-    for node in tuple(copy.graph):
+    for node in nodes:
         constant = _of_constants(node)
-        if constant is not None:
+        if constant is not None and node.graph is not None:
             ir.convenience.replace_all_uses_with(node.outputs[0], constant)
-            copy.graph.remove(node, safe=True)
+            node.graph.remove(node, safe=True)
             copy.graph.register_initializer(constant)
             continue
         parts = Parts(node)
-        read = [value for value in node.inputs if value in real]
+        given = [value for graph in subgraphs(node) for value in graph.outputs]
+        read = [value for value in (*node.inputs, *given) if value in real]
         whole = node.outputs[0].dtype if node.outputs else None
         if _is(node, "QuantizeLinear") and not node.attributes.get_int("block_size", 0):
             real[_replaced(parts, _line(parts, ends[node]))] = whole or ir.DataType.UINT8
@@ -56,6 +62,14 @@ def unrounded(model: ir.Model) -> ir.Model:
                 if value.dtype == whole:
                     value.type, real[value] = ir.TensorType(ir.DataType.FLOAT), whole
     return copy
+
+
+def _as_computed(graph: ir.Graph) -> Iterator[ir.Node]:
+    """All nodes, those of branches before the node that they belong to."""
+    for node in graph:
+        for inner in subgraphs(node):
+            yield from _as_computed(inner)
+        yield node
 
 
 def _is(node: ir.Node, *op_types: str) -> bool:

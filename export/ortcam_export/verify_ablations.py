@@ -22,16 +22,10 @@ from ortcam_export.verify import (
     run,
     run_plain,
 )
-from ortcam_export.widen import is_half, widened
 
-__all__ = ["as_checked", "verify_ablations"]
+__all__ = ["verify_ablations"]
 
 Doubles = NDArray[np.float64]
-
-
-def as_checked(model: ir.Model) -> ir.Model:
-    """A model as it is checked: one of half precision in float32."""
-    return widened(model) if is_half(model) else model
 
 
 def verify_ablations(network: ir.Model, artifact: Runs, meta: Artifact) -> None:

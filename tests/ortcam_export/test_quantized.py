@@ -6,6 +6,7 @@ PyTorch; here it is whether it explains what the float32 network's does.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import networks
@@ -25,6 +26,7 @@ from ortcam_export.gradient.rules import quantization
 from ortcam_export.load import load
 from ortcam_export.prepare import prepare
 from ortcam_export.unrounded import is_quantized, unrounded
+from ortcam_export.verify_ablations import verify_ablations
 from ortcam_export.write import open_session
 
 FORMATS: dict[str, dict[str, Any]] = {
@@ -261,6 +263,75 @@ def test_what_stands_between_works_on_real_numbers() -> None:
     assert abs(found - run(model, x)).max() <= 0.0501
     assert abs(found - run(model, x)).max() > 0.03
     assert not found[:, :, 0].any()
+
+
+def test_without_rounding_branches_do_not_round_either() -> None:
+    """Nor what they read, or give, as whole numbers."""
+
+    def branch(name: str, *nodes: onnx.NodeProto) -> onnx.GraphProto:
+        q = helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.INT8, None)
+        return helper.make_graph(list(nodes), name, [], [q])
+
+    model = of_nodes(
+        QUANTIZE,
+        NODE("ReduceMax", ["x"], ["highest"], keepdims=0),
+        NODE("Greater", ["highest", "s"], ["bright"]),
+        NODE(
+            "If",
+            ["bright"],
+            ["i"],
+            then_branch=branch(
+                "then",
+                NODE("DequantizeLinear", ["q", "s", "z"], ["real"]),
+                NODE("Sin", ["real"], ["wave"]),
+                NODE("QuantizeLinear", ["wave", "s", "z"], ["then_q"]),
+            ),
+            else_branch=branch("else", NODE("Identity", ["q"], ["else_q"])),
+        ),
+        NODE("DequantizeLinear", ["i", "s", "z"], ["y"]),
+    )
+    low, high = (-128.5 + 100) * 0.1, (127.5 + 100) * 0.1
+    x = noise(1, 3, 6, 6)
+    np.testing.assert_allclose(run(unrounded(model), x), np.sin(np.clip(x, low, high)), atol=1e-5)
+    x = -abs(x)
+    np.testing.assert_allclose(run(unrounded(model), x), np.clip(x, low, high), atol=1e-5)
+    assert not is_quantized(unrounded(model))
+
+
+@pytest.mark.parametrize("name", ["int8", "uint8, preprocessed, by channel"])
+def test_channels_are_left_out_of_a_quantized_network(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checked without its rounding, which two runs may do otherwise, and done with it."""
+    checked = []
+
+    def noted(network: ir.Model, *args: Any) -> None:
+        checked.append(is_quantized(network))
+        verify_ablations(network, *args)
+
+    module = import_module("ortcam_export.export")  # the function has its name
+    monkeypatch.setattr(module, "verify_ablations", noted)
+    model = quantized(networks.deployed(), **FORMATS[name])
+    made = export(
+        model,
+        feature_layers=["e_relu" + OUTPUT],
+        size=SIZE[::-1],
+        methods=["ablation-cam", "score-cam"],
+    )
+    rgb = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
+    exact = export(
+        networks.deployed(),
+        feature_layers=["e_relu"],
+        size=SIZE[::-1],
+        methods=["ablation-cam", "score-cam"],
+    )
+    for method in ("ablation-cam", "score-cam"):
+        mine, other = (
+            list(ortcam.load(one.model, "cpu").explain(rgb, method=method).weights.values())
+            for one in (made, exact)
+        )
+        assert least(mine, other) > 0.9, method
+    assert checked == [False, False]
 
 
 @pytest.mark.parametrize("zero", ["", "columns"])
