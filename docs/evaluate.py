@@ -1,7 +1,7 @@
 """Writes the tables of ``evaluate.md`` from the results of ``ortcam evaluate``.
 
 ``python docs/evaluate.py FOLDER...`` takes the folders that the commands in the page wrote, and
-puts a table of each between the page's two comments: the mean over the pictures of each figure,
+puts tables of each between the page's two comments: the mean over the pictures of each figure,
 all classes together, and its 95 % interval.
 """
 
@@ -17,38 +17,44 @@ PAGE = Path(__file__).with_name("evaluate.md")
 BEGIN, END = "<!-- Written by docs/evaluate.py. -->\n", "<!-- End. -->"
 
 
-def table(summary: dict[str, Any]) -> str:
-    """A row for each layer and method, a column for each figure."""
-    lines = [m for m in summary["metrics"] if not m["cls"] and not m["other"]]
-    metrics = list(dict.fromkeys(line["metric"] for line in lines))
-    rows = dict.fromkeys((line["layer"], line["method"]) for line in lines)
-    layers = {layer for layer, _ in rows}
-    found = {(line["layer"], line["method"], line["metric"]): line for line in lines}
-    header = ["", *metrics]
-    text = [header, ["---"] * len(header)]
-    for layer, method in sorted(rows, key=lambda row: _place(summary, row)):
-        title = method if len(layers) == 1 else f"{layer}, {method}"
-        text.append([title, *(_cell(found.get((layer, method, m))) for m in metrics)])
+def tables(summary: dict[str, Any]) -> str:
+    """What was measured, and of what: a table of figures, and one of each comparison."""
+    asked = {key: ["", *summary["options"][key]] for key in ("layers", "methods")}
+    lines = sorted(
+        (line for line in summary["metrics"] if not line["cls"]),
+        key=lambda m: (asked["layers"].index(m["layer"]), asked["methods"].index(m["method"])),
+    )
+    alone = [line for line in lines if not line["other"]]
+    found = [_rows(alone, "metric")] if alone else []
+    compared = dict.fromkeys(line["metric"] for line in lines if line["other"])
+    found += [_rows([m for m in lines if m["metric"] == metric], "method") for metric in compared]
     versions = summary["versions"]
     about = (
-        f"{summary['done']} pictures, {_listed(layers)}, objects {summary['objects']}, "
-        f"ortcam {summary['ortcam']}, onnxruntime {versions['onnxruntime']} "
-        f"({versions['provider']}), {versions['machine']}:"
+        f"{summary['done']} pictures, objects {summary['objects']}, ortcam {summary['ortcam']}, "
+        f"onnxruntime {versions['onnxruntime']} ({versions['provider']}), {versions['machine']}:"
     )
-    return about + "\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in text) + "\n"
+    return "\n".join([about + "\n", *found])
 
 
-def _place(summary: dict[str, Any], row: tuple[str, str]) -> tuple[int, int]:
-    layers, methods = summary["options"]["layers"], summary["options"]["methods"]
-    return layers.index(row[0]), methods.index(row[1])
-
-
-def _listed(layers: set[str]) -> str:
-    return ("layer " if len(layers) == 1 else "layers ") + ", ".join(sorted(layers))
+def _rows(lines: list[dict[str, Any]], across: str) -> str:
+    """A column for each metric, or method, and a row for each of what else tells lines apart."""
+    down = [key for key in ("metric", "layer", "method", "other") if key != across]
+    varied = [key for key in down if len({line[key] for line in lines}) > 1]
+    columns = list(dict.fromkeys(line[across] for line in lines))
+    rows: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
+    for line in lines:
+        rows.setdefault(tuple(line[key] for key in varied), {})[line[across]] = line
+    same = ", ".join(lines[0][key] for key in down if key not in varied and lines[0][key])
+    text = [[same, *columns], ["---"] * (len(columns) + 1)]
+    for names, row in rows.items():
+        text.append([", ".join(filter(None, names)), *(_cell(row.get(name)) for name in columns)])
+    return "\n".join("| " + " | ".join(row) + " |" for row in text) + "\n"
 
 
 def _cell(line: dict[str, Any] | None) -> str:
-    if line is None or line["mean"] is None:
+    if line is None:
+        return ""
+    if line["mean"] is None:
         return "undefined"
     if line["low"] is None:
         return f"{line['mean']:.3f}"
@@ -58,11 +64,11 @@ def _cell(line: dict[str, Any] | None) -> str:
 def main(folders: list[str]) -> None:
     """Puts the tables into the page."""
     summaries = [json.loads(Path(folder, "summary.json").read_text("utf-8")) for folder in folders]
-    tables = "\n".join(table(summary) for summary in summaries)
+    written_tables = "\n".join(tables(summary) for summary in summaries)
     page = PAGE.read_text(encoding="utf-8")
     written, count = re.subn(
         f"{re.escape(BEGIN)}.*?{re.escape(END)}",
-        lambda _: f"{BEGIN}\n{tables}\n{END}",
+        lambda _: f"{BEGIN}\n{written_tables}\n{END}",
         page,
         flags=re.DOTALL,
     )

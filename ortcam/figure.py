@@ -24,6 +24,8 @@ try:
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
     from matplotlib.ticker import MaxNLocator
+
+    from ortcam import fonts
 except ImportError as error:
     raise DependencyError(
         f"a figure needs matplotlib ({error}): pip install 'ortcam[plot]'; "
@@ -182,7 +184,7 @@ def _figure(
         for c, (title, image) in enumerate(row):
             axes = place(figure, _GAP + c * across, bottom, width, height)
             _show(axes, image)
-            axes.set_title(plain(cut(title)), fontsize=10, pad=4)
+            axes.set_title(plain(cut(title)), fontsize=10, pad=4, fontfamily=fonts.families(title))
         bar = bars[r]
         if bar is not None:
             beside = _GAP + len(row) * across
@@ -239,12 +241,16 @@ def _legend(axes: Axes, segmentation: Segmentation, height: float) -> None:
     axes.imshow(colors, aspect="auto", interpolation="nearest")
     size = min(9.0, 0.75 * 72 * height / max(len(shown), 1))
     names = [plain(cut(segmentation.classes[i])) for i in shown]
-    axes.set_yticks(range(len(names)), names, fontsize=size)
+    axes.set_yticks(
+        range(len(names)), names, fontsize=size, fontfamily=fonts.families("".join(names))
+    )
     axes.tick_params(length=0, pad=4)
 
 
 def _legend_width(segmentation: Segmentation) -> float:
-    longest = max((len(cut(segmentation.classes[i])) for i in segmentation.legend), default=0)
+    longest = max(
+        (fonts.width(cut(segmentation.classes[i])) for i in segmentation.legend), default=0
+    )
     return 0.15 + 0.085 * longest
 
 
@@ -297,16 +303,17 @@ def place(figure: Figure, left: float, bottom: float, width: float, height: floa
 
 def cut(title: str, letters: int = _LETTERS) -> str:
     """A long title without its middle: of a layer's long path the end tells most."""
-    if len(title) <= letters:
+    if (wide := fonts.width(title)) <= letters:
         return title
+    letters = letters * len(title) // wide
     return f"{title[: letters // 3]}…{title[-(2 * letters // 3) :]}"
 
 
 def plain(text: str) -> str:
     r"""Text that matplotlib prints as it stands: a dollar sign begins no formula.
 
-    What is no letter, such as a control character, which no SVG may hold, is shown as one that is
-    not known.
+    What is no letter, such as a control character, which no SVG may hold, and what no installed
+    font has, is shown as a letter that is not known.
     """
-    shown = (c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
-    return "".join(shown).replace("$", r"\$")
+    shown = (c if c.isprintable() else " " if c.isspace() else fonts.UNKNOWN for c in text)
+    return fonts.legible("".join(shown)).replace("$", r"\$")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -160,21 +161,44 @@ def beside_legend(
     height, width = picture.shape[:2]
     cell = max(height / max(len(names), 1), 14.0)
     size = min(max(cell * 0.45, 10.0), max(height / 26, 10.0))
-    font = ImageFont.load_default(size)
+    ascii = all(name.isascii() for name in names)
+    written = [_written(name, size, ascii) for name in names]
     gap, bar = round(size), round(1.6 * size)
-    text = round(max((font.getlength(name) for name in names), default=0))
+    text = round(max((font.getlength(name) for name, font in written), default=0))
     tall = max(height, round(cell * len(names)))
     canvas = Image.new("RGB", (width + 3 * gap + bar + text, tall), "white")
     canvas.paste(Image.fromarray(picture))
     draw = ImageDraw.Draw(canvas)
     left = width + gap
-    for i, (name, color) in enumerate(zip(names, colors, strict=True)):
+    for i, ((name, font), color) in enumerate(zip(written, colors, strict=True)):
         top, bottom = round(i * cell), round((i + 1) * cell)
         draw.rectangle((left, top, left + bar - 1, bottom - 1), fill=color)
         draw.text(
             (left + bar + gap // 2, (top + bottom) / 2), name, "black", font=font, anchor="lm"
         )
     return canvas
+
+
+def _written(
+    name: str, size: float, ascii: bool
+) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
+    """A name and a font that has its letters: Pillow's own has those of ASCII alone.
+
+    Without matplotlib, which knows what fonts there are, a name goes without its accents.
+    """
+    if not ascii:
+        try:
+            from ortcam import fonts
+        except ImportError:
+            letters = (
+                c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c)
+            )
+            name = "".join(letters).encode("ascii", "replace").decode()
+        else:
+            name = fonts.legible(name)
+            if (file := fonts.file_with(name)) is not None:
+                return name, ImageFont.truetype(file, size)
+    return name, ImageFont.load_default(size)
 
 
 def _blend(

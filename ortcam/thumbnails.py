@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ortcam.figure import cut, place, plain, sheet
+from ortcam.fonts import families
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -106,6 +107,7 @@ def _write(
 ) -> None:
     """Words at a place given in inches, with their middle cut out as far as they do not fit."""
     width, height = figure.get_size_inches()
+    style["fontfamily"] = families(words)
     text = figure.text(left / width, bottom / height, plain(words), **style)
     letters = len(words)
     while (taken := text.get_window_extent().width / figure.dpi) > room and letters > 3:
