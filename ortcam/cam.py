@@ -74,6 +74,7 @@ class Cam:
 
     Attributes:
         artifact: its metadata.
+        source: the path of its file; of one opened from bytes, words that say so.
         provider: the execution provider that it really runs on.
         classes: the class names; ``"class 0"`` and so on where the artifact has none.
         colors: a label colour (red, green, blue) for each class.
@@ -88,6 +89,7 @@ class Cam:
         """
         self._graph = Graph(session, artifact)
         self.artifact = artifact
+        self.source = session.source
         self.provider = session.provider
         count, expects = self._graph.classes, artifact.expects
         self.classes: tuple[str, ...] = expects.classes or tuple(f"class {i}" for i in range(count))
@@ -103,7 +105,7 @@ class Cam:
 
     def __repr__(self) -> str:
         return (
-            f"<Cam of {self._graph.session.source} on {self.provider}: "
+            f"<Cam of {self.source} on {self.provider}: "
             f"{len(self.classes)} classes, layers {', '.join(self.layers)}>"
         )
 
@@ -353,7 +355,7 @@ class Cam:
         """
         if not isinstance(self._graph.session, Pair):
             raise ArtifactError(
-                f"{self._graph.session.source} is one graph, which runs the network with every "
+                f"{self.source} is one graph, which runs the network with every "
                 "question; export the network again with --split (split=True) to run it once and "
                 "ask often"
             )

@@ -40,7 +40,7 @@ def require_exporter(cam: Cam) -> None:
             f"the metrics gradient and randomisation need {' and '.join(missing)}; install what is "
             "missing with: pip install 'ortcam[export]'"
         )
-    if not Path(cam._graph.session.source).is_file():
+    if not Path(cam.source).is_file():
         raise InputError(
             "the metrics gradient and randomisation read the artifact's file, and it was opened "
             "from memory; export it to a file first"
@@ -59,7 +59,7 @@ class Checks:
         from ortcam_export.checks import Checked
 
         self._cam, self._asked = cam, asked
-        self._checked: Checked = Checked(Path(cam._graph.session.source), cam.artifact)
+        self._checked: Checked = Checked(Path(cam.source), cam.artifact)
 
     @property
     def stages(self) -> tuple[int, ...]:

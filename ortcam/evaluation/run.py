@@ -164,7 +164,7 @@ def evaluate(
         raise
     summary = _write_tables(folder, work, journal, identity, worst)
     drawn = Drawn(cam, other, work.match, asked, items)
-    write_page(folder, Path(cam._graph.session.source).name, _facts(work, identity), summary, drawn)
+    write_page(folder, Path(cam.source).name, _facts(work, identity), summary, drawn)
     return Evaluation(folder, summary)
 
 
@@ -281,7 +281,7 @@ def _facts(work: _Work, identity: dict[str, Any]) -> list[tuple[str, str]]:
     asked = work.asked
     sources = [work.cam] if work.other is None else [work.cam, work.other]
     told = [
-        (words, f"{cam._graph.session.source}, SHA-256 {_named(cam)['sha256']}")
+        (words, f"{cam.source}, SHA-256 {_named(cam)['sha256']}")
         for words, cam in zip(("artifact", "against"), sources, strict=False)
     ]
     told += [
@@ -301,7 +301,7 @@ def _objects(identity: dict[str, Any]) -> str:
 
 def _named(cam: Cam) -> dict[str, str]:
     """An artifact's identity: the SHA-256 of its file, or of its metadata where it has none."""
-    path = Path(cam._graph.session.source)
+    path = Path(cam.source)
     if path.is_file():
         with path.open("rb") as file:
             own = hashlib.file_digest(file, "sha256").hexdigest()

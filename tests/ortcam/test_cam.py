@@ -426,3 +426,12 @@ def test_threads_share_a_cam(small, rgb) -> None:
 def test_the_metadata_are_those_that_were_written(small) -> None:
     built = small()
     assert dataclasses.asdict(built.load().artifact) == dataclasses.asdict(built.artifact)
+
+
+def test_an_artifact_says_where_it_comes_from(small, tmp_path: Path) -> None:
+    path = tmp_path / "seen.cam.onnx"
+    path.write_bytes(small(seed=SEED).model)
+    cam = ortcam.load(path, "cpu")
+    assert cam.source == str(path)
+    assert repr(cam).startswith(f"<Cam of {path} on CPUExecutionProvider: 4 classes, layers ")
+    assert ortcam.load(path.read_bytes(), "cpu").source == "the model"
