@@ -112,16 +112,16 @@ def _conjugate_gradients(x: Plane, missing: Mask) -> Plane:
     """
     width = missing.shape[1] + 2
     found, unknown = _framed(x), _framed(missing.astype(np.float32))
-    diagonal = _of_neighbours(_framed(np.ones_like(x)), width)
-    residual = unknown * (_of_neighbours(found, width) - diagonal * found)
+    weights = _around(_framed(np.ones_like(x)), width)
+    residual = unknown * (_around(found, width) - weights * found)
     direction = residual.copy()
     square = np.vdot(residual, residual)
     enough = (12 * _TOLERANCE) ** 2 * np.count_nonzero(missing)
     for _ in range(_STEPS):
         if square <= enough:
             break
-        image = diagonal * direction
-        image -= _of_neighbours(direction, width)
+        image = weights * direction
+        image -= _around(direction, width)
         image *= unknown
         step = square / np.vdot(direction, image)
         found += step * direction
@@ -138,16 +138,15 @@ def _framed(plane: Plane) -> NDArray[np.float32]:
     return np.pad(plane, 1).ravel()
 
 
-def _of_neighbours(row: NDArray[np.float32], width: int) -> NDArray[np.float32]:
-    """12 times the weighted sum over each pixel's neighbours: 2 at its sides, 1 at its corners.
+def _around(row: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """2 times each pixel's neighbours at its sides, 1 time those at its corners, 4 times itself.
 
-    By [1, 2, 1] along both axes, which is [1, 1] twice, less itself. On the frame it is anything.
+    That is [1, 2, 1] along both axes, each [1, 1] twice. A pixel's own part cancels out in the
+    system, and on the frame it is anything, as nothing is unknown there.
     """
-    sums = row * np.float32(-4)
-    inner = sums[width + 1 : -width - 1]
+    sums = np.zeros_like(row)
     pairs = row[:-1] + row[1:]
     along = pairs[:-1] + pairs[1:]
     pairs = along[:-width] + along[width:]
-    inner += pairs[:-width]
-    inner += pairs[width:]
+    np.add(pairs[:-width], pairs[width:], out=sums[width + 1 : -width - 1])
     return sums

@@ -18,7 +18,7 @@ from PIL import Image
 
 import ortcam
 from ortcam.errors import ArtifactError, ClassError, InputError, LayerError, ModelError
-from ortcam.evaluation import metrics
+from ortcam.evaluation import metrics, run
 from ortcam.evaluation.figures import ASKED, DEFAULT
 from ortcam.evaluation.jobs import Stopped
 from ortcam.evaluation.journal import Record
@@ -177,6 +177,34 @@ def test_ctrl_c_does_not_wait_for_the_pictures_in_work(
     assert "1.png" in half_way
     assert len(lines(folder / "out")) == 2
     assert (folder / "out" / "summary.json").is_file()
+
+
+def test_work_on_a_picture_asks_often_whether_to_go_on(spotted: ortcam.Cam, folder: Path) -> None:
+    """Before each class and layer, and after each of the curves, which take the longest."""
+    asked = run.options(
+        spotted,
+        methods=["grad-cam", "hires-cam"],
+        metrics=["deletion", "insertion", "road"],
+        against=False,
+        classes=None,
+        layers=None,
+        steps=2,
+        tolerance=15,
+        least=0.001,
+        checks=1,
+        stages=1,
+        seed=0,
+        size=None,
+        inputs=None,
+    )
+    (item, *_) = run.collect(folder / "pictures", None)
+    calls: list[None] = []
+    run.measure(spotted, asked, item, lambda: calls.append(None))
+    assert len(calls) == 2 * (1 + 3)
+    calls.clear()
+    pairs = run.match(spotted, spotted, asked)
+    run.compare(spotted, spotted, pairs, asked, item, lambda: calls.append(None))
+    assert len(calls) == 2
 
 
 def test_another_question_does_not_go_on(spotted: ortcam.Cam, folder: Path) -> None:
