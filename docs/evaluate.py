@@ -10,8 +10,11 @@ from __future__ import annotations
 import json
 import re
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+from ortcam.evaluation.figures import in_words
 
 PAGE = Path(__file__).with_name("evaluate.md")
 BEGIN, END = "<!-- Written by docs/evaluate.py. -->\n", "<!-- End. -->"
@@ -19,11 +22,7 @@ BEGIN, END = "<!-- Written by docs/evaluate.py. -->\n", "<!-- End. -->"
 
 def tables(summary: dict[str, Any]) -> str:
     """What was measured, and of what: a table of figures, and one of each comparison."""
-    asked = {key: ["", *summary["options"][key]] for key in ("layers", "methods")}
-    lines = sorted(
-        (line for line in summary["metrics"] if not line["cls"]),
-        key=lambda m: (asked["layers"].index(m["layer"]), asked["methods"].index(m["method"])),
-    )
+    lines = [line for line in summary["metrics"] if not line["cls"]]
     alone = [line for line in lines if not line["other"]]
     found = [_rows(alone, "metric")] if alone else []
     compared = dict.fromkeys(line["metric"] for line in lines if line["other"])
@@ -39,15 +38,21 @@ def tables(summary: dict[str, Any]) -> str:
 def _rows(lines: list[dict[str, Any]], across: str) -> str:
     """A column for each metric, or method, and a row for each of what else tells lines apart."""
     down = [key for key in ("metric", "layer", "method", "other") if key != across]
-    varied = [key for key in down if len({line[key] for line in lines}) > 1]
+    told = {key: dict.fromkeys(line[key] for line in lines if line[key]) for key in down}
+    varied = [key for key in down if len(told[key]) > 1]
     columns = list(dict.fromkeys(line[across] for line in lines))
     rows: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
     for line in lines:
         rows.setdefault(tuple(line[key] for key in varied), {})[line[across]] = line
-    same = ", ".join(lines[0][key] for key in down if key not in varied and lines[0][key])
+    same = ", ".join(chain.from_iterable(told[key] for key in down if key not in varied))
     text = [[same, *columns], ["---"] * (len(columns) + 1)]
     for names, row in rows.items():
-        text.append([", ".join(filter(None, names)), *(_cell(row.get(name)) for name in columns)])
+        text.append(
+            [
+                ", ".join(filter(None, names)) or "predictions",
+                *(_cell(row.get(name)) for name in columns),
+            ]
+        )
     return "\n".join("| " + " | ".join(row) + " |" for row in text) + "\n"
 
 
@@ -57,8 +62,8 @@ def _cell(line: dict[str, Any] | None) -> str:
     if line["mean"] is None:
         return "undefined"
     if line["low"] is None:
-        return f"{line['mean']:.3f}"
-    return f"{line['mean']:.3f} ({line['low']:.3f} to {line['high']:.3f})"
+        return in_words(line["mean"])
+    return f"{in_words(line['mean'])} ({in_words(line['low'])} to {in_words(line['high'])})"
 
 
 def main(folders: list[str]) -> None:

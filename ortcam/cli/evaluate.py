@@ -12,7 +12,7 @@ from ortcam.cli.opening import open_artifact
 from ortcam.cli.options import artifact_argument, entering_options, session_options
 from ortcam.cli.parameters import FILE
 from ortcam.cli.table import table
-from ortcam.evaluation.figures import ASKED, BY_EXPORTER, FIGURES
+from ortcam.evaluation.figures import ASKED, BY_EXPORTER, FIGURES, in_words
 from ortcam.methods import GRAD_CAM
 
 if TYPE_CHECKING:
@@ -225,10 +225,10 @@ def _row(line: Line) -> tuple[str, ...]:
         line.other,
         str(line.pictures),
         _number(line.mean),
-        "" if line.low is None or line.high is None else f"{line.low:.3f} to {line.high:.3f}",
+        "" if None in (line.low, line.high) else f"{_number(line.low)} to {_number(line.high)}",
         _number(line.median),
     )
 
 
 def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3g}"
+    return "undefined" if value is None else in_words(value)

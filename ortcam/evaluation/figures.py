@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 from ortcam.errors import InputError, nearest
 
-__all__ = ["AGAINST", "ASKED", "BY_EXPORTER", "DEFAULT", "FIGURES", "Figure", "asked_for"]
+__all__ = [
+    "AGAINST",
+    "ASKED",
+    "BY_EXPORTER",
+    "DEFAULT",
+    "FIGURES",
+    "Figure",
+    "asked_for",
+    "in_words",
+]
 
 
 @dataclass(frozen=True)
@@ -90,3 +99,8 @@ def asked_for(names: Iterable[str] | str | None) -> tuple[str, ...]:
     if not listed:
         raise InputError(f"no metric was asked for; there are {', '.join(ASKED)}")
     return tuple(name for name in ASKED if name in listed)
+
+
+def in_words(value: float) -> str:
+    """A figure for people: three decimals, or two digits of what these would round to nothing."""
+    return f"{value:.3f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"

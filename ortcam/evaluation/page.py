@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ortcam.evaluation.figures import FIGURES
+from ortcam.evaluation.figures import FIGURES, in_words
 from ortcam.evaluation.journal import Row
 from ortcam.evaluation.summary import Line, MeanCurve, Summary
 from ortcam.files import whole_file
@@ -132,8 +132,11 @@ def _cell(line: Line | None) -> Markup:
         return element("td", "undefined")
     ends = None
     if line.low is not None and line.high is not None:
-        ends = element("span", f"{line.low:.3f} to {line.high:.3f}", class_="interval")
-    return element("td", f"{line.mean:.3f}", ends, title=f"median {line.median}, n {line.pictures}")
+        between = f"{in_words(line.low)} to {in_words(line.high)}"
+        ends = element("span", between, class_="interval")
+    return element(
+        "td", in_words(line.mean), ends, title=f"median {line.median}, n {line.pictures}"
+    )
 
 
 def _explained(metric: str) -> Markup:
@@ -227,7 +230,7 @@ def _worst(summary: Summary, shown: Shown) -> Iterator[Markup]:
         yield joined([heading, Markup('<div class="cards">')])
         for row in rows:
             images = [element("img", src=picture_url(p), alt="") for p in shown(row)]
-            value = "" if row.value is None else f"{row.value:.3g}"
+            value = "" if row.value is None else in_words(row.value)
             caption = element(
                 "figcaption",
                 element("strong", value),

@@ -136,7 +136,7 @@ def summarise(records: Iterable[Record], worst: int) -> Summary:
         _take_rows(found, record.rows)
         _take_curves(curves, record.curves)
         _take_worst(poorest, record.rows, worst, number)
-    keys = sorted(found, key=lambda k: (k.cls != "", list(FIGURES).index(k.metric), *k[1:]))
+    keys = _ordered(found)
     return Summary(
         done=len(pictures),
         left_out=left_out,
@@ -151,6 +151,21 @@ def summarise(records: Iterable[Record], worst: int) -> Summary:
         },
         notes=sorted(notes.items(), key=lambda e: -e[1]),
     )
+
+
+def _ordered(keys: Iterable[_Key]) -> list[_Key]:
+    """Layers, methods and what they are compared with in the order in which they were measured."""
+    listed = list(keys)
+    rank = {
+        part: {name: i for i, name in enumerate(dict.fromkeys(getattr(k, part) for k in listed))}
+        for part in ("layer", "method", "other")
+    }
+
+    def place(key: _Key) -> tuple[bool, int, int, int, str, int]:
+        layer, method, other = (rank[part][getattr(key, part)] for part in rank)
+        return key.cls != "", list(FIGURES).index(key.metric), layer, method, key.cls, other
+
+    return sorted(listed, key=place)
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ortcam.evaluation.figures import in_words
 from ortcam.evaluation.journal import Points, Record, Row
 from ortcam.evaluation.summary import interval, summarise
 
@@ -79,3 +80,42 @@ def test_curves_are_averaged_over_classes_and_then_pictures() -> None:
 
 def test_figures_that_a_foreign_journal_names_are_left_alone() -> None:
     assert summarise([Record("a", (row("a", "Car", 1.0, "<b>"),))], worst=1).lines == []
+
+
+def test_figures_stand_in_the_order_of_the_work() -> None:
+    """Layers, methods and stages; classes by their names, as not all are in every picture."""
+
+    def record(picture: str, *classes: str) -> Record:
+        names = ("late", "early"), ("z-cam", "a-cam"), ("5 of 29", "10 of 29")
+        return Record(
+            picture,
+            tuple(
+                Row(picture, c, layer, method, "randomised-spearman", other, 0.5)
+                for other in names[2]
+                for method in names[1]
+                for c in classes
+                for layer in names[0]
+            ),
+        )
+
+    found = summarise([record("a", "Tree"), record("b", "Car", "Tree")], 0).lines
+    whole, parts = ([m for m in found if bool(m.cls) == of_class] for of_class in (False, True))
+    order = [
+        (layer, method, other)
+        for layer in ("late", "early")
+        for method in ("z-cam", "a-cam")
+        for other in ("5 of 29", "10 of 29")
+    ]
+    assert [(m.layer, m.method, m.other) for m in whole] == order
+    assert found[: len(whole)] == whole
+    expected = [(*names[:2], c) for names in order[::2] for c in ("Car", "Tree")]
+    assert [(m.layer, m.method, m.cls) for m in parts[::2]] == expected
+    assert [m.other for m in parts] == ["5 of 29", "10 of 29"] * 8
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.0, "0.000"), (1.0, "1.000"), (-0.0123, "-0.012"), (0.00123, "0.001"), (2.3e-4, "2.3e-04")],
+)
+def test_figures_in_words(value: float, words: str) -> None:
+    assert in_words(value) == words
