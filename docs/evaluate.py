@@ -20,22 +20,29 @@ PAGE = Path(__file__).with_name("evaluate.md")
 BEGIN, END = "<!-- Written by docs/evaluate.py. -->\n", "<!-- End. -->"
 
 
-def tables(summary: dict[str, Any]) -> str:
+def tables(name: str, summary: dict[str, Any]) -> str:
     """What was measured, and of what: a table of figures, and one of each comparison."""
     lines = [line for line in summary["metrics"] if not line["cls"]]
     alone = [line for line in lines if not line["other"]]
-    found = [_rows(alone, "metric")] if alone else []
-    compared = dict.fromkeys(line["metric"] for line in lines if line["other"])
-    found += [_rows([m for m in lines if m["metric"] == metric], "method") for metric in compared]
-    versions = summary["versions"]
-    about = (
-        f"{summary['done']} pictures, objects {summary['objects']}, ortcam {summary['ortcam']}, "
-        f"onnxruntime {versions['onnxruntime']} ({versions['provider']}), {versions['machine']}:"
-    )
+    found = [_rows(alone, "metric", summary["done"])] if alone else []
+    kinds: dict[str, list[dict[str, Any]]] = {}  # "layers", "randomised"
+    for line in lines:
+        if line["other"]:
+            kinds.setdefault(line["metric"].partition("-")[0], []).append(line)
+    found += [_rows(compared, "method", summary["done"]) for compared in kinds.values()]
+    about = f"**{name}**: {summary['done']} pictures, objects {summary['objects']}:"
     return "\n".join([about + "\n", *found])
 
 
-def _rows(lines: list[dict[str, Any]], across: str) -> str:
+def _versions(summary: dict[str, Any]) -> str:
+    versions = summary["versions"]
+    return (
+        f"ortcam {summary['ortcam']}, onnxruntime {versions['onnxruntime']} "
+        f"({versions['provider']}), {versions['machine']}.\n"
+    )
+
+
+def _rows(lines: list[dict[str, Any]], across: str, done: int) -> str:
     """A column for each metric, or method, and a row for each of what else tells lines apart."""
     down = [key for key in ("metric", "layer", "method", "other") if key != across]
     told = {key: dict.fromkeys(line[key] for line in lines if line[key]) for key in down}
@@ -44,15 +51,13 @@ def _rows(lines: list[dict[str, Any]], across: str) -> str:
     rows: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
     for line in lines:
         rows.setdefault(tuple(line[key] for key in varied), {})[line[across]] = line
-    same = ", ".join(chain.from_iterable(told[key] for key in down if key not in varied))
-    text = [[same, *columns], ["---"] * (len(columns) + 1)]
+    same = [*chain.from_iterable(told[key] for key in down if key not in varied)]
+    if (pictures := max(line["pictures"] for line in lines)) < done:
+        same.append(f"{pictures} pictures")
+    text = [[", ".join(same), *columns], ["---"] * (len(columns) + 1)]
     for names, row in rows.items():
-        text.append(
-            [
-                ", ".join(filter(None, names)) or "predictions",
-                *(_cell(row.get(name)) for name in columns),
-            ]
-        )
+        name = ", ".join(filter(None, names)) or "predictions"
+        text.append([name, *(_cell(row.get(column)) for column in columns)])
     return "\n".join("| " + " | ".join(row) + " |" for row in text) + "\n"
 
 
@@ -68,12 +73,14 @@ def _cell(line: dict[str, Any] | None) -> str:
 
 def main(folders: list[str]) -> None:
     """Puts the tables into the page."""
-    summaries = [json.loads(Path(folder, "summary.json").read_text("utf-8")) for folder in folders]
-    written_tables = "\n".join(tables(summary) for summary in summaries)
+    paths = [Path(folder) / "summary.json" for folder in folders]
+    summaries = {path.parent.name: json.loads(path.read_text("utf-8")) for path in paths}
+    about = dict.fromkeys(map(_versions, summaries.values()))  # one line, unless they differ
+    every = "\n".join([*about, *(tables(*entry) for entry in summaries.items())])
     page = PAGE.read_text(encoding="utf-8")
     written, count = re.subn(
         f"{re.escape(BEGIN)}.*?{re.escape(END)}",
-        lambda _: f"{BEGIN}\n{written_tables}\n{END}",
+        lambda _: f"{BEGIN}\n{every}\n{END}",
         page,
         flags=re.DOTALL,
     )
