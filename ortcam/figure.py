@@ -184,7 +184,8 @@ def _figure(
         for c, (title, image) in enumerate(row):
             axes = place(figure, _GAP + c * across, bottom, width, height)
             _show(axes, image)
-            axes.set_title(plain(cut(title)), fontsize=10, pad=4, fontfamily=fonts.families(title))
+            shown = plain(cut(title))
+            axes.set_title(shown, fontsize=10, pad=4, fontfamily=fonts.families(shown))
         bar = bars[r]
         if bar is not None:
             beside = _GAP + len(row) * across

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from matplotlib import font_manager
 
-__all__ = ["OWN", "UNKNOWN", "families", "file_with", "legible", "width"]
+__all__ = ["OWN", "UNKNOWN", "families", "in_one", "legible", "width"]
 
 OWN = "DejaVu Sans"
 """The font that comes with matplotlib."""
@@ -34,12 +34,19 @@ def legible(text: str) -> str:
     return "".join(UNKNOWN if letter in nowhere else letter for letter in text)
 
 
-def file_with(text: str) -> str | None:
-    """The file of one font that has all letters of a text; None where there is none."""
-    letters = frozenset(text)
-    own = font_manager.findfont(OWN)
-    others = (entry.fname for entry in _preferred())
-    return next((file for file in (own, *others) if not _lacking(file, letters)), None)
+def in_one(text: str) -> tuple[str, str]:
+    """A text, and the file of one font to draw it all in, as Pillow draws.
+
+    Where no font has all of its letters the own one is taken, and those that it lacks are unknown.
+    """
+    text = legible(text)
+    letters, own = frozenset(text), font_manager.findfont(OWN)
+    if not (lacking := _lacking(own, letters)):
+        return text, own
+    for entry in _preferred():
+        if not _lacking(entry.fname, letters):
+            return text, entry.fname
+    return "".join(UNKNOWN if letter in lacking else letter for letter in text), own
 
 
 def width(text: str) -> int:

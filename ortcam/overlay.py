@@ -161,8 +161,7 @@ def beside_legend(
     height, width = picture.shape[:2]
     cell = max(height / max(len(names), 1), 14.0)
     size = min(max(cell * 0.45, 10.0), max(height / 26, 10.0))
-    ascii = all(name.isascii() for name in names)
-    written = [_written(name, size, ascii) for name in names]
+    written = _written(names, size)
     gap, bar = round(size), round(1.6 * size)
     text = round(max((font.getlength(name) for name, font in written), default=0))
     tall = max(height, round(cell * len(names)))
@@ -180,25 +179,27 @@ def beside_legend(
 
 
 def _written(
-    name: str, size: float, ascii: bool
-) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
-    """A name and a font that has its letters: Pillow's own has those of ASCII alone.
+    names: Sequence[str], size: float
+) -> list[tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]]:
+    """Names, each with a font that has its letters: Pillow's own has those of ASCII alone.
 
-    Without matplotlib, which knows what fonts there are, a name goes without its accents.
+    Without matplotlib, which knows what fonts there are, they go without their accents.
     """
-    if not ascii:
+    if not all(name.isascii() for name in names):
         try:
             from ortcam import fonts
         except ImportError:
-            letters = (
-                c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c)
-            )
-            name = "".join(letters).encode("ascii", "replace").decode()
+            names = [_in_ascii(name) for name in names]
         else:
-            name = fonts.legible(name)
-            if (file := fonts.file_with(name)) is not None:
-                return name, ImageFont.truetype(file, size)
-    return name, ImageFont.load_default(size)
+            found = map(fonts.in_one, names)
+            return [(name, ImageFont.truetype(file, size)) for name, file in found]
+    font = ImageFont.load_default(size)
+    return [(name, font) for name in names]
+
+
+def _in_ascii(name: str) -> str:
+    letters = (c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
+    return "".join(letters).encode("ascii", "replace").decode()
 
 
 def _blend(

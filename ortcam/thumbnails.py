@@ -107,7 +107,7 @@ def _write(
 ) -> None:
     """Words at a place given in inches, with their middle cut out as far as they do not fit."""
     width, height = figure.get_size_inches()
-    style["fontfamily"] = families(words)
+    style["fontfamily"] = families(plain(words))
     text = figure.text(left / width, bottom / height, plain(words), **style)
     letters = len(words)
     while (taken := text.get_window_extent().width / figure.dpi) > room and letters > 3:

@@ -18,11 +18,11 @@ from ortcam.errors import InputError
 from ortcam.pair import Pair, Runs
 from ortcam_export.ablate import without_ablations
 from ortcam_export.export import export
-from ortcam_export.forms import form_to_check
 from ortcam_export.load import read_artifact
 from ortcam_export.prepare import infer
 from ortcam_export.tails import part
 from ortcam_export.verify import errors
+from ortcam_export.verify_form import form_to_check
 from ortcam_export.write import open_session
 
 __all__ = ["Checked"]

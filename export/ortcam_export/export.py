@@ -41,7 +41,6 @@ from ortcam_export.differentiate import append_gradient, is_pooled
 from ortcam_export.divisor import find_divisor
 from ortcam_export.expects import Options, expectations, find_picture
 from ortcam_export.faster import faster
-from ortcam_export.forms import form_to_check
 from ortcam_export.gradient import reachable
 from ortcam_export.layout import channel_axes, rank
 from ortcam_export.load import ModelLike, Network, read
@@ -58,6 +57,7 @@ from ortcam_export.tokens import token_grids
 from ortcam_export.verify import GradientError
 from ortcam_export.verify import verify as verify_artifact
 from ortcam_export.verify_ablations import verify_ablations
+from ortcam_export.verify_form import form_to_check
 from ortcam_export.write import check, open_session, serialise, stamp, stamp_gradient, write
 
 __all__ = ["Exported", "export"]

@@ -70,10 +70,11 @@ def test_letters_that_no_font_has_are_said_to_be_unknown() -> None:
     assert plain(f"${NOWHERE}") == "\\$\ufffd\ufffd"
 
 
-def test_a_file_has_all_letters_or_is_not_taken(squares: Path) -> None:
-    assert fonts.file_with("Straße") == font_manager.findfont(fonts.OWN)
-    assert fonts.file_with(HERE) == str(squares)
-    assert fonts.file_with(f"Straße {HERE}") is None
+def test_one_font_has_all_letters_or_the_own_one_is_taken(squares: Path) -> None:
+    own = font_manager.findfont(fonts.OWN)
+    assert fonts.in_one("Straße") == ("Straße", own)
+    assert fonts.in_one(HERE) == (HERE, str(squares))
+    assert fonts.in_one(f"Straße {HERE}{NOWHERE}") == ("Straße \ufffd\ufffd\ufffd", own)
 
 
 def test_a_font_that_cannot_be_read_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +86,7 @@ def test_a_font_that_cannot_be_read_is_passed_over(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(font_manager.fontManager, "ttflist", every)
     fonts._beside.cache_clear()
     assert fonts.families(HERE) == [fonts.OWN, "Squares Sans"]
-    assert fonts.file_with(NOWHERE) is None
+    assert fonts.in_one(NOWHERE) == ("\ufffd\ufffd", font_manager.findfont(fonts.OWN))
 
 
 @pytest.mark.parametrize(
@@ -134,6 +135,7 @@ def test_legends_beside_overlays_have_the_letters_of_their_names() -> None:
     assert len(rows) > 40
     unknown = inked("\ufffd\ufffd")
     np.testing.assert_array_equal(inked(NOWHERE), unknown)
+    np.testing.assert_array_equal(inked(f"ß{HERE}"), inked("ß\ufffd"))
     assert not np.array_equal(inked("ß"), inked("ä"))
 
 
