@@ -63,11 +63,11 @@ test: $(TEST) $(if $(TORCH),$(ZOO))
 # Without a training build its tests would be skipped, and nobody would notice: hence the first line.
 test-training: $(TRAINING)
 	.venv-training/bin/python -c 'from onnxruntime.capi._pybind_state import GradientGraphBuilder'
-	.venv-training/bin/python -m pytest tests/ortcam_export/test_training.py
+	.venv-training/bin/python -m pytest tests/ortcam_export/append/test_ort_training.py
 
 test-oldest: $(OLDEST)
 	.venv-oldest/bin/python -c 'import onnxruntime; assert onnxruntime.__version__.startswith("1.24.")'
-	.venv-oldest/bin/python -m pytest tests/test_shipped.py tests/test_walkthrough.py tests/ortcam/test_cam.py tests/ortcam/test_batch.py
+	.venv-oldest/bin/python -m pytest tests/test_shipped.py tests/test_walkthrough.py tests/ortcam/test_cam.py tests/ortcam/test_pipeline.py
 
 # What was compared already is kept in out/zoo.
 zoo: $(ZOO)
@@ -83,7 +83,7 @@ benchmark-short: $(ORTCAM)
 # Leaves out/gpu-tests.xml, and out/benchmark.md with its column CUDA filled. Where CUDA does not
 # start, the tests would be skipped and nobody would notice: hence the first line.
 gpu: $(GPU)
-	.venv-gpu/bin/python -c 'from ortcam.session import Session; Session("$(NETWORK)", "cuda")'
+	.venv-gpu/bin/python -c 'from ortcam.inference.session import Session; Session("$(NETWORK)", "cuda")'
 	.venv-gpu/bin/python -m pytest -m gpu --junitxml=out/gpu-tests.xml
 	.venv-gpu/bin/python -m benchmarks --device cuda $(BENCHMARK_OPTIONS)
 	.venv-gpu/bin/python -m benchmarks.lowerings --device cuda

@@ -21,12 +21,12 @@ import ortcam
 from benchmarks.machine import THREADS
 from benchmarks.measure import Contestant
 from benchmarks.networks import Network, artifact, rewritten, tensor
-from ortcam import maps
 from ortcam.artifact import METADATA_KEY, Artifact
 from ortcam.cam import MEMORY
-from ortcam.feeds import feeds
-from ortcam.graph import Graph
-from ortcam.session import Providers, Session
+from ortcam.inference.artifact_graph import Graph
+from ortcam.inference.session import Providers, Session
+from ortcam.methods import grad_cam as maps
+from ortcam.pictures.network_inputs import feeds
 
 __all__ = ["Maps", "Plain", "Row", "rows"]
 

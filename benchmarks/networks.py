@@ -16,9 +16,9 @@ from onnx import numpy_helper
 from PIL import Image
 
 from ortcam_export import export
-from ortcam_export.faster import faster
-from ortcam_export.load import load
-from ortcam_export.prepare import prepare
+from ortcam_export.append.fast_softmax import faster
+from ortcam_export.prepare.prepare import prepare
+from ortcam_export.reading.model_file import load
 
 __all__ = ["NETWORKS", "PICTURE", "SHIPPED", "Network", "artifact", "rewritten", "tensor"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Interval, Pairs, median
-from ortcam.files import write_whole
+from ortcam.files.atomic import write_whole
 
 __all__ = ["Record", "dumped", "interval", "pairs", "read", "row"]
 

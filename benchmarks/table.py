@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.bounds import figure, verdicts
 from benchmarks.measure import Interval
 from benchmarks.record import interval
-from ortcam.files import write_whole
+from ortcam.files.atomic import write_whole
 
 __all__ = ["LABELS", "machines_of", "markdown", "said", "write"]
 

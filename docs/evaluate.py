@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ortcam.evaluation.figures import in_words
+from ortcam.evaluation.metric_names import in_words
 
 PAGE = Path(__file__).with_name("evaluate.md")
 BEGIN, END = "<!-- Written by docs/evaluate.py. -->\n", "<!-- End. -->"

@@ -14,8 +14,8 @@ from PIL import Image
 
 import ortcam
 import ortcam_export
-from ortcam.methods import METHODS
-from ortcam.presets import PRESETS
+from ortcam.drawing.presets import PRESETS
+from ortcam.methods.registry import METHODS
 
 DOCS = Path(__file__).parent
 NETWORK = DOCS.parent / "models" / "deeplabv3plus_resnet18_camvid.onnx"

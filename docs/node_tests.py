@@ -14,7 +14,7 @@ import onnx
 import onnxruntime
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "export")]
+sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "export")]
 
 from onnx_cases import (  # noqa: E402
     BY_OURS,

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import onnx
 
-from ortcam_export.control_flow import MOST_NODES
 from ortcam_export.gradient.operators import BRANCHED, CONVERTED, Kind, decision
 from ortcam_export.gradient.table import ruled_inputs
+from ortcam_export.prepare.control_flow import MOST_NODES
 
 PAGE = Path(__file__).with_name("operators.md")
 

@@ -31,10 +31,8 @@ from ortcam.errors import (
     RegionError,
     VerificationError,
 )
-from ortcam.questions import Question, about
-from ortcam.results import Explanation, Segmentation, common_scale
-from ortcam.view import View
-from ortcam.where import (
+from ortcam.questions.question import Question, about
+from ortcam.questions.regions import (
     Box,
     Component,
     Labelled,
@@ -45,6 +43,8 @@ from ortcam.where import (
     Predicted,
     Where,
 )
+from ortcam.results.explanation import Explanation, Segmentation, common_scale
+from ortcam.view import View
 
 if TYPE_CHECKING:
     from ortcam.evaluation.run import Evaluation, evaluate

@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ortcam import pictures
-from ortcam import region as regions
 from ortcam.artifact import FORMAT, METADATA_KEY, Artifact
-from ortcam.batch import ClassesOfEach, explain_all, for_each, segment_all
+from ortcam.drawing.palette import Color, distinct_colors
+from ortcam.drawing.presets import DEFAULT
 from ortcam.errors import ArtifactError, InputError
-from ortcam.feeds import entering, feeds
-from ortcam.graph import Graph, Progress
-from ortcam.methods import GRAD_CAM
-from ortcam.pair import Pair, Runs, open_parts
-from ortcam.palette import Color, distinct_colors
-from ortcam.preprocess import Size
-from ortcam.presets import DEFAULT
-from ortcam.questions import Questions
-from ortcam.results import Explanation, Segmentation
-from ortcam.session import Providers, Session
+from ortcam.inference.artifact_graph import Graph, Progress
+from ortcam.inference.session import Providers, Session
+from ortcam.inference.two_part import Pair, Runs, open_parts
+from ortcam.methods.registry import GRAD_CAM
+from ortcam.pictures import read as pictures
+from ortcam.pictures.network_inputs import entering, feeds
+from ortcam.pictures.preprocess import Size
+from ortcam.pipeline import ClassesOfEach, explain_all, for_each, segment_all
+from ortcam.questions import masks as regions
+from ortcam.questions.question import Questions
+from ortcam.results.explanation import Explanation, Segmentation
 from ortcam.view import MEMORY, Named, View, require_space
 
 __all__ = ["MEMORY", "Cam", "load"]
@@ -44,8 +44,8 @@ def load(
             in two, of its first part.
         providers: execution providers of onnxruntime in order of preference; each must start, and
             may be a pair of its name and its options, such as ``("cuda", {"enable_cuda_graph":
-            "1"})`` (see :mod:`ortcam.replay`). None for CUDA where it really starts, else the
-            CPU. :attr:`Cam.provider` says which.
+            "1"})`` (see :mod:`ortcam.inference.cuda_graphs`). None for CUDA where it really
+            starts, else the CPU. :attr:`Cam.provider` says which.
         gradient: the second part of an artifact that is split in two, where it does not lie beside
             the first under the name that this gives.
         threads: how many compute on the CPU; None for onnxruntime's default, one for each of the
@@ -219,14 +219,14 @@ class Cam:
                 the maps'.
             inputs: the network's further inputs, by name.
             size: as for :meth:`preprocess`.
-            method: ``"grad-cam"`` or another of :data:`ortcam.methods.METHODS`, with its options
-                as in ``"seg-xres-cam:block=4,pool=mean"``; most take an artifact that was exported
-                for them.
+            method: ``"grad-cam"`` or another of :data:`ortcam.methods.registry.METHODS`, with its
+                options as in ``"seg-xres-cam:block=4,pool=mean"``; most take an artifact that was
+                exported for them.
             preset: how other tools make and draw a map: ``"matlab"``, ``"pytorch-grad-cam"`` or
-                another of :data:`ortcam.presets.PRESETS`; ``"raw"`` for the sums before their
-                ReLU, signed and at the layer's size.
+                another of :data:`ortcam.drawing.presets.PRESETS`; ``"raw"`` for the sums before
+                their ReLU, signed and at the layer's size.
             upsample: ``"bicubic"``, ``"nearest"``, ``"none"`` or another of
-                :data:`ortcam.upsample.METHODS`; None for the preset's, without one bicubic.
+                :data:`ortcam.grids.resample.METHODS`; None for the preset's, without one bicubic.
             memory: bytes that the classes asked about at once may take, by an estimate from the
                 sizes of score and features; more classes take several runs, with the same result.
                 So do the passes of a method that takes many.

@@ -9,22 +9,22 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ortcam import maps
-from ortcam import region as regions
 from ortcam.artifact import Layer
+from ortcam.drawing.palette import Color
+from ortcam.drawing.presets import DEFAULT, PRESETS, Preset, preset_named
 from ortcam.errors import InputError, ModelError
-from ortcam.feeds import Feeds
-from ortcam.graph import Answer, Asking, Graph, Opened, Progress
-from ortcam.labels import classes_seen
-from ortcam.methods import GRAD_CAM, Method, method_named, require
-from ortcam.names import named_layers
-from ortcam.palette import Color
-from ortcam.places import Placed, placed, sight_of
-from ortcam.presets import DEFAULT, PRESETS, Preset, preset_named
-from ortcam.questions import Questions, Row, class_weights, rows
-from ortcam.results import Explanation, Segmentation
-from ortcam.upsample import check_method
-from ortcam.where import Sight
+from ortcam.grids.labels import classes_seen
+from ortcam.grids.resample import check_method
+from ortcam.inference.artifact_graph import Answer, Asking, Graph, Opened, Progress
+from ortcam.methods import grad_cam as maps
+from ortcam.methods.registry import GRAD_CAM, Method, method_named, require
+from ortcam.pictures.network_inputs import Feeds
+from ortcam.questions import masks as regions
+from ortcam.questions.names import named_layers
+from ortcam.questions.question import Questions, Row, class_weights, rows
+from ortcam.questions.regions import Sight
+from ortcam.questions.resolve import Placed, placed, sight_of
+from ortcam.results.explanation import Explanation, Segmentation
 
 __all__ = ["MEMORY", "View"]
 

@@ -45,7 +45,7 @@ def street() -> Path:
 def cuda(shipped_network: Path) -> None:
     """Skipped where CUDA does not start."""
     from ortcam.errors import ProviderError
-    from ortcam.session import Session
+    from ortcam.inference.session import Session
 
     try:
         Session(shipped_network, "cuda")

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from ortcam.artifact import Layer, Score, weights_name
-from ortcam_export.differentiate import append_gradient
-from ortcam_export.load import load
-from ortcam_export.prepare import prepare
+from ortcam_export.append.gradient import append_gradient
+from ortcam_export.prepare.prepare import prepare
+from ortcam_export.reading.model_file import load
 
 Array = NDArray[Any]
 

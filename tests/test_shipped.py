@@ -33,7 +33,7 @@ def agree(cam: ortcam.Cam, picture: NDArray[np.uint8], expected: dict[str, refer
 
 
 def test_the_stored_reference_belongs_to_the_shipped_network() -> None:
-    made_again = "make it again: python tests/stored_reference.py"
+    made_again = "make it again: python tests/support/stored_reference.py"
     assert reference.network_of_reference() == reference.sha256(), made_again
 
 

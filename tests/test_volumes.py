@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import ortcam
-from ortcam import colormap
 from ortcam.cli import main
+from ortcam.drawing import colormap
 from ortcam.errors import InputError, RegionError
-from ortcam.region import coverage
-from ortcam.upsample import resample, upsample
+from ortcam.grids.resample import resample, upsample
+from ortcam.questions.masks import coverage
 from ortcam_export import export
 
 Array = NDArray[Any]

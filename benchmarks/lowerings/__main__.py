@@ -15,7 +15,7 @@ from benchmarks.lowerings.ways import CHOICES, Choice
 from benchmarks.measure import Contestant, interleave, median
 from benchmarks.record import Record, dumped, interval, read
 from benchmarks.table import machines_of, said
-from ortcam.session import Session
+from ortcam.inference.session import Session
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE, RESULTS = DOCS / "lowerings.md", DOCS / "lowerings.json"

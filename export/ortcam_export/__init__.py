@@ -10,9 +10,9 @@
 """
 
 from ortcam_export.export import Exported, export
-from ortcam_export.layers import Candidate, layers
-from ortcam_export.survey import survey
-from ortcam_export.surveyed import Survey
+from ortcam_export.layers.listing import Candidate, layers
+from ortcam_export.layers.survey import survey
+from ortcam_export.layers.survey_result import Survey
 from ortcam_export.vjp import vjp
 
 __all__ = ["Candidate", "Exported", "Survey", "export", "layers", "survey", "vjp"]

@@ -29,36 +29,43 @@ from ortcam.artifact import (
     map_name,
 )
 from ortcam.errors import InputError, ModelError, VerificationError
-from ortcam.files import check_writable
-from ortcam.methods import ABLATIONS, GRADIENTS, METHODS, PIXELS, names_of_methods
-from ortcam.pair import Pair, Runs
-from ortcam.session import Providers
-from ortcam_export import training
-from ortcam_export.ablate import append_ablations, may_stand_together
-from ortcam_export.biased import biased, lacks_biases
-from ortcam_export.choose import choose_features, choose_score
-from ortcam_export.differentiate import append_gradient, is_pooled
-from ortcam_export.divisor import find_divisor
-from ortcam_export.expects import Options, expectations, find_picture
-from ortcam_export.faster import faster
+from ortcam.files.atomic import check_writable
+from ortcam.inference.session import Providers
+from ortcam.inference.two_part import Pair, Runs
+from ortcam.methods.registry import ABLATIONS, GRADIENTS, METHODS, PIXELS, names_of_methods
+from ortcam_export.append import ort_training as training
+from ortcam_export.append.ablations import append_ablations, may_stand_together
+from ortcam_export.append.fast_softmax import faster
+from ortcam_export.append.gradient import append_gradient, is_pooled
+from ortcam_export.append.maps import append_maps
+from ortcam_export.append.picture_gradient import with_pixels
+from ortcam_export.append.two_parts import split as split_artifact
+from ortcam_export.choosing.channel_axes import channel_axes, rank
+from ortcam_export.choosing.features import choose_features, choose_score
+from ortcam_export.choosing.tokens import fold as fold_tokens
+from ortcam_export.choosing.tokens import token_grids
 from ortcam_export.gradient import reachable
-from ortcam_export.layout import channel_axes, rank
-from ortcam_export.load import ModelLike, Network, read
-from ortcam_export.maps import append_maps
-from ortcam_export.names import find, unused
-from ortcam_export.numbers import number_format
-from ortcam_export.pairs import to_pairs
-from ortcam_export.pixels import with_pixels
-from ortcam_export.prepare import infer, opset, prepare
-from ortcam_export.split import split as split_artifact
-from ortcam_export.static import make_static
-from ortcam_export.tokens import fold as fold_tokens
-from ortcam_export.tokens import token_grids
-from ortcam_export.verify import GradientError
-from ortcam_export.verify import verify as verify_artifact
-from ortcam_export.verify_ablations import verify_ablations
-from ortcam_export.verify_form import form_to_check
-from ortcam_export.write import check, open_session, serialise, stamp, stamp_gradient, write
+from ortcam_export.graph.names import find, unused
+from ortcam_export.graph.number_formats import number_format
+from ortcam_export.prepare.fixed_size import make_static
+from ortcam_export.prepare.prepare import infer, opset, prepare
+from ortcam_export.prepare.qdq import to_pairs
+from ortcam_export.reading.expectations import Options, expectations, find_picture
+from ortcam_export.reading.model_file import ModelLike, Network, read
+from ortcam_export.trials.divisor import find_divisor
+from ortcam_export.verify.ablations import verify_ablations
+from ortcam_export.verify.checkable_form import form_to_check
+from ortcam_export.verify.gradient import GradientError
+from ortcam_export.verify.gradient import verify as verify_artifact
+from ortcam_export.verify.with_small_biases import biased, lacks_biases
+from ortcam_export.write_artifact import (
+    check,
+    open_session,
+    serialise,
+    stamp,
+    stamp_gradient,
+    write,
+)
 
 __all__ = ["Exported", "export"]
 
@@ -150,12 +157,13 @@ def export(
             ``NAME.grad.onnx`` for ``NAME.onnx``, the gradient.
         static: whether the artifact takes one picture of the working size alone, and all its layers
             are asked together: then every shape but the number of questions is known beforehand,
-            as CUDA graphs need it (:mod:`ortcam.replay`).
+            as CUDA graphs need it (:mod:`ortcam.inference.cuda_graphs`).
         maps: whether each feature layer L gets a further output ``L.map`` [K, N, *space], the maps
             on the layer's own grid: for programs without this runtime, and so that features need
             not leave a GPU.
         methods: methods other than Grad-CAM that the artifact shall serve, by their names (see
-            :data:`ortcam.methods.METHODS`), or ``"all"``. What they need is computed with every
+            :data:`ortcam.methods.registry.METHODS`), or ``"all"``. What they need is computed with
+            every
             question: for most, the features' whole gradients ``L.grad`` [K, N, C, *space].
         verify: whether the gradient is checked against central differences through the network
             (one of half precision is checked in float32).

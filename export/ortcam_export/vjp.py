@@ -8,14 +8,14 @@ import onnx
 import onnx_ir as ir
 
 from ortcam.errors import InputError, LayerError
-from ortcam_export.functions import expand
 from ortcam_export.gradient.finish import finish
+from ortcam_export.gradient.function_bodies import expand
 from ortcam_export.gradient.seed import Given
 from ortcam_export.gradient.sweep import Sweep
 from ortcam_export.gradient.tensor import Tape
-from ortcam_export.load import ModelLike, load
-from ortcam_export.names import tensor, unused
-from ortcam_export.prepare import opset, prepare
+from ortcam_export.graph.names import tensor, unused
+from ortcam_export.prepare.prepare import opset, prepare
+from ortcam_export.reading.model_file import ModelLike, load
 
 __all__ = ["vjp"]
 

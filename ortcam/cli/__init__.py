@@ -9,8 +9,8 @@ from __future__ import annotations
 import click
 
 from ortcam import __version__
-from ortcam.cli import evaluate, explain, export, info, layers, report, segment
-from ortcam.cli.commands import Commands
+from ortcam.cli.commands import evaluate, explain, export, info, layers, report, segment
+from ortcam.cli.group import Commands
 
 __all__ = ["main"]
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ortcam.errors import InputError, ModelError
-from ortcam.evaluation.figures import AGAINST, BY_EXPORTER, asked_for
-from ortcam.methods import method_named, require
-from ortcam.names import Classes, class_indices, named_layers
-from ortcam.preprocess import Size
+from ortcam.evaluation.metric_names import AGAINST, BY_EXPORTER, asked_for
+from ortcam.methods.registry import method_named, require
+from ortcam.pictures.preprocess import Size
+from ortcam.questions.names import Classes, class_indices, named_layers
 
 if TYPE_CHECKING:
     from ortcam.cam import Cam

@@ -22,22 +22,22 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ortcam import __version__
+from ortcam.batch.dataset import Item, Paths, collect, evenly
+from ortcam.batch.journal import Journal, Record
+from ortcam.batch.workers import Going, in_order, usual
 from ortcam.errors import OutputError, PictureError, RegionError
-from ortcam.evaluation import tables
-from ortcam.evaluation.checks import Checks, require_exporter
-from ortcam.evaluation.collection import Item, Paths, collect, evenly
-from ortcam.evaluation.compare import Match, compare, match
-from ortcam.evaluation.jobs import Going, in_order, usual
-from ortcam.evaluation.journal import Journal, Record
-from ortcam.evaluation.measure import measure
+from ortcam.evaluation.compare_artifacts import Match, compare, match
+from ortcam.evaluation.graph_checks import Checks, require_exporter
+from ortcam.evaluation.measure_picture import measure
 from ortcam.evaluation.options import Options, by_exporter, options
-from ortcam.evaluation.page import write_page
-from ortcam.evaluation.summary import Summary, summarise
-from ortcam.evaluation.worst import Drawn
-from ortcam.methods import GRAD_CAM
-from ortcam.names import Classes
-from ortcam.preprocess import Size
-from ortcam.session import Providers
+from ortcam.evaluation.output import tables
+from ortcam.evaluation.output.page import write_page
+from ortcam.evaluation.output.summary import Summary, summarise
+from ortcam.evaluation.output.worst_pictures import Drawn
+from ortcam.inference.session import Providers
+from ortcam.methods.registry import GRAD_CAM
+from ortcam.pictures.preprocess import Size
+from ortcam.questions.names import Classes
 
 if TYPE_CHECKING:
     from ortcam.cam import Cam
@@ -102,12 +102,12 @@ def evaluate(
         pictures: paths of pictures and folders.
         output: a folder for the results.
         truth: the folder of label images, ``NAME.png`` for each picture; see
-            :data:`ortcam.truth.Truth`. None takes the prediction for the truth.
+            :data:`ortcam.pictures.label_image.Truth`. None takes the prediction for the truth.
         against: a second artifact, whose maps are compared with the first's; then nothing else is
             measured.
-        methods: how maps are made, by the names of :data:`ortcam.methods.METHODS`.
-        metrics: by the names of :data:`ortcam.evaluation.figures.ASKED`; None for all that take no
-            export step, ``"all"`` for those too.
+        methods: how maps are made, by the names of :data:`ortcam.methods.registry.METHODS`.
+        metrics: by the names of :data:`ortcam.evaluation.metric_names.ASKED`; None for all that
+            take no export step, ``"all"`` for those too.
         classes: by name or 0-based index; None for all.
         layers: by name; None for all of the artifact's.
         limit: how many of the pictures, evenly spaced; None for all.

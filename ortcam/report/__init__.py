@@ -1,8 +1,8 @@
 """Reports: an HTML file that holds all of what it shows.
 
-Of use for other pages too: :mod:`~ortcam.report.markup` makes HTML in which every text is escaped,
-:mod:`~ortcam.report.document` a page's frame with its policy, style (``base.css``) and script, and
-:mod:`~ortcam.report.packing` pictures and arrays as text in the page.
+Of use for other pages too: :mod:`~ortcam.report.html` makes HTML in which every text is escaped,
+:mod:`~ortcam.report.html_page` a page's frame with its policy, style (``base.css``) and script, and
+:mod:`~ortcam.report.encode` pictures and arrays as text in the page.
 """
 
 from ortcam.report.writer import Report

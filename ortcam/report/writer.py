@@ -10,19 +10,19 @@ from types import TracebackType
 from typing import BinaryIO
 
 from ortcam.artifact import Artifact
+from ortcam.drawing.presets import DEFAULT, PRESETS
+from ortcam.drawing.style import Look, Scale
 from ortcam.errors import InputError
-from ortcam.files import check_writable, whole_file
-from ortcam.look import Look, Scale
-from ortcam.presets import DEFAULT, PRESETS
-from ortcam.report.document import frame
-from ortcam.report.markup import Markup, element, joined, name
-from ortcam.report.sections import (
+from ortcam.files.atomic import check_writable, whole_file
+from ortcam.report.html import Markup, element, joined, name
+from ortcam.report.html_page import frame
+from ortcam.report.picture_section import (
     artifact_section,
     data_section,
     help_section,
     picture_section,
 )
-from ortcam.results import Explanation
+from ortcam.results.explanation import Explanation
 
 __all__ = ["Report"]
 

@@ -21,8 +21,8 @@ from ortcam.errors import (
     PictureError,
     RegionError,
 )
-from ortcam.region import coverage
-from ortcam.upsample import upsample
+from ortcam.grids.resample import upsample
+from ortcam.questions.masks import coverage
 
 PREPROCESS = Preprocessing(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 SEED = 4  # of the networks: one whose maps are not all zero

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 import ortcam
-from ortcam.session import There
+from ortcam.inference.session import There
 from ortcam_export import export
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("cuda")]

@@ -12,10 +12,10 @@ from functools import cache
 
 import onnx
 
-from ortcam_export.contrib import CONTRIB
-from ortcam_export.control_flow import MOST_NODES
 from ortcam_export.gradient import rules as _rules  # noqa: F401 - fills the table
 from ortcam_export.gradient.table import NO_DERIVATIVE, ruled
+from ortcam_export.prepare.contrib_ops import CONTRIB
+from ortcam_export.prepare.control_flow import MOST_NODES
 
 __all__ = ["BRANCHED", "CONVERTED", "REFUSED", "Decision", "Kind", "decision"]
 

@@ -13,8 +13,7 @@ from functools import cached_property
 import onnx_ir as ir
 
 from ortcam.errors import LayerError, OperatorError
-from ortcam_export.control_flow import subgraphs
-from ortcam_export.gradient.branches import through_branches
+from ortcam_export.gradient.if_branches import through_branches
 from ortcam_export.gradient.operators import BRANCHED, Kind, decision
 from ortcam_export.gradient.seed import Given, Seed
 from ortcam_export.gradient.table import (
@@ -28,7 +27,8 @@ from ortcam_export.gradient.table import (
 )
 from ortcam_export.gradient.tensor import Dim, Tape, Tensor, product
 from ortcam_export.gradient.windows import Ones, Windows
-from ortcam_export.names import tensor
+from ortcam_export.graph.names import tensor
+from ortcam_export.prepare.control_flow import subgraphs
 
 __all__ = ["Sweep", "dependencies", "reachable", "undecided"]
 

@@ -17,12 +17,13 @@ from disc_network import artifact, disc, scene, score_of
 from PIL import Image
 
 import ortcam
+from ortcam import metrics
+from ortcam.batch.journal import Record
+from ortcam.batch.workers import Stopped
 from ortcam.errors import ArtifactError, ClassError, InputError, LayerError, ModelError
-from ortcam.evaluation import metrics, run
-from ortcam.evaluation.figures import ASKED, DEFAULT
-from ortcam.evaluation.jobs import Stopped
-from ortcam.evaluation.journal import Record
-from ortcam.upsample import upsample
+from ortcam.evaluation import run
+from ortcam.evaluation.metric_names import ASKED, DEFAULT
+from ortcam.grids.resample import upsample
 
 CHEAP = ("pointing", "energy", "overlap", "context", "concentration")
 Small = Callable[..., Any]

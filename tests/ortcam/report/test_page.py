@@ -13,12 +13,13 @@ from PIL import Image
 from reports import CLASSES, COLORS, PICTURES, TITLE, blocks
 
 import ortcam
-from ortcam import Box, Cam, Explanation, contours
-from ortcam import colormap as colormaps
-from ortcam.overlay import paint_map
-from ortcam.presets import PRESETS
-from ortcam.report.packing import levels
-from ortcam.upsample import upsample
+from ortcam import Box, Cam, Explanation
+from ortcam.drawing import colormap as colormaps
+from ortcam.drawing import contours
+from ortcam.drawing.overlay import paint_map
+from ortcam.drawing.presets import PRESETS
+from ortcam.grids.resample import upsample
+from ortcam.report.encode import levels
 
 SHOWN = "document.documentElement.dataset.shown"
 CURRENT = "document.querySelector('article.picture:not([hidden])')"

@@ -11,8 +11,8 @@ from ortcam.errors import OperatorError
 from ortcam_export.gradient import reachable
 from ortcam_export.gradient.operators import BRANCHED, CONVERTED, REFUSED, Kind, decision
 from ortcam_export.gradient.table import NO_DERIVATIVE, ruled
-from ortcam_export.load import load
-from ortcam_export.prepare import prepare
+from ortcam_export.prepare.prepare import prepare
+from ortcam_export.reading.model_file import load
 from ortcam_export.vjp import vjp
 
 NAMES = sorted({schema.name for schema in onnx.defs.get_all_schemas() if not schema.domain})

@@ -16,12 +16,12 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from ortcam_export.differentiate import question
+from ortcam_export.append.gradient import question
 from ortcam_export.gradient.finish import finish
 from ortcam_export.gradient.sweep import Sweep
 from ortcam_export.gradient.tensor import Tape, Tensor
 from ortcam_export.gradient.windows import Ones, Windows
-from ortcam_export.prepare import prepare
+from ortcam_export.prepare.prepare import prepare
 
 Array = NDArray[Any]
 

@@ -15,9 +15,9 @@ from ortcam_export.gradient.sweep import Sweep
 from ortcam_export.gradient.table import cotangent_dtype
 from ortcam_export.gradient.tensor import Tape
 from ortcam_export.gradient.windows import Ones, Windows
-from ortcam_export.load import load
-from ortcam_export.names import tensor
-from ortcam_export.prepare import opset, prepare
+from ortcam_export.graph.names import tensor
+from ortcam_export.prepare.prepare import opset, prepare
+from ortcam_export.reading.model_file import load
 from ortcam_export.vjp import vjp
 
 K = 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ortcam_export.gradient.saturated import sigmoid_slope
+from ortcam_export.gradient.blocks.saturated import sigmoid_slope
 from ortcam_export.gradient.table import Node, elementwise, rule
 from ortcam_export.gradient.tensor import Tensor
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ortcam_export.gradient.rules.places import added
-from ortcam_export.gradient.rules.spectral import transform
+from ortcam_export.gradient.blocks.scatter_add import added
+from ortcam_export.gradient.rules.fourier import transform
 from ortcam_export.gradient.table import Node, rule
 from ortcam_export.gradient.tensor import Dim, Tensor
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ortcam_export.gradient.rules.standardization import (
+from ortcam_export.gradient.blocks.standardize import (
     scaled,
     scaled_back,
     standard,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ortcam_export.gradient.rules.standardization import standard, standardized_back
+from ortcam_export.gradient.blocks.standardize import standard, standardized_back
 from ortcam_export.gradient.table import Ask, Node, contracted, rule
 from ortcam_export.gradient.tensor import Tensor, product
 from ortcam_export.gradient.windows import Windows

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from ortcam_export.gradient.rules.autopad import padding
-from ortcam_export.gradient.rules.places import put
-from ortcam_export.gradient.rules.separable import adjoint, adjoint_contracted
+from ortcam_export.gradient.blocks.autopad import padding
+from ortcam_export.gradient.blocks.scatter_add import put
+from ortcam_export.gradient.blocks.separable import adjoint, adjoint_contracted
 from ortcam_export.gradient.table import Ask, Node, contracted, rule
 from ortcam_export.gradient.tensor import Dim, Tensor, at_least, maximum, product
 from ortcam_export.gradient.windows import Ones, Windows

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import onnx_ir as ir
 
-from ortcam_export.gradient.rules.separable import adjoint_contracted, along_band
+from ortcam_export.gradient.blocks.separable import adjoint_contracted, along_band
 from ortcam_export.gradient.table import Ask, Node, contracted, rule
 from ortcam_export.gradient.tensor import Dim, Tape, Tensor, maximum, minimum
 from ortcam_export.gradient.windows import Windows

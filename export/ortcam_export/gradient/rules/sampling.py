@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ortcam_export.gradient.rules.interpolation import (
+from ortcam_export.gradient.blocks.interpolate import (
     Points,
     Tap,
     cubic_taps,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ortcam_export.gradient.rules.places import flat_places
-from ortcam_export.gradient.rules.products import others
+from ortcam_export.gradient.blocks.product_of_others import others
+from ortcam_export.gradient.blocks.scatter_add import flat_places
 from ortcam_export.gradient.table import Node, rule
 from ortcam_export.gradient.tensor import Dim, Tensor, product
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from ortcam_export.gradient.saturated import complemented
+from ortcam_export.gradient.blocks.saturated import complemented
 from ortcam_export.gradient.table import Node, rule
 from ortcam_export.gradient.tensor import Tensor
 

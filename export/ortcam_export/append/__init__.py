@@ -1,0 +1,1 @@
+"""Append: the gradient, and whatever else an artifact holds beside the network."""

@@ -1,0 +1,260 @@
+"""A network in the form that ONNX Runtime's gradient builder differentiates correctly.
+
+The builder of onnxruntime-training 1.19.2 has no gradient for some operators, gets that of others
+silently wrong, and for a few its CPU provider has no kernel, or one that wants fixed shapes and
+crashes without them. Each such operator is rewritten here, where it can be, in others that compute
+the same and that are sound. Only nodes between a feature layer and the score are touched, and every
+tensor keeps its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import onnx_ir as ir
+import onnx_ir.passes.common as passes
+
+from ortcam.errors import OperatorError
+from ortcam_export.gradient.rules.convolution import conv_geometry
+from ortcam_export.gradient.rules.pooling import averages, indices
+from ortcam_export.gradient.rules.resampling import matrices
+from ortcam_export.gradient.sweep import dependencies
+from ortcam_export.gradient.table import Node
+from ortcam_export.gradient.tensor import Dim, Tape, Tensor
+from ortcam_export.graph.names import tensor
+from ortcam_export.prepare.prepare import opset
+
+__all__ = ["WAY_OUT", "normalize"]
+
+#: Begins the names of the new tensors.
+_PREFIX = "plain"
+
+WAY_OUT = "choose a feature layer after it, or export with engine='ortcam'"
+
+#: Gives what a node computes in other operators: a tensor an output, None where it can stay.
+Rewrite: TypeAlias = "Callable[[Node], Sequence[Tensor | None] | None]"
+
+
+def normalize(model: ir.Model, score: str, layers: Collection[str]) -> None:
+    """Rewrites, in place, what the gradient builder lacks or gets wrong.
+
+    Args:
+        model: a prepared network.
+        score: the tensor that will be differentiated.
+        layers: the tensors that it will be differentiated with respect to.
+
+    Raises:
+        OperatorError: an operator on the way has a form that cannot be rewritten.
+    """
+    tape = Tape(model.graph, opset(model), prefix=_PREFIX)
+    for node in _between(model, score, layers):
+        rewrite = None if node.domain else _REWRITES.get(node.op_type)
+        if rewrite is not None:
+            _rewrite(tape, node, rewrite)
+    passes.RemoveUnusedNodesPass()(model)
+    passes.TopologicalSortPass()(model)
+
+
+def _between(model: ir.Model, score: str, layers: Collection[str]) -> list[ir.Node]:
+    """The nodes through which the score depends on the layers, in the graph's order."""
+    on_path = dependencies(model.graph, tensor(model, score))
+    after = {tensor(model, layer) for layer in layers}
+    between = []
+    for node in model.graph:
+        if any(value in after for value in node.inputs if value is not None):
+            after.update(node.outputs)
+            if any(output in on_path for output in node.outputs):
+                between.append(node)
+    return between
+
+
+def _rewrite(tape: Tape, node: ir.Node, rewrite: Rewrite) -> None:
+    outputs = tuple(node.outputs)
+    # Before the rewriting, which may itself ask for the old output's shape.
+    uses = [[(use.node, use.idx) for use in output.uses()] for output in outputs]
+    for old, used, new in zip(outputs, uses, rewrite(Node(tape, node)) or (), strict=False):
+        if new is None:
+            continue
+        value = new.value
+        if not (value.name or "").startswith(f"{_PREFIX}."):  # it has a name of its own
+            value = tape.again(value)
+        value.shape, value.type = old.shape, old.type
+        for consumer, index in used:
+            consumer.replace_input_with(index, value)
+        graph_outputs = tape.graph.outputs
+        graph_outputs[:] = [value if output is old else output for output in graph_outputs]
+        old.name, value.name = f"{old.name}.before", old.name
+
+
+def _auto_pad(n: Node) -> Sequence[Tensor] | None:
+    """The builder takes the padding of SAME_UPPER and SAME_LOWER for none."""
+    if n.attribute("auto_pad", "NOTSET") in ("NOTSET", "VALID"):
+        return None
+    geometry = conv_geometry(n)
+    x, pads = n.x, [*geometry.before, *geometry.after]
+    if not all(isinstance(amount, int) for amount in pads):  # known when the network runs
+        x = _padded(x, [0, 0, *geometry.before, 0, 0, *geometry.after])
+        pads = [0] * len(pads)
+    return n.tape.ops(
+        "Conv",
+        x,
+        *(n.input(i) for i in range(1, len(n.node.inputs)) if n.has(i)),
+        group=n.attribute("group", 1),
+        strides=geometry.strides,
+        dilations=geometry.dilations,
+        pads=pads,
+    )
+
+
+def _average_pool(n: Node) -> Sequence[Tensor]:
+    """AveragePoolGrad takes no open extent: its gradient would be empty."""
+    return [_along(n.x, averages(n))]
+
+
+def _batch_normalization(n: Node) -> Sequence[Tensor]:
+    if n.attribute("training_mode", 0):
+        raise n.refuse("is in training mode, and takes its statistics from the batch")
+    scale, bias, mean, var = (n.input(i) for i in range(1, 5))
+    epsilon: float = n.attribute("epsilon", 1e-5)
+    slope = scale / (var + epsilon).sqrt()
+    space = range(1, n.x.rank - 1)
+    return [n.x * slope.unsqueeze(space) + (bias - mean * slope).unsqueeze(space)]
+
+
+def _dropout(n: Node) -> Sequence[Tensor | None]:
+    """Outside training it changes nothing; with a mask the builder doubles its gradient."""
+    if n.has(2) and (n.input(2).const is None or n.input(2).item):
+        raise n.refuse("is in training mode, and drops at random")
+    mask = n.node.outputs[1:]
+    ones = n.tape.constant(np.ones((), np.bool_)) if mask else None
+    return [n.x, *(ones.expand(n.x.dims) for _ in mask if ones is not None)]
+
+
+def _instance_normalization(n: Node) -> Sequence[Tensor]:
+    over = range(2, n.x.rank)
+    space = range(1, n.x.rank - 1)
+    scale, bias = (n.input(i).unsqueeze(space) for i in (1, 2))
+    return [_standardized(n, list(over)) * scale + bias]
+
+
+def _layer_normalization(n: Node) -> Sequence[Tensor]:
+    """LayerNormalizationGrad needs the mean and deviation, which few networks have as outputs."""
+    if any(output.uses() for output in n.node.outputs[1:]):
+        raise OperatorError(
+            f"{n.described} has its mean or deviation used elsewhere, which is not rewritten for "
+            f"ONNX Runtime's gradient builder; {WAY_OUT}"
+        )
+    standard = _standardized(n, list(range(n.axis(-1), n.x.rank)))
+    scaled = standard * n.input(1)
+    return [scaled + n.input(2) if n.has(2) else scaled]
+
+
+def _standardized(n: Node, axes: list[int]) -> Tensor:
+    """x with mean 0 and variance 1 over axes."""
+    centred = n.x - n.x.mean(axes, keepdims=True)
+    variance = (centred * centred).mean(axes, keepdims=True)
+    epsilon: float = n.attribute("epsilon", 1e-5)
+    return centred / (variance + epsilon).sqrt()
+
+
+def _max_pool(n: Node) -> Sequence[Tensor | None]:
+    """What lies at the places it finds: MaxPoolGrad takes no open extent, and crashes on one."""
+    found = n.tape.op("Gather", n.x.reshape([-1]), indices(n))
+    return [found, None]
+
+
+def _mean(n: Node) -> Sequence[Tensor]:
+    return [_total(n) / len(n.inputs)]
+
+
+def _pad(n: Node) -> Sequence[Tensor] | None:
+    """The builder takes the amounts to be of all axes, in order."""
+    if not n.has(3):
+        return None
+    if n.attribute("mode", "constant") != "constant":
+        return None  # the builder says itself that it cannot
+    axes, given = n.constants(3), n.input(1)
+    assert axes is not None
+    order = [int(axis) % n.x.rank for axis in axes]
+    amounts: list[Dim] = [0] * (2 * n.x.rank)
+    for i, axis in enumerate(order):
+        for side in (0, 1):
+            place = i + side * len(order)
+            amounts[axis + side * n.x.rank] = given.slice(0, place, place + 1)
+    return [_padded(n.x, amounts, n.input(2) if n.has(2) else None)]
+
+
+def _padded(x: Tensor, amounts: Sequence[Dim], value: Tensor | None = None) -> Tensor:
+    """x padded by amounts before every axis, then after every axis."""
+    return x.tape.op("Pad", x, x.tape.shape(amounts), value)
+
+
+def _resize(n: Node) -> Sequence[Tensor]:
+    """Without a kernel for ResizeGrad on the CPU: a product with a matrix along each axis."""
+    return [_along(n.x, matrices(n))]
+
+
+def _slice(n: Node) -> None:
+    """SliceGrad fails when it is run with a negative step."""
+    steps = n.constants(4) or []
+    if any(step < 0 for step in steps):
+        raise OperatorError(
+            f"{n.described} goes backwards, which ONNX Runtime's gradient builder cannot; {WAY_OUT}"
+        )
+
+
+def _split(n: Node) -> Sequence[Tensor]:
+    """The builder joins the gradients of those parts only that the score depends on."""
+    axis, extent, count = n.axis(0), n.x.dim(n.axis(0)), len(n.node.outputs)
+    sizes: list[Dim]
+    if n.has(1):
+        given = n.input(1)
+        sizes = (
+            [given.slice(0, i, i + 1) for i in range(count)]
+            if given.const is None
+            else [int(size) for size in given.const]
+        )
+    else:
+        sizes = [(extent + (count - 1)) // count] * count
+    parts: list[Tensor] = []
+    start: Dim = 0
+    for size in sizes:
+        parts.append(n.x.slice(axis, start, size + start))
+        start = size + start
+    return parts
+
+
+def _sum(n: Node) -> Sequence[Tensor]:
+    return [_total(n)]
+
+
+def _total(n: Node) -> Tensor:
+    total, *rest = n.inputs
+    for x in rest:
+        total = total + x
+    return total
+
+
+def _along(x: Tensor, by_axis: dict[int, Tensor]) -> Tensor:
+    for axis, matrix in by_axis.items():
+        x = x.along(axis, matrix)
+    return x
+
+
+_REWRITES: dict[str, Rewrite] = {
+    "AveragePool": _average_pool,
+    "BatchNormalization": _batch_normalization,
+    "Conv": _auto_pad,
+    "Dropout": _dropout,
+    "InstanceNormalization": _instance_normalization,
+    "LayerNormalization": _layer_normalization,
+    "MaxPool": _max_pool,
+    "Mean": _mean,
+    "Pad": _pad,
+    "Resize": _resize,
+    "Slice": _slice,
+    "Split": _split,
+    "Sum": _sum,
+}

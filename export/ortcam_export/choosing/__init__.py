@@ -1,0 +1,1 @@
+"""Choose: the score, its class axis, and the feature layers."""

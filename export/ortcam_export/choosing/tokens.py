@@ -1,0 +1,299 @@
+"""Tokens: features [N, tokens, C] of a transformer, and the rows and columns that they came from.
+
+A transformer flattens the cells of a convolution's output, [N, C, h, w], into tokens, and may put
+class or register tokens before them. :func:`token_grids` follows the tokens from there on, so that
+their grid is known wherever they still are one each, at any size of the picture. :func:`fold` lays
+the picture's tokens out as [N, C, h, w] again, on the way from the layer to the score: what is
+folded is what the score is computed from, so its gradient is the tokens', and its mean over space
+is that over the picture's tokens alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import onnx_ir as ir
+
+from ortcam.artifact import Layer
+from ortcam.errors import InputError, LayerError
+from ortcam_export.choosing.channel_axes import Axes, constant_ints, rank
+from ortcam_export.gradient.tensor import Dim, Tape, is_recorded
+from ortcam_export.graph.names import find, unused
+from ortcam_export.prepare.prepare import opset
+
+__all__ = ["Grid", "Grids", "fold", "reach_picture", "token_grids"]
+
+#: A Slice that ends here or later goes to the end, whatever the number of tokens.
+_TO_THE_END = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where tokens are in a tensor, and the tensor that has their rows and columns.
+
+    Attributes:
+        axis: the tokens' axis.
+        space: the tensor that was flattened.
+        rows, columns: its axes.
+    """
+
+    axis: int
+    space: ir.Value
+    rows: int
+    columns: int
+
+    @property
+    def extents(self) -> tuple[int | str | None, int | str | None]:
+        """The rows and columns, as far as inference knows them."""
+        assert self.space.shape is not None  # it would not have been followed
+        rows, columns = (self.space.shape[axis] for axis in (self.rows, self.columns))
+        return (
+            rows if isinstance(rows, int) else rows.value,
+            columns if isinstance(columns, int) else columns.value,
+        )
+
+
+Grids = dict[ir.Value, Grid]
+
+
+# ---- Finding --------------------------------------------------------------------------------
+
+
+def token_grids(model: ir.Model, axes: Axes) -> Grids:
+    """The tensors of rank 3 whose elements along one axis are tokens of a picture, one a cell.
+
+    Args:
+        model: a prepared network.
+        axes: what :func:`ortcam_export.choosing.channel_axes.channel_axes` found.
+    """
+    grids: Grids = {}
+    for node in model.graph:
+        for value in node.outputs:
+            if rank(value) != 3:
+                continue
+            grid = _flattened(node, value, axes) or _carried(node, value, grids)
+            if grid is not None and value.shape is not None and value.shape[grid.axis] != 1:
+                grids[value] = grid
+    return grids
+
+
+def _flattened(node: ir.Node, value: ir.Value, axes: Axes) -> Grid | None:
+    """What begins where rows and columns are merged and the channels stay."""
+    x = node.inputs[0] if node.op_type in ("Reshape", "Flatten") else None
+    if x is None or x.shape is None or value.shape is None or rank(x) != 4:
+        return None
+    # [N, C, h, w] to [N, C, tokens], or [N, h, w, C] to [N, tokens, C]
+    channels, after = {1: (1, 1), 3: (3, 2)}.get(axes.get(x.name or "") or 0, (0, 0))
+    if not channels or axes.get(value.name or "") != after:
+        return None
+    rows, columns = (axis for axis in (1, 2, 3) if axis != channels)
+    merged, cells = value.shape[3 - after], [x.shape[rows], x.shape[columns]]
+    known = [extent for extent in (merged, *cells) if isinstance(extent, int)]
+    kept = [e for e in (x.shape[channels], value.shape[after]) if isinstance(e, int)]
+    if len(set(kept)) > 1 or (len(known) == 3 and known[0] != known[1] * known[2]):
+        return None
+    return Grid(3 - after, x, rows, columns)
+
+
+def _carried(node: ir.Node, value: ir.Value, grids: Grids) -> Grid | None:
+    """What is left of the tokens of an operand: all of them, and perhaps some before or behind."""
+    source = next((v for v in node.inputs if v is not None and v in grids), None)
+    if source is None or node.domain != "":
+        return None
+    grid = grids[source]
+    if node.op_type == "Transpose":
+        perm = list(node.attributes.get_ints("perm") or (2, 1, 0))
+        axis = perm.index(grid.axis)
+        return replace(grid, axis=axis) if axis else None
+    if node.op_type == "Concat":
+        along = (node.attributes.get_int("axis", 0) or 0) % 3
+        several = sum(v in grids for v in node.inputs if v is not None) > 1
+        return None if along == grid.axis and several else grid
+    if node.op_type == "Slice":
+        return grid if _keeps_picture(node, grid.axis) else None
+    if node.op_type in ("MatMul", "Gemm"):
+        dense = source is node.inputs[0] and _is_constant(node.inputs[1])
+        return grid if dense and grid.axis == 1 else None
+    if node.op_type in ("Flatten", "Gather", "Reshape", "Split", "TopK"):
+        return None
+    before, now = (v.shape[grid.axis] if v.shape is not None else None for v in (source, value))
+    changed = isinstance(before, int) and isinstance(now, int) and before != now
+    return None if changed else grid
+
+
+def _keeps_picture(node: ir.Node, axis: int) -> bool:
+    """Whether a Slice leaves the tokens alone, or takes some off their front."""
+    along = constant_ints(node.inputs[3]) if len(node.inputs) > 3 else None
+    if along is None:
+        return False
+    along = [a % 3 for a in along]
+    if axis not in along:
+        return True
+    ends = constant_ints(node.inputs[2])
+    steps = constant_ints(node.inputs[4]) if len(node.inputs) > 4 else None
+    i = along.index(axis)
+    return ends is not None and ends[i] >= _TO_THE_END and (steps is None or steps[i] == 1)
+
+
+def _is_constant(value: ir.Value | None) -> bool:
+    return value is not None and value.const_value is not None
+
+
+def reach_picture(model: ir.Model, grids: Grids, reached: set[str]) -> set[ir.Value]:
+    """Those tokens of which the score depends on the picture's own, not on a class token alone.
+
+    Behind its last attention a transformer that reads its class token treats each token by itself
+    and then takes that one: the picture's tokens have no gradient there.
+
+    Args:
+        model: a prepared network.
+        grids: what :func:`token_grids` found.
+        reached: names of the tensors that the gradient of the score reaches.
+    """
+    found: set[ir.Value] = set()
+    for node in reversed(model.graph):
+        for value in node.outputs:
+            if value in grids and any(
+                _asks_picture(use.node, value, grids, found)
+                for use in value.uses()
+                if any(output.name in reached for output in use.node.outputs)
+            ):
+                found.add(value)
+    return found
+
+
+def _asks_picture(node: ir.Node, value: ir.Value, grids: Grids, found: set[ir.Value]) -> bool:
+    """Whether a consumer of tokens, and what follows it, reads the picture's own."""
+    axis = grids[value].axis
+    here = [output for output in node.outputs if output in grids]
+    if here:
+        return any(output in found for output in here)
+    if node.op_type == "Gather":
+        along = (node.attributes.get_int("axis", 0) or 0) % 3
+        return along != axis or not _is_constant(node.inputs[1])
+    if node.op_type == "Slice":  # one that keeps the picture is among the grids
+        along_all = constant_ints(node.inputs[3]) if len(node.inputs) > 3 else None
+        starts = constant_ints(node.inputs[1])
+        return along_all != [axis] or starts != [0]
+    return True
+
+
+# ---- Folding --------------------------------------------------------------------------------
+
+
+def fold(
+    model: ir.Model,
+    layer: Layer,
+    grids: Grids,
+    *,
+    token_grid: tuple[int, int] | None = None,
+    leading_tokens: int | None = None,
+    notes: list[str] | None = None,
+) -> Layer:
+    """Lays a layer's tokens out as [N, C, h, w], in place.
+
+    The folded tensor takes the layer's name, and the tokens are called ``<name>.tokens`` from then
+    on; where the network gives the tokens as an output of its own, that keeps its name, and the
+    folded tensor is ``<name>.folded``.
+
+    Args:
+        model: a prepared network, changed in place; it computes the same.
+        layer: of features [N, tokens, C], or [N, C, tokens].
+        grids: what :func:`token_grids` found.
+        token_grid: the (width, height) of the picture's tokens, instead of what was found.
+        leading_tokens: how many tokens stand before the picture's; by default all that are more
+            than the grid has cells. What follows the picture's tokens is left out too.
+        notes: takes a sentence on what was folded.
+
+    Returns:
+        The layer of the folded tensor.
+
+    Raises:
+        InputError: the layer has fewer tokens than that.
+        LayerError: the grid cannot be found.
+    """
+    value = find(model, layer.name)
+    axis = 3 - layer.channel_axis
+    tape = Tape(model.graph, opset(model), prefix="fold")
+    x = tape.wrap(value).moved(axis, 1)
+    rows, columns = (
+        _found(tape, value, axis, grids) if token_grid is None else _said(token_grid, value)
+    )
+    count, there = rows * columns, x.dim(1)
+    before = there - count if leading_tokens is None else leading_tokens
+    _check_count(value, there, count, before)
+    end = before + count
+    batch, channels = x.dim(0), x.dim(2)
+    cells = x.slice(1, before, end).reshape([batch, rows, columns, channels])
+    folded = cells.transpose([0, 3, 1, 2])
+    parts = [folded.transpose([0, 2, 3, 1]).reshape([batch, count, channels])]
+    if not _is_zero(before):
+        parts.insert(0, x.slice(1, 0, before))
+    if leading_tokens is not None and not _is_zero(there - end):
+        parts.append(x.slice(1, end, _TO_THE_END))
+    whole = tape.concat(parts, 1).moved(1, axis)
+    for use in tuple(value.uses()):
+        if not is_recorded(use.node):
+            use.node.replace_input_with(use.idx, whole.value)
+    own = value.is_graph_output()
+    folded.value.name = unused(model, f"{layer.name}.folded")
+    if not own:
+        tokens = unused(model, f"{layer.name}.tokens")
+        folded.value.name, value.name = value.name, tokens
+    model.graph.sort()
+    if notes is not None:
+        notes.append(_note(layer.name, folded.value.name or "", rows, columns, before))
+    return replace(layer, name=folded.value.name or "", channel_axis=1)
+
+
+def _found(tape: Tape, value: ir.Value, axis: int, grids: Grids) -> tuple[Dim, Dim]:
+    grid = grids.get(value)
+    if grid is None or grid.axis != axis:
+        raise LayerError(
+            f"{value.name!r} is {value.shape}, and the rows and columns of its tokens cannot be "
+            "found; say them by token_grid=, or choose another layer"
+        )
+    space = tape.wrap(grid.space)
+    return space.dim(grid.rows), space.dim(grid.columns)
+
+
+def _said(token_grid: Sequence[int], value: ir.Value) -> tuple[Dim, Dim]:
+    if len(token_grid) != 2 or min(token_grid) < 1:
+        raise InputError(
+            f"the token grid of {value.name!r} is {token_grid}; it is a width and a height of 1 "
+            "or more"
+        )
+    return token_grid[1], token_grid[0]
+
+
+def _check_count(value: ir.Value, there: Dim, count: Dim, before: Dim) -> None:
+    if not isinstance(there, int) or not isinstance(count, int) or not isinstance(before, int):
+        return
+    if before < 0 or before + count > there:
+        leading = f" behind {before} others" if before > 0 else ""
+        raise InputError(
+            f"{value.name!r} is {value.shape}: {there} tokens, too few for a grid of "
+            f"{count}{leading}; say another by token_grid= and leading_tokens="
+        )
+
+
+def _is_zero(dim: Dim) -> bool:
+    return isinstance(dim, int) and dim == 0
+
+
+def _note(name: str, folded: str, rows: Dim, columns: Dim, before: Dim) -> str:
+    grid = (
+        f"{columns} x {rows}"
+        if isinstance(rows, int) and isinstance(columns, int)
+        else "their grid (width x height, as the picture's size makes it)"
+    )
+    called = "" if folded == name else f" as {folded!r}"
+    if isinstance(before, int):
+        number = f"the first {before} left out" if before else "none left out"
+    else:
+        number = "those before the picture's left out"
+    return (
+        f"the tokens of {name!r} are folded{called} to {grid}, {number}; token_grid= and "
+        "leading_tokens= say it otherwise"
+    )

@@ -1,0 +1,1 @@
+"""What several gradient rules are built from."""

@@ -1,0 +1,1 @@
+"""What every stage uses of a graph: names, traversal, values, expansion of nodes."""

@@ -1,0 +1,144 @@
+"""Checks of an artifact that take its graph: its gradient on a picture, and shuffled weights."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from ortcam.artifact import FORMAT, METADATA_KEY, Artifact
+from ortcam.errors import InputError
+from ortcam.inference.two_part import Pair, Runs
+from ortcam_export.append.ablations import without_ablations
+from ortcam_export.export import export
+from ortcam_export.graph.traversal import part
+from ortcam_export.prepare.prepare import infer
+from ortcam_export.reading.model_file import read_artifact
+from ortcam_export.verify.checkable_form import form_to_check
+from ortcam_export.verify.gradient import errors
+from ortcam_export.write_artifact import open_session
+
+__all__ = ["Checked"]
+
+
+class Checked:
+    """An artifact's graph, taken apart.
+
+    Attributes:
+        artifact: its metadata.
+        network: the network in it, without the gradient.
+        weighted: those of its nodes that have weights, in the order in which they run.
+    """
+
+    def __init__(self, path: Path, artifact: Artifact) -> None:
+        """Reads an artifact's file, and where it is split in two both files.
+
+        Raises:
+            ModelError: it is no usable ONNX file.
+        """
+        self.artifact = artifact
+        self._parts = [read_artifact(path)]
+        if artifact.gradient is not None and artifact.gradient.file is not None:
+            self._parts.append(read_artifact(path.parent / artifact.gradient.file))
+        self._parts = [without_ablations(model, artifact) for model in self._parts]
+        for model in self._parts:
+            infer(model)
+        own = [value.name or "" for value in self._parts[0].graph.inputs]
+        inputs = [name for name in own if name not in artifact.question]
+        outputs = dict.fromkeys([artifact.score.name, *(x.name for x in artifact.layers)])
+        self.network = part(self._parts[0], inputs, list(outputs))
+        self.weighted = [node for node in self.network.graph if _weights(node)]
+
+    def gradient_errors(self, runs: Runs, feeds: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+        """The largest relative error of each layer's gradient on a picture.
+
+        A network of half precision is checked in float32, and a quantized one without its
+        rounding, as at export (:mod:`ortcam_export.verify.gradient`).
+
+        Args:
+            runs: the artifact, opened.
+            feeds: the network's inputs.
+
+        Raises:
+            GradientError: it cannot be measured.
+            ModelError: the network does not run on this input.
+        """
+        rewritten, form = form_to_check(self.network)
+        network = rewritten(self.network)
+        if form:
+            sessions = [open_session(rewritten(model)) for model in self._parts]
+            runs = Pair(*sessions) if len(sessions) == 2 else sessions[0]
+            feeds = {
+                v.name or "": feeds[v.name or ""].astype(v.dtype.numpy() if v.dtype else None)
+                for v in network.graph.inputs
+            }
+        found = errors(network, runs, self.artifact, dict(feeds))
+        return {name: error for name, (error, _) in found.items()}
+
+    def shuffled(
+        self, last: int, layers: Sequence[str], methods: Sequence[str], seed: int
+    ) -> tuple[bytes, str]:
+        """An artifact of the same network with its last weights shuffled, each tensor in itself.
+
+        The cascade of J. Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018. Shuffled
+        weights have the distribution of the trained ones and nothing that was learnt.
+
+        Args:
+            last: of how many nodes with weights, from the score downwards.
+            layers: the feature layers.
+            methods: that the artifact is to serve.
+            seed: of the shuffling; a tensor is shuffled alike however many others are.
+
+        Returns:
+            The artifact, and the name of the earliest tensor that shuffled weights make.
+        """
+        nodes = self.weighted[len(self.weighted) - last :]
+        if not nodes:
+            raise InputError("the network has no weights that could be shuffled")
+        copy = self.network.clone()
+        there = {node.outputs[0].name: node for node in copy.graph}
+        for node in nodes:
+            for place, value in enumerate(_constants(there[node.outputs[0].name])):
+                name = zlib.crc32((node.outputs[0].name or "").encode())
+                _shuffle(value, np.random.default_rng([seed, place, name]))
+        expects = asdict(self.artifact.expects)
+        copy.metadata_props[METADATA_KEY] = json.dumps({"format": FORMAT, **expects})
+        exported = export(
+            copy,
+            feature_layers=layers,
+            reduction_layer=self.artifact.score.name,
+            score=self.artifact.score.kind,
+            picture=self.artifact.picture,
+            methods=methods,
+            verify=False,
+        )
+        return exported.model, nodes[0].outputs[0].name or ""
+
+
+def _weights(node: ir.Node) -> list[ir.Value]:
+    """The node's constants of two axes or more, as kernels and matrices have, not shapes."""
+    return [
+        value
+        for value in _constants(node)
+        if value.const_value is not None and len(value.const_value.shape) > 1
+    ]
+
+
+def _constants(node: ir.Node) -> list[ir.Value]:
+    """All constants of a node with weights: the biases beside them too."""
+    return [v for v in node.inputs if v is not None and v.is_initializer()]
+
+
+def _shuffle(value: ir.Value, random: np.random.Generator) -> None:
+    assert value.const_value is not None
+    tensor = value.const_value
+    flat = tensor.numpy().ravel()
+    mixed = random.permutation(flat).reshape(tensor.shape.numpy())
+    value.const_value = ir.Tensor(mixed, dtype=tensor.dtype, name=tensor.name)

@@ -1,0 +1,1 @@
+"""Which layers can be explained: listed, ranked, costed, and compared on a picture."""

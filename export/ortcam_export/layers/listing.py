@@ -1,0 +1,384 @@
+"""The layers that a network offers: features to explain by, and scores to explain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import onnx_ir as ir
+
+from ortcam.artifact import Score
+from ortcam.errors import InputError, LayerError
+from ortcam_export.append.strip import without_gradient
+from ortcam_export.choosing.channel_axes import Axes, channel_axes, extents, rank
+from ortcam_export.choosing.features import (
+    CONVOLUTIONS,
+    FLOATS,
+    GATES,
+    QUANTIZERS,
+    before_quantization,
+    before_scorer,
+    choose_features,
+    find_score,
+    is_handed_on,
+    is_relu_like,
+    is_spatial,
+    operator,
+    score_candidates,
+    take_score,
+)
+from ortcam_export.choosing.tokens import Grids, reach_picture, token_grids
+from ortcam_export.gradient import reachable
+from ortcam_export.graph.names import find
+from ortcam_export.layers.cost import Cost, gradient_costs
+from ortcam_export.layers.ranking import ranks
+from ortcam_export.layers.receptive_field import Field, receptive_field
+from ortcam_export.prepare.prepare import prepare
+from ortcam_export.reading.expectations import find_picture, picture_layout
+from ortcam_export.reading.model_file import ModelLike, read_either
+from ortcam_export.trials.size import at_trial_size
+
+__all__ = ["Candidate", "layers"]
+
+#: Operators whose outputs are offered as feature layers, beside those that serve as a ReLU.
+_OFFERED = CONVOLUTIONS | {
+    "Add",
+    "AveragePool",
+    "BatchNormalization",
+    "Concat",
+    "GroupNormalization",
+    "InstanceNormalization",
+    "LayerNormalization",
+    "LpPool",
+    "MaxPool",
+    "MaxUnpool",
+    "RMSNormalization",
+    "Resize",
+    "Sum",
+    "Upsample",
+}
+
+#: What merely goes on with what it reads: a convolution, sum or normalisation before it is not
+#: offered beside it.
+_CONTINUING = {
+    "Add",
+    "BatchNormalization",
+    "GroupNormalization",
+    "InstanceNormalization",
+    "Transpose",
+}
+
+Shape = tuple[int | str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A layer that a network offers.
+
+    Attributes:
+        name: of its tensor; what to give as feature or reduction layer.
+        operator: what computes it.
+        shape: its extents; an open one is its name, or ``"?"``.
+        channels: how many channels (of a score: classes) it has, or None where that is open.
+        stride: how many pixels of the input's height one of its cells stands for, or None where
+            that cannot be told.
+        reached: whether the gradient of the chosen score reaches it, and of tokens the picture's.
+        chosen: whether the export would take it.
+        kind: ``"feature"`` or ``"reduction"``.
+        grid: of a layer of tokens the (height, width) that it is folded to, else None.
+        rank: of a feature layer its place by the rule of :mod:`ortcam_export.layers.ranking`, from
+            1 on; None where no gradient reaches it.
+        receptive_field: the extents in pixels of what its central cell depends on, ``"global"``
+            where that has no bound, or None where it cannot be told; see
+            :func:`ortcam_export.layers.receptive_field.receptive_field`.
+        cost: the multiplications of one class's gradient from the score down to it, over those of
+            the network's inference, or None where they cannot be told; see
+            :mod:`ortcam_export.layers.cost`.
+        pooled: whether no cotangent on that way has all of space, so that it is nearly free.
+        is_score: whether it stands behind the scorer, and holds scores instead of features.
+        is_empty: with a picture, whether its map of the class shows nothing.
+        dead: with a picture, the share of its channels that are zero everywhere.
+        concentration: with a picture, of its map; see
+            :func:`ortcam.metrics.concentration`.
+        inside: with a picture, the share of its map that lies on the pixels predicted as the
+            class; see :func:`ortcam.metrics.energy`.
+    """
+
+    name: str
+    operator: str
+    shape: tuple[int | str, ...]
+    channels: int | None
+    stride: float | None
+    reached: bool
+    chosen: bool
+    kind: str
+    grid: tuple[int | str, int | str] | None = None
+    rank: int | None = None
+    receptive_field: Field | None = None
+    cost: float | None = None
+    pooled: bool = False
+    is_score: bool = False
+    is_empty: bool = False
+    dead: float | None = None
+    concentration: float | None = None
+    inside: float | None = None
+
+    @property
+    def field_in_words(self) -> str:
+        """The receptive field: ``99``, ``99 x 51`` where its sides differ, ``global`` or ``?``."""
+        field = self.receptive_field
+        if field is None or isinstance(field, str):
+            return field or "?"
+        return str(field[0]) if len(set(field)) == 1 else " x ".join(map(str, field))
+
+    @property
+    def cost_in_words(self) -> str:
+        """The cost in two decimals, ``<0.01`` or ``?``."""
+        if self.cost is None:
+            return "?"
+        return "<0.01" if self.cost < 0.005 else f"{self.cost:.2f}"
+
+
+def layers(
+    model: ModelLike, *, reduction_layer: str | None = None, score: str | None = None
+) -> list[Candidate]:
+    """Lists the layers of a network that can be explained by, then those that can be explained.
+
+    Feature layers come from early to late: the outputs of convolutions, activations, poolings,
+    normalisations, sums, concatenations and resizings that have an extent of space above 1, where
+    one of these merely goes on with another only the last. A tensor that is not listed can be
+    named all the same.
+
+    Args:
+        model: the network: a path, its bytes, or a model of onnx or onnx-ir; it is not changed. Or
+            an artifact, of which its own layers are listed.
+        reduction_layer: the score's tensor or node, instead of the choice.
+        score: ``"softmax"``, ``"sigmoid"`` or ``"logits"``, instead of what the network ends in.
+
+    Raises:
+        ModelError: the model is not a network that can be read.
+        LayerError: ``reduction_layer`` is not there, or nothing in the network is a score.
+        InputError: ``reduction_layer`` or ``score`` is given of an artifact, whose score is fixed.
+    """
+    network, artifact = read_either(model)
+    if artifact is None:
+        return _Listing(prepare(network.model), reduction_layer, score).candidates()
+    if reduction_layer is not None or score is not None:
+        raise InputError(
+            f"{network.name} is an artifact, whose score is {artifact.score.name!r}; export the "
+            "network again to choose another by reduction_layer= or score="
+        )
+    prepared = prepare(without_gradient(network.model, artifact))
+    taken = artifact.score
+    listing = _Listing(prepared, taken.name, taken.kind, [x.name for x in artifact.layers])
+    return listing.candidates()
+
+
+class _Listing:
+    """A prepared network, its score taken, and what is known of its tensors."""
+
+    def __init__(
+        self,
+        model: ir.Model,
+        reduction_layer: str | None,
+        score: str | None,
+        only: Sequence[str] | None = None,
+    ) -> None:
+        """Takes the score, and of the feature layers these alone where they are given."""
+        self.axes = channel_axes(model)
+        own = {value.name for node in model.graph for value in node.outputs}
+        candidates = score_candidates(model, self.axes) if reduction_layer is None else []
+        candidate = find_score(model, self.axes, reduction_layer=reduction_layer, score=score)
+        self.score = take_score(model, candidate, score=score)
+        self.reached = reachable(model, self.score.name)
+        self.grids = token_grids(model, self.axes)
+        pictured = reach_picture(model, self.grids, self.reached)
+        self.reached -= {v.name for v in self.grids if v not in pictured and v.name is not None}
+        self.before = before_scorer(model, self.score)
+        self.trial = _Trial(model)
+        appended = self.score.name not in own
+        self.explained = candidate.logits.name if appended else self.score.name
+        self.suffix = f" + {self.score.kind.capitalize()}" if appended else ""
+        self.scores = {c.name: find(model, c.name) for c in candidates}
+        self.scores[self.explained or ""] = find(model, self.explained or "")
+        try:
+            chosen = choose_features(
+                model, self.score, self.reached, axes=self.axes, grids=self.grids
+            )
+            self.chosen = {chosen[0].name}
+        except LayerError:  # a network without convolutions has layers all the same
+            self.chosen = set()
+        if only is not None:
+            self.chosen = set(only)
+            self.features = [find(model, name) for name in only]
+            return
+        self.features = [
+            value
+            for value in _offered(model, self.axes, self.grids)
+            if value.name in own and (value.name not in self.scores or value.name in self.chosen)
+        ]
+
+    def candidates(self) -> list[Candidate]:
+        features = self._with_costs([self._feature(value) for value in self.features])
+        found = [replace(f, rank=r) for f, r in zip(features, ranks(features), strict=True)]
+        for name, value in self.scores.items():
+            suffix = self.suffix if name == self.explained else ""
+            found.append(self._row(value, "reduction", suffix))
+        return found
+
+    def _feature(self, value: ir.Value) -> Candidate:
+        row = self._row(value, "feature")
+        cell = _central_cell(self.trial.shape(value), self.axes.get(row.name), self._tokens(value))
+        return replace(
+            row,
+            receptive_field=None if cell is None else self.trial.field(row.name, cell),
+            is_score=value not in self.before,
+        )
+
+    def _row(self, value: ir.Value, kind: str, appended: str = "") -> Candidate:
+        name, axis = value.name or "", self.axes.get(value.name or "")
+        shape, tokens = self.trial.shape(value), self._tokens(value)
+        grid = None if tokens is None else tokens[1:]
+        channels = shape[axis] if axis is not None and axis < len(shape) else None
+        return Candidate(
+            name=name,
+            operator=operator(value) + appended,
+            shape=extents(value),
+            channels=channels if isinstance(channels, int) else None,
+            stride=_stride(self.trial.height, shape if grid is None else (0, *grid), axis),
+            reached=name in self.reached,
+            chosen=name in self.chosen if kind == "feature" else name == self.explained,
+            kind=kind,
+            grid=grid,
+        )
+
+    def _tokens(self, value: ir.Value) -> tuple[int, int | str, int | str] | None:
+        """Of tokens their axis, and the rows and columns, of the trial size as far as it goes."""
+        grid = self.grids.get(value)
+        if grid is None:
+            return None
+        space = self.trial.shape(grid.space)
+        return grid.axis, space[grid.rows], space[grid.columns]
+
+    def _with_costs(self, features: Sequence[Candidate]) -> list[Candidate]:
+        """The same with what their gradients cost; one that is refused does not reach its layer."""
+        reached = [f for f in features if f.reached]
+        asked = [(f.name, self.axes.get(f.name) or 1) for f in reached]
+        costs = self.trial.costs(self.score, asked)
+        if costs is None:
+            return list(features)
+        by_name = dict(zip((f.name for f in reached), costs, strict=True))
+        return [
+            replace(f, cost=cost.share, pooled=cost.pooled)
+            if (cost := by_name.get(f.name)) is not None
+            else replace(f, reached=False)
+            for f in features
+        ]
+
+
+class _Trial:
+    """A network with the shapes for one picture; nothing is known where it takes none such."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self._model: ir.Model | None = None
+        self._values: dict[str, ir.Value] = {}
+        self.height: int | None = None
+        try:
+            picture = find_picture(model)
+        except InputError:  # several inputs could be it: shapes are as they are, strides not known
+            return
+        self._model = at_trial_size(model, picture)
+        if self._model is None:
+            return
+        graph = self._model.graph
+        values = [*graph.inputs, *(value for node in graph for value in node.outputs)]
+        self._values = {value.name or "": value for value in values}
+        self._picture = self._values[picture.name or ""]
+        self._layout = picture_layout(picture)
+        shape = extents(self._picture)
+        height = (*shape, None, None, None)[1 if self._layout == "NHWC" else 2]
+        self.height = height if isinstance(height, int) else None
+
+    def shape(self, value: ir.Value) -> Shape:
+        """A tensor's extents, as far as they can be inferred."""
+        return extents(self._values.get(value.name or "", value))
+
+    def field(self, name: str, cell: Sequence[int | None]) -> Field | None:
+        """The receptive field of a cell of a tensor."""
+        if self._model is None:
+            return None
+        layer = self._values[name]
+        return receptive_field(self._model, layer, cell, self._picture, self._layout)
+
+    def costs(self, score: Score, layers: Sequence[tuple[str, int]]) -> list[Cost | None] | None:
+        """What the gradient of each layer, by name and channel axis, costs; to be asked last."""
+        return None if self._model is None else gradient_costs(self._model, score, layers)
+
+
+def _offered(model: ir.Model, axes: Axes, grids: Grids) -> list[ir.Value]:
+    flat = any(rank(value) > 3 for value in model.graph.inputs)
+    return [
+        value
+        for node in model.graph
+        for value in node.outputs[:1]
+        if (_operator(before_quantization(value)) in _OFFERED or is_relu_like(value))
+        and value.dtype in FLOATS
+        and is_spatial(value, axes.get(value.name or ""))
+        and (value in grids or rank(value) > 3 or not flat)
+        and not _is_continued(value)
+        and not _is_shifted(value)
+    ]
+
+
+def _is_shifted(value: ir.Value) -> bool:
+    """Whether a tensor is another one and a constant, such as a dense layer's with its bias."""
+    node = value.producer()
+    return node is not None and node.op_type == "Add" and not is_handed_on(value)
+
+
+def _central_cell(
+    shape: Shape, channel_axis: int | None, tokens: tuple[int, int | str, int | str] | None
+) -> list[int | None] | None:
+    """The index of the cell, or token, in the middle; None where a size is not known."""
+    cell: list[int | None] = []
+    for axis, extent in enumerate(shape):
+        if not isinstance(extent, int):
+            return None
+        cell.append(0 if axis == 0 else None if axis == channel_axis else extent // 2)
+    if tokens is not None:
+        axis, rows, columns = tokens
+        if not isinstance(rows, int) or not isinstance(columns, int):
+            return None
+        leading = int(shape[axis]) - rows * columns
+        cell[axis] = leading + rows // 2 * columns + columns // 2
+    return cell
+
+
+def _is_continued(value: ir.Value) -> bool:
+    """Whether every consumer only quantizes it, or works on a convolution's output.
+
+    Such work is to normalise, add to or activate it.
+    """
+    consumers = value.consumers()
+    if consumers and all(consumer.op_type in QUANTIZERS for consumer in consumers):
+        return True
+    if _operator(before_quantization(value)) not in CONVOLUTIONS | _CONTINUING:
+        return False
+    return bool(consumers) and all(
+        consumer.op_type in _CONTINUING | GATES or is_relu_like(consumer.outputs[0])
+        for consumer in consumers
+    )
+
+
+def _operator(value: ir.Value) -> str:
+    node = value.producer()
+    return "" if node is None else node.op_type
+
+
+def _stride(height: int | None, shape: Shape, channel_axis: int | None) -> float | None:
+    """Pixels of the picture's height for each cell of a tensor of this shape."""
+    space = [extent for i, extent in enumerate(shape) if i not in (0, channel_axis)]
+    if not isinstance(height, int) or not space or not isinstance(space[0], int) or not space[0]:
+        return None
+    stride = round(height / space[0], 2)
+    return int(stride) if stride == int(stride) else stride

@@ -1,0 +1,84 @@
+"""In which order candidates are listed: one rule, and orders by a single column.
+
+The rule. Of layers with one stride the later ones see more of the picture, and their gradient is
+shorter. So first come the last layers of every stride, those with the cheapest gradient before the
+others; then the last but one of every stride; and so on. Behind these come layers whose map of the
+class asked about is empty, then the tensors between the scorer and the score, which are scores and
+no features, and last the layers that no gradient reaches, which have no rank.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ortcam.errors import InputError, nearest
+from ortcam_export.layers.receptive_field import GLOBAL
+
+if TYPE_CHECKING:
+    from ortcam_export.layers.listing import Candidate
+
+__all__ = ["ORDERS", "in_order", "ranks"]
+
+
+def ranks(features: Sequence[Candidate]) -> list[int | None]:
+    """Each feature layer's rank by the rule, from 1 on.
+
+    Args:
+        features: from early to late.
+    """
+    behind: Counter[float | None] = Counter()
+    keys: dict[int, tuple[float, ...]] = {}
+    for i, layer in reversed(list(enumerate(features))):
+        if not layer.reached:
+            continue
+        last = 0 if layer.is_score else 1 if layer.is_empty else 2
+        group = layer.stride if last == 2 else -last
+        dear = math.inf if layer.cost is None else layer.cost
+        keys[i] = (-last, behind[group], dear, -i)
+        behind[group] += 1
+    places = {i: place for place, i in enumerate(sorted(keys, key=keys.__getitem__), 1)}
+    return [places.get(i) for i in range(len(features))]
+
+
+def in_order(features: Sequence[Candidate], order: str) -> list[Candidate]:
+    """Feature layers, given from early to late, in one of :data:`ORDERS`; unknown ones last.
+
+    Raises:
+        InputError: there is no such order.
+    """
+    if order not in ORDERS:
+        raise InputError(f"there is no order {order!r}{nearest(order, ORDERS, most=len(ORDERS))}")
+    value = ORDERS[order]
+
+    def key(layer: Candidate) -> tuple[bool, Any]:
+        own = value(layer)
+        return own is None, own or 0
+
+    return sorted(features, key=key) if order != "depth" else list(features)
+
+
+def _field(layer: Candidate) -> float | None:
+    field = layer.receptive_field
+    if field is None or isinstance(field, str):
+        return None if field != GLOBAL else -math.inf
+    return -math.prod(field)
+
+
+def _most(value: float | None) -> float | None:
+    return None if value is None else -value
+
+
+ORDERS: dict[str, Callable[[Candidate], float | None]] = {
+    "rank": lambda layer: layer.rank,
+    "depth": lambda layer: None,
+    "stride": lambda layer: layer.stride,
+    "field": _field,
+    "cost": lambda layer: layer.cost,
+    "dead": lambda layer: layer.dead,
+    "gini": lambda layer: _most(layer.concentration),
+    "inside": lambda layer: _most(layer.inside),
+}
+"""What layers can be ordered by: the finest, the farthest seeing, the cheapest... come first."""

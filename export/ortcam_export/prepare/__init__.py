@@ -1,0 +1,1 @@
+"""Prepare: bring a network into the one form that the later stages read."""

@@ -1,0 +1,1 @@
+"""Read: the model file, its labels, and what it expects of a picture."""

@@ -1,0 +1,334 @@
+"""What a network expects of a picture and what its classes are called.
+
+Options come first, then the network's own metadata under ``ortcam``, then what common exporters
+write (:mod:`ortcam_export.reading.known_exporters`). Where nobody says how pixels become the
+input, that is assumed and said.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from ortcam.artifact import METADATA_KEY, Expectations, Preprocessing, expectations_from_json
+from ortcam.errors import InputError, ModelError
+from ortcam_export.choosing.channel_axes import PICTURE_CHANNELS, is_channels_last, rank
+from ortcam_export.reading.known_exporters import hugging_face, ultralytics
+from ortcam_export.reading.label_files import Color, checked_names, read_colors, read_labels
+from ortcam_export.reading.model_file import Network
+
+__all__ = ["Options", "expectations", "find_picture", "picture_layout"]
+
+PathOr = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the user says of a network; None where they say nothing.
+
+    Attributes:
+        classes: names in the order of the score's channels, or the path of a label file.
+        colors: (r, g, b) a class, or the path of a colour file.
+        color_order, layout, scale, mean, std, size, divisor: as in
+            :class:`ortcam.artifact.Preprocessing`; one number for ``mean`` or ``std`` counts for
+            every channel.
+    """
+
+    classes: Sequence[str] | PathOr | None = None
+    colors: Sequence[Sequence[int]] | PathOr | None = None
+    color_order: str | None = None
+    layout: str | None = None
+    scale: float | None = None
+    mean: Sequence[float] | float | None = None
+    std: Sequence[float] | float | None = None
+    size: tuple[int, int] | None = None
+    divisor: int | None = None
+
+
+# ---- The picture ----------------------------------------------------------------------------
+
+
+def find_picture(model: ir.Model, picture: str | None = None) -> ir.Value:
+    """The input that takes the picture.
+
+    That is the one of rank 4 with one or three channels, first or last; else the only one
+    of rank 3 to 5.
+
+    Args:
+        model: a prepared network.
+        picture: the input's name, instead of the choice.
+
+    Raises:
+        InputError: there is no such input, none, or several that could be it.
+    """
+    inputs = {value.name or "": value for value in model.graph.inputs}
+    if picture is not None:
+        if picture not in inputs:
+            listed = ", ".join(repr(name) for name in inputs)
+            raise InputError(f"the network has no input {picture!r}; it has {listed}")
+        return inputs[picture]
+    likely = [value for value in inputs.values() if _has_picture_channels(value)]
+    possible = likely or [value for value in inputs.values() if 3 <= rank(value) <= 5]
+    if len(possible) == 1:
+        return possible[0]
+    untold = [name for name, value in inputs.items() if value.shape is None]
+    if untold and not possible:
+        raise InputError(
+            f"the network does not declare the shape of its input {untold[0]!r}; export it again "
+            "with inputs of known rank, such as [N, C, H, W]"
+        )
+    listed = ", ".join(f"{value.name!r} {value.shape}" for value in possible or inputs.values())
+    if possible:
+        raise InputError(f"several inputs could take the picture: {listed}; say which by picture=")
+    raise InputError(f"no input takes a picture [N, C, H, W]; the network has {listed or 'none'}")
+
+
+def picture_layout(picture: ir.Value, layout: str | None = None) -> str:
+    """``"NCHW"`` or ``"NHWC"``: what was said, else what the shape tells."""
+    return layout or ("NHWC" if is_channels_last(picture) else "NCHW")
+
+
+def _has_picture_channels(value: ir.Value) -> bool:
+    if value.shape is None or len(value.shape) != 4:
+        return False
+    return value.shape[1] in PICTURE_CHANNELS or value.shape[3] in PICTURE_CHANNELS
+
+
+# ---- Expectations ---------------------------------------------------------------------------
+
+
+def expectations(
+    network: Network,
+    picture: ir.Value,
+    options: Options,
+    *,
+    classes: int | None = None,
+    notes: list[str] | None = None,
+) -> Expectations:
+    """Everything said about a network, checked against its picture and its score.
+
+    Args:
+        network: the network as it was read.
+        picture: its input.
+        options: what the user says.
+        classes: how many classes the score has, where that is known.
+        notes: takes a sentence on what was assumed or left out.
+
+    Raises:
+        InputError: an option does not fit the network, or a file beside it is damaged.
+        ModelError: the network's own metadata are damaged.
+    """
+    notes = [] if notes is None else notes
+    told = _told(network, notes)
+    names = _classes(options, told, classes, notes)
+    colors = _colors(options, told, names, classes, notes)
+    preprocess = _preprocess(options, told.preprocess, picture, notes)
+    return Expectations(classes=names, colors=colors, preprocess=preprocess)
+
+
+def _told(network: Network, notes: list[str]) -> Expectations:
+    """What the network itself says, its own metadata before what its exporter wrote."""
+    metadata = network.model.metadata_props
+    own = Expectations()
+    if METADATA_KEY in metadata:
+        own = expectations_from_json(metadata[METADATA_KEY], source=network.name)
+        checked_names(own.classes or (), network.name)
+    others = [("Ultralytics' metadata", ultralytics(metadata))]
+    if network.folder is not None:
+        others.append(("Hugging Face's files beside the network", hugging_face(network.folder)))
+    for source, other in others:
+        if other is None or (own.classes and own.preprocess):
+            continue
+        taken = [
+            what
+            for what, mine, theirs in (
+                ("class names", own.classes, other.classes),
+                ("preprocessing", own.preprocess, other.preprocess),
+            )
+            if mine is None and theirs is not None
+        ]
+        if taken:
+            notes.append(f"{' and '.join(taken)} from {source}")
+        own = dataclasses.replace(
+            own,
+            classes=own.classes or other.classes,
+            preprocess=own.preprocess or other.preprocess,
+        )
+    return own
+
+
+def _classes(
+    options: Options, told: Expectations, wanted: int | None, notes: list[str]
+) -> tuple[str, ...] | None:
+    given = options.classes
+    if given is not None:
+        if isinstance(given, (str, os.PathLike)):
+            names, source = read_labels(given), str(given)
+        else:
+            names, source = checked_names(given, "classes"), "classes"
+        if wanted is not None and len(names) != wanted:
+            raise InputError(
+                f"{source} names {_count(len(names), 'class')}, but the score has {wanted}"
+            )
+        return names
+    if told.classes is not None and wanted not in (None, len(told.classes)):
+        notes.append(
+            f"the network's {_count(len(told.classes), 'class name')} left out, "
+            f"as the score has {_count(wanted or 0, 'class')}"
+        )
+        return None
+    return told.classes
+
+
+def _colors(
+    options: Options,
+    told: Expectations,
+    names: tuple[str, ...] | None,
+    classes: int | None,
+    notes: list[str],
+) -> tuple[Color, ...] | None:
+    wanted = len(names) if names else classes
+    given = options.colors
+    if given is None:
+        if told.colors is not None and wanted not in (None, len(told.colors)):
+            notes.append(
+                f"the network's {_count(len(told.colors), 'colour')} left out, "
+                f"as the score has {_count(wanted or 0, 'class')}"
+            )
+            return None
+        return told.colors
+    if isinstance(given, (str, os.PathLike)):
+        colors, source = read_colors(given, names), str(given)
+    else:
+        colors, source = tuple(_color(color) for color in given), "colors"
+    if wanted is not None and len(colors) != wanted:
+        raise InputError(
+            f"{source} has {_count(len(colors), 'colour')}, but the score has "
+            f"{_count(wanted, 'class')}"
+        )
+    return colors
+
+
+def _color(values: Sequence[int]) -> Color:
+    if len(values) != 3 or not all(0 <= int(v) <= 255 for v in values):
+        raise InputError(f"colors has {values!r}; a colour is three numbers from 0 to 255")
+    r, g, b = (int(v) for v in values)
+    return r, g, b
+
+
+def _preprocess(
+    options: Options, told: Preprocessing | None, picture: ir.Value, notes: list[str]
+) -> Preprocessing | None:
+    layout = picture_layout(picture, options.layout or (told.layout if told else None))
+    channels = _extent(picture, 3 if layout == "NHWC" else 1)
+    if rank(picture) != 4 or channels not in (None, 1, 3):
+        notes.append(
+            f"the input {picture.name!r} {picture.shape} takes no grey or colour picture, "
+            "so it is to be given as an array (tensor=)"
+        )
+        return None
+    order = options.color_order or (told.color_order if told else None)
+    order = order or ("L" if channels == 1 else "RGB")
+    if channels is not None and len(order) != channels:
+        raise InputError(
+            f"color_order {order} does not fit the input {picture.name!r}, "
+            f"which takes {_count(channels, 'channel')}"
+        )
+    said = (options.scale, options.mean, options.std) != (None, None, None)
+    try:
+        base = told or _assumed(picture, order)
+        if len(base.mean) != len(order):  # a grey network told in three values, or the reverse
+            zeros, ones = _all(0, order), _all(1, order)
+            base = dataclasses.replace(base, color_order=order, mean=zeros, std=ones)
+        result = Preprocessing(
+            color_order=order,
+            layout=layout,
+            scale=_scale(options, base, notes),
+            mean=_per_channel(options.mean, base.mean),
+            std=_per_channel(options.std, base.std),
+            size=_size(options, base, picture, layout),
+            divisor=base.divisor if options.divisor is None else options.divisor,
+            assumed=base.assumed and not said,
+        )
+    except ModelError as error:
+        raise InputError(str(error)) from error
+    if result.assumed:
+        notes.append(
+            "nothing says what the network expects of a picture: assumed "
+            f"{_pixels(result)}; say it by scale=, mean=, std= and color_order="
+        )
+    return result
+
+
+def _assumed(picture: ir.Value, order: str) -> Preprocessing:
+    whole = picture.dtype is not None and not picture.dtype.is_floating_point()
+    return Preprocessing(
+        color_order=order,
+        scale=1.0 if whole else 1 / 255,
+        mean=_all(0, order),
+        std=_all(1, order),
+        assumed=True,
+    )
+
+
+def _all(value: float, channels: str) -> tuple[float, ...]:
+    return (float(value),) * len(channels)
+
+
+def _per_channel(
+    given: Sequence[float] | float | None, base: tuple[float, ...]
+) -> tuple[float, ...]:
+    if given is None:
+        return base
+    values = (given,) if isinstance(given, (int, float)) else tuple(given)
+    return tuple(float(v) for v in values) * (len(base) if len(values) == 1 else 1)
+
+
+def _scale(options: Options, base: Preprocessing, notes: list[str]) -> float:
+    """Mean and std above 1 are of pixels from 0 to 255: then these are not scaled first."""
+    if options.scale is not None:
+        return float(options.scale)
+    mean, std = (_per_channel(v, ()) or (0.0,) for v in (options.mean, options.std))
+    if base.assumed and (max(map(abs, mean)) > 1 or max(std) > 2):
+        notes.append("mean and std are of pixels from 0 to 255, so scale is 1")
+        return 1.0
+    return base.scale
+
+
+def _size(
+    options: Options, base: Preprocessing, picture: ir.Value, layout: str
+) -> tuple[int, int] | None:
+    height, width = (1, 2) if layout == "NHWC" else (2, 3)
+    own = _extent(picture, width), _extent(picture, height)
+    if options.size is not None:
+        asked = tuple(options.size)
+        if len(asked) == 2 and any(o not in (None, a) for o, a in zip(own, asked, strict=True)):
+            fixed = "x".join("any" if extent is None else str(extent) for extent in own)
+            raise InputError(
+                f"size {asked[0]}x{asked[1]} does not fit: the network's input is fixed at {fixed}"
+            )
+        return options.size
+    if own[0] is not None and own[1] is not None:
+        return own[0], own[1]
+    return base.size
+
+
+def _extent(value: ir.Value, axis: int) -> int | None:
+    extent = value.shape[axis] if value.shape is not None and len(value.shape) > axis else None
+    return extent if isinstance(extent, int) else None
+
+
+def _pixels(preprocessing: Preprocessing) -> str:
+    order = {"L": "grey"}.get(preprocessing.color_order, preprocessing.color_order)
+    upper = f"{255 * preprocessing.scale:g}"
+    return f"{order} pixels from 0 to {upper}, without mean and std"
+
+
+def _count(number: int, noun: str) -> str:
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun}es" if noun.endswith("s") else f"{number} {noun}s"

@@ -1,0 +1,1 @@
+"""Trial runs: inputs, sizes, and the divisor of a network's extents."""

@@ -1,0 +1,1 @@
+"""Verify: the artifact against central differences through the network."""

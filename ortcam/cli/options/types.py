@@ -1,0 +1,136 @@
+"""Values of options: each function reads what was typed, or says how it is to be typed."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from ortcam.drawing.style import SCALES
+from ortcam.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def size(text: str) -> tuple[int, int]:
+    """``WxH`` as (width, height)."""
+    match = re.fullmatch(r"([1-9][0-9]{0,5})x([1-9][0-9]{0,5})", text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not a width and a height, as in 480x360.")
+    return int(match[1]), int(match[2])
+
+
+def size_or_native(text: str) -> tuple[int, int] | Literal["native"]:
+    """``WxH``, or the word ``native``."""
+    return "native" if text == "native" else size(text)
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """One number a channel, between commas."""
+    values = tuple(_number(part) for part in text.split(","))
+    if len(values) not in (1, 3) or not all(map(math.isfinite, values)):
+        raise click.BadParameter(
+            f"{text!r} is not one number a channel between commas, as in 0.485,0.456,0.406."
+        )
+    return values
+
+
+def pixel(text: str) -> tuple[int, ...]:
+    """``X,Y``, of a volume ``X,Y,Z``."""
+    values = _whole(text)
+    if values is None or len(values) not in (2, 3) or min(values) < 0:
+        raise click.BadParameter(f"{text!r} is not a column and a row from 0, as in 120,80.")
+    return values
+
+
+def box(text: str) -> tuple[int, ...]:
+    """``X0,Y0,X1,Y1``."""
+    values = _whole(text)
+    if values is None or len(values) != 4:
+        raise click.BadParameter(
+            f"{text!r} is not a left, upper, right and lower edge, as in 10,20,90,60."
+        )
+    return values
+
+
+def polygon(text: str) -> tuple[tuple[float, float], ...]:
+    """``X,Y,X,Y,X,Y`` and so on."""
+    values = [_number(part) for part in text.split(",")]
+    if len(values) < 6 or len(values) % 2 or not all(map(math.isfinite, values)):
+        raise click.BadParameter(
+            f"{text!r} is not the X,Y of three or more corners, as in 10,10,90,10,50,80."
+        )
+    return tuple(zip(values[::2], values[1::2], strict=True))
+
+
+def scale(text: str) -> float:
+    """A number, or a fraction such as ``1/255``."""
+    over, _, under = text.partition("/")
+    divisor = _number(under or "1")
+    value = _number(over) / divisor if divisor else math.nan
+    if not math.isfinite(value) or not value:
+        raise click.BadParameter(f"{text!r} is not a number or a fraction, as in 1/255.")
+    return value
+
+
+def color_scale(text: str) -> str | float:
+    """The value of the last colour, or a word for how it is found."""
+    words = (*SCALES, "pictures")
+    if text in words:
+        return text
+    value = _number(text)
+    if not (math.isfinite(value) and value > 0):
+        raise click.BadParameter(f"{text!r} is neither {', '.join(words)} nor a number above 0.")
+    return value
+
+
+def named_array(text: str) -> tuple[str, NDArray[np.generic]]:
+    """``NAME=FILE.npy``, a further input of the network."""
+    name, _, file = text.partition("=")
+    if not name or not file:
+        raise click.BadParameter(f"{text!r} is not NAME=FILE.npy.")
+    try:
+        return name, array(Path(file))
+    except InputError as error:
+        raise click.BadParameter(f"{error}.") from error
+
+
+def array(path: Path) -> NDArray[np.generic]:
+    """The array in a .npy file.
+
+    Raises:
+        InputError: there is none, several, or one that needs pickle.
+    """
+    import numpy as np
+
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        raise InputError(f"{path} cannot be read as a NumPy array ({error})") from error
+    if not isinstance(values, np.ndarray):
+        raise InputError(f"{path} holds several arrays; one is needed, in a .npy file")
+    return values
+
+
+def is_array(path: Path) -> bool:
+    """Whether a file's name says that it holds an array instead of a picture."""
+    return path.suffix.lower() == ".npy"
+
+
+def _whole(text: str) -> tuple[int, ...] | None:
+    parts = text.split(",")
+    return tuple(map(int, parts)) if all(re.fullmatch(r"-?\d{1,9}", p) for p in parts) else None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -1,0 +1,182 @@
+"""Presets: a map and its picture, step by step as other tools make them.
+
+All begin with the sums over the channels, at the layer's size (:mod:`ortcam.methods.grad_cam`),
+and differ in what follows: where the ReLU stands, what is rescaled before or after the resizing,
+by which filter, and how a picture is made of the result. Each row of :data:`PRESETS` is a tool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ortcam.drawing import colormap, overlay
+from ortcam.errors import InputError, nearest
+
+__all__ = ["DEFAULT", "PRESETS", "Preset", "preset_named"]
+
+Map = NDArray[np.float32]
+Step = Callable[[Map], Map]
+
+
+def relu(values: Map) -> Map:
+    """max(0, m)."""
+    return np.maximum(values, 0)
+
+
+def resize(values: Map) -> Map:
+    """Stands for the way to the picture's grid, which takes the grid and the filter too."""
+    return values
+
+
+def to_unit(values: Map) -> Map:
+    """(m - min m) / (max m - min m), and 0 where m is the same all over: MATLAB's rescale."""
+    least, most = values.min(), values.max()
+    return (values - least) / (most - least) if most != least else np.zeros_like(values)
+
+
+def to_almost_unit(values: Map) -> Map:
+    """(m - min m) / (1e-7 + max(m - min m)): pytorch-grad-cam's scale_cam_image."""
+    above = values - values.min()
+    scaled: Map = above / (np.float32(1e-7) + above.max())
+    return scaled
+
+
+def over_greatest(values: Map) -> Map:
+    """m / max m, where that is not 0."""
+    most = values.max()
+    return values / most if most != 0 else values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """What a tool fixes.
+
+    Attributes:
+        steps: from the sums to the map.
+        fused: the steps that follow the mean over several layers' maps, and those of a single one;
+            None where layers are never averaged.
+        filter: one of :data:`ortcam.grids.resample.METHODS`.
+        colormap: one of :data:`ortcam.drawing.colormap.COLORMAPS`.
+        alpha: the colours' share of the picture.
+        scale: which value takes the last colour; see :meth:`ortcam.Explanation.overlay`.
+        from_least: whether the first colour is the least value shown, and not 0.
+        paint: lays the colours over the picture.
+        contours: whether outlines are drawn.
+        volumes: whether it is known what the tool does with volumes.
+        words: the map's scale in words, behind the method's name.
+    """
+
+    steps: tuple[Step, ...]
+    fused: tuple[Step, ...] | None = None
+    filter: str
+    colormap: str
+    alpha: float = 0.5
+    scale: str
+    from_least: bool = False
+    paint: overlay.Painter
+    contours: bool = False
+    volumes: bool = True
+    words: str
+
+    @property
+    def takes_signs(self) -> bool:
+        """Whether the sums are needed as they are before the ReLU."""
+        return self.steps[:1] != (relu,)
+
+    @property
+    def relu_is_left_out(self) -> bool:
+        """Whether what is negative counts for something."""
+        return relu not in self.steps
+
+    @property
+    def as_at_the_layer(self) -> bool:
+        """Whether the map at the layer's size tells the range of values that are shown."""
+        return not self.from_least and not {to_unit, to_almost_unit, over_greatest} & {*self.steps}
+
+    def made(self, sums: Map, to_grid: Callable[[Map], Map]) -> Map:
+        """One layer's map, [h, w] to [H, W]; what is not finite spreads as it does in the tool."""
+        return self.joined([sums], to_grid)
+
+    def joined(self, sums: Sequence[Map], to_grid: Callable[[Map], Map]) -> Map:
+        """The map of several layers together, where ``fused`` is not None."""
+        with np.errstate(invalid="ignore"):
+            maps = [self._stepped(plane, to_grid) for plane in sums]
+            if self.fused is None:
+                (only,) = maps
+                return only
+            whole: Map = np.mean(maps, axis=0)
+            for step in self.fused:
+                whole = step(whole)
+            return whole
+
+    def _stepped(self, plane: Map, to_grid: Callable[[Map], Map]) -> Map:
+        for step in self.steps:
+            plane = to_grid(plane) if step is resize else step(plane)
+        return plane
+
+
+DEFAULT = "ortcam"
+
+PRESETS: dict[str, Preset] = {
+    DEFAULT: Preset(
+        steps=(relu, resize, relu),
+        filter="bicubic",
+        colormap=colormap.DEFAULT, scale="shared", paint=overlay.paint_map, contours=True,
+        words="after its ReLU, nothing rescaled",
+    ),
+    # gradCAM, and the figures of its documentation: imagesc with AlphaData 0.5, colormap jet.
+    "matlab": Preset(
+        steps=(relu, resize),
+        filter="bicubic",
+        colormap="jet-matlab", scale="own", from_least=True, paint=overlay.paint_evenly,
+        words="after its ReLU, as MATLAB's gradCAM has it, nothing rescaled",
+    ),
+    # The example that was published before there was gradCAM; its sum over space instead of the
+    # mean makes no difference to what is rescaled.
+    "matlab-example": Preset(
+        steps=(to_unit, resize),
+        filter="bicubic",
+        colormap="jet-matlab", scale="own", from_least=True, paint=overlay.paint_evenly,
+        words="without a ReLU, rescaled to 0 to 1 before it was resized, as in MATLAB's example",
+    ),
+    # pytorch-grad-cam 1.5: BaseCAM and show_cam_on_image.
+    "pytorch-grad-cam": Preset(
+        steps=(relu, to_almost_unit, resize), fused=(to_almost_unit,),
+        filter="bilinear-opencv",
+        colormap="jet-opencv", scale="none", paint=overlay.paint_brightened,
+        volumes=False,
+        words="after its ReLU, rescaled to 0 to 1 before and after it was resized, as in "
+        "pytorch-grad-cam",
+    ),
+    # github.com/kiraving/SegGradCAM: SegGradCAM.activationMap and SegGradCAMplot.
+    "seggradcam": Preset(
+        steps=(resize, relu, over_greatest),
+        filter="bilinear-opencv",
+        colormap="jet", alpha=0.6, scale="own", from_least=True, paint=overlay.paint_evenly,
+        contours=True,
+        volumes=False,
+        words="resized, then after its ReLU, divided by its greatest value, as in SegGradCAM",
+    ),
+    "raw": Preset(
+        steps=(resize,),
+        filter="none",
+        colormap="coolwarm", scale="shared", paint=overlay.paint_map, contours=True,
+        words="before its ReLU, nothing rescaled",
+    ),
+}  # fmt: skip
+"""The presets by name."""
+
+
+def preset_named(name: str) -> Preset:
+    """The preset of this name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in PRESETS:
+        raise InputError(f"there is no preset {name!r}{nearest(name, PRESETS, most=6)}")
+    return PRESETS[name]

@@ -1,0 +1,1 @@
+"""What an evaluation writes: summary, tables, page, and the worst pictures."""

@@ -1,0 +1,1 @@
+"""Deletion, insertion and ROAD: the score as pixels are removed."""

@@ -1,0 +1,1 @@
+"""Arithmetic on grids of pixels: resampling, labels, and morphology."""

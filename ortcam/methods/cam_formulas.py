@@ -1,0 +1,190 @@
+"""Methods of class activation mapping: from features and gradients to weights or to a map.
+
+With A [C, *space] the features of one picture at a layer, y_k the score that question k asks about
+and G [K, C, *space] the gradients dy_k/dA, each function is the formula of a paper. Those that give
+every channel a weight return these, [K, C], and the map is then the sum over c of w_c A_c
+(:func:`ortcam.methods.grad_cam.weighted_sums`); the others return the map [K, *space]. All of that
+comes before the ReLU that ends every one of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "ablation_cam",
+    "eigen_cam",
+    "eigen_grad_cam",
+    "grad_cam_plus_plus",
+    "gradient",
+    "hires_cam",
+    "layer_cam",
+    "score_cam",
+    "seg_xres_cam",
+    "xgrad_cam",
+]
+
+Array = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+_TINY = 1e-6
+"""Keeps denominators from 0 in Grad-CAM++ and XGrad-CAM: the constants of pytorch-grad-cam."""
+
+
+def hires_cam(features: Array, gradients: Array) -> Array:
+    """HiResCAM: the sum over c of G_c A_c, place by place.
+
+    R. Draelos and L. Carin, "Use HiResCAM instead of Grad-CAM for faithful explanations of
+    convolutional neural networks", 2020, equation 4.
+    """
+    sums: Array = np.sum(gradients * features, axis=1)
+    return sums
+
+
+def grad_cam_plus_plus(features: Array, gradients: Array) -> Array:
+    """Grad-CAM++: w_c = sum over space of a relu(G_c), a = G^2 / (2 G^2 + G^3 sum over space of A).
+
+    A. Chattopadhay et al., "Grad-CAM++: Generalized Gradient-based Visual Explanations for Deep
+    Convolutional Networks", WACV 2018, equations 5 and 19, which hold for y an exponential of what
+    the network computes.
+    """
+    total = features.sum(axis=_space(features, 1), keepdims=True)
+    square = gradients**2
+    share = square / (2 * square + square * gradients * total + _TINY)
+    weights: Array = np.sum(np.maximum(gradients, 0) * share, axis=_space(gradients))
+    return weights
+
+
+def xgrad_cam(features: Array, gradients: Array) -> Array:
+    """XGrad-CAM: w_c = sum over space of G_c A_c / sum over space of A_c.
+
+    R. Fu et al., "Axiom-based Grad-CAM: Towards Accurate Visualization and Explanation of CNNs",
+    BMVC 2020, equation 8.
+    """
+    total = features.sum(axis=_space(features, 1), keepdims=True) + _TINY / 10
+    weights: Array = np.sum(gradients * features / total, axis=_space(gradients))
+    return weights
+
+
+def layer_cam(features: Array, gradients: Array) -> Array:
+    """Layer-CAM: the sum over c of relu(G_c) A_c, place by place.
+
+    P. Jiang et al., "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization",
+    IEEE TIP 30, 2021, equations 5 and 6.
+    """
+    sums: Array = np.sum(np.maximum(gradients, 0) * features, axis=1)
+    return sums
+
+
+def eigen_cam(features: Array) -> Array:
+    """EigenCAM: A projected on its first principal component; [*space], the same for every class.
+
+    M. Muhammad and M. Yeasin, "Eigen-CAM: Class Activation Map using Principal Components", IJCNN
+    2020; with the mean over space taken off first, as pytorch-grad-cam does. A principal
+    component has no sign of its own: it gets the one with which a place without any feature is 0
+    or less, dark in the map.
+    """
+    return _principal(features)
+
+
+def eigen_grad_cam(features: Array, gradients: Array) -> Array:
+    """EigenGradCAM: G A, place by place, projected on its first principal component.
+
+    By pytorch-grad-cam, after :func:`eigen_cam`; by the sign a place without features or gradients
+    is dark.
+    """
+    return np.stack([_principal(g * features) for g in gradients])
+
+
+def seg_xres_cam(features: Array, gradients: Array, block: int = 2, pool: str = "max") -> Array:
+    """Seg-XRes-CAM: the sum over c of G'_c A_c with G' the gradients pooled over blocks.
+
+    S. Hasany et al., "Seg-XRes-CAM: Explaining Spatially Local Regions in Image Segmentation",
+    CVPR Workshops 2023: each block x block of places gets its maximum (``"max"``) or its mean
+    (``"mean"``); blocks at the far edges are cut off there. A block of 1 is HiResCAM, the mean
+    over one block as large as the layer is Grad-CAM.
+    """
+    over = {"max": np.maximum, "mean": np.add}[pool]
+    pooled = gradients.astype(np.float32)
+    for axis in _space(gradients):
+        starts = np.arange(0, gradients.shape[axis], block)
+        counts = np.diff(np.append(starts, gradients.shape[axis]))
+        pooled = over.reduceat(pooled, starts, axis=axis)
+        if pool == "mean":
+            pooled /= counts.reshape([-1] + [1] * (gradients.ndim - 1 - axis))
+        pooled = np.repeat(pooled, counts, axis=axis)
+    return hires_cam(features, pooled)
+
+
+def score_cam(values: Doubles, nothing: Doubles, weights: str) -> Array:
+    """Score-CAM's w_c = y_c - y_0: y through channel c alone, less y where nothing is shown.
+
+    H. Wang et al., "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural
+    Networks", CVPR Workshops 2020, definitions 3 and 4; with ``"softmax"`` over the channels as in
+    algorithm 1, which takes a score of about 1 and not a sum over many pixels.
+
+    Args:
+        values: y [K, C].
+        nothing: y_0 [K].
+        weights: ``"increase"`` or ``"softmax"``.
+    """
+    increase = values - nothing[:, None]
+    if weights == "softmax":
+        exponential = np.exp(increase - increase.max(axis=1, keepdims=True))
+        increase = exponential / exponential.sum(axis=1, keepdims=True)
+    return increase.astype(np.float32)
+
+
+def ablation_cam(values: Doubles, drops: Array) -> Array:
+    """Ablation-CAM's w_c = (y - y without channel c) / |y|.
+
+    S. Desai and H. Ramaswamy, "Ablation-CAM: Visual Explanations for Deep Convolutional Network via
+    Gradient-free Localization", WACV 2020, equations 1 and 2, where y is above 0. Of a y below 0,
+    such as of a difference of classes, only its size divides: a channel that speaks for it has a
+    weight above 0 all the same. Where y is 0 nothing divides.
+
+    Args:
+        values: y [K, N].
+        drops: y less what it is without a channel, [K, C, N].
+    """
+    size = np.abs(values)[:, None]
+    return (drops / np.where(size > 0, size, 1)).astype(np.float32)
+
+
+def gradient(attributions: NDArray[Any], channels: str, sign: str) -> Array:
+    """The map [K, *space] of gradients, or other attributions, [K, C, *space] at the picture.
+
+    Of each value its size (``"absolute"``), or what is above 0 (``"positive"``) or below it
+    (``"negative"``); of a pixel's channels the largest (``"max"``) or their ``"sum"``.
+    """
+    signed = -attributions if sign == "negative" else attributions
+    parts = np.abs(signed) if sign == "absolute" else np.maximum(signed, 0)
+    reduced: Array = parts.max(axis=1) if channels == "max" else parts.sum(axis=1)
+    return reduced.astype(np.float32, copy=False)
+
+
+def _space(values: Array, first: int = 2) -> tuple[int, ...]:
+    """The axes of space, which come last."""
+    return tuple(range(first, values.ndim))
+
+
+def _principal(values: Array) -> Array:
+    """[C, *space] less its mean over space, projected on its first right singular vector."""
+    total = values.sum(axis=0)
+    if not np.isfinite(total).all():
+        return np.full_like(total, np.nan)
+    cells = values.reshape(len(values), -1).T.astype(np.float64)
+    mean = cells.mean(axis=0)
+    cells -= mean
+    if len(cells) < len(values):  # the smaller of the two products has the same eigenvalues
+        squares, vectors = np.linalg.eigh(cells @ cells.T)
+        projection = vectors[:, -1] * np.sqrt(max(squares[-1], 0))
+    else:
+        projection = cells @ np.linalg.eigh(cells.T @ cells)[1][:, -1]
+    # What is 0 in all channels goes to -mean @ component; this has the sign of mean @ component.
+    agreement = (cells @ mean) @ projection
+    signed: Array = (projection if agreement >= 0 else -projection).astype(np.float32)
+    return signed.reshape(total.shape)

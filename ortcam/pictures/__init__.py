@@ -1,0 +1,1 @@
+"""What enters: pictures read, preprocessed, and fed to the network."""

@@ -1,0 +1,82 @@
+"""What an artifact is, in words: the same in ``ortcam info``, ``ortcam export`` and reports."""
+
+from __future__ import annotations
+
+import math
+
+from ortcam.artifact import Artifact, Preprocessing, Score, Verification
+from ortcam.methods.registry import served
+
+__all__ = ["reduction_layer", "rows", "verification"]
+
+
+def rows(artifact: Artifact) -> list[tuple[str, str]]:
+    """What its metadata say, a name and a value each."""
+    expects = artifact.expects
+    classes = expects.classes or ()
+    told = [
+        ("feature layers", ", ".join(layer.name for layer in artifact.layers)),
+        ("reduction layer", reduction_layer(artifact.score)),
+        ("classes", ", ".join(f"{i} {name}" for i, name in enumerate(classes)) or "unnamed"),
+        ("picture", f"input {artifact.picture!r}"),
+    ]
+    if expects.preprocess is None:
+        told.append(("preprocessing", "not known"))
+    else:
+        told += _preprocessing_rows(expects.preprocess)
+    return [
+        *told,
+        ("methods", ", ".join(served(artifact))),
+        ("numbers", artifact.numbers or "not known"),
+        ("verification", verification(artifact.verification)),
+        *_gradient_row(artifact),
+        ("engine", f"{artifact.engine}, for {artifact.needs}"),
+        ("network's SHA-256", artifact.source_sha256),
+    ]
+
+
+def _gradient_row(artifact: Artifact) -> list[tuple[str, str]]:
+    part = artifact.gradient
+    return [] if part is None else [("gradient", f"in {part.file}, SHA-256 {part.sha256}")]
+
+
+def _preprocessing_rows(preprocess: Preprocessing) -> list[tuple[str, str]]:
+    size = "the picture's own" if preprocess.size is None else "{}x{}".format(*preprocess.size)
+    multiples = f", in multiples of {preprocess.divisor}" if preprocess.divisor > 1 else ""
+    guessed = " (assumed: nobody said)" if preprocess.assumed else ""
+    return [
+        ("layout", f"{preprocess.layout}, {preprocess.color_order}{guessed}"),
+        ("values", f"({_scaled(preprocess.scale)} - mean) / std"),
+        ("mean", ", ".join(f"{v:g}" for v in preprocess.mean)),
+        ("std", ", ".join(f"{v:g}" for v in preprocess.std)),
+        ("working size", f"{size}{multiples}"),
+    ]
+
+
+def _scaled(scale: float) -> str:
+    """A pixel times the scale, as people write it."""
+    inverse = 1 / scale
+    divisor = round(inverse) if math.isfinite(inverse) else 0
+    if divisor > 1 and math.isclose(scale * divisor, 1):
+        return f"pixel / {divisor}"
+    return "pixel" if scale == 1 else f"pixel * {scale:.6g}"
+
+
+def reduction_layer(score: Score) -> str:
+    """The reduction layer and what it is."""
+    return f"{score.name} ({score.kind})"
+
+
+def verification(checked: Verification | None) -> str:
+    """How far the exported gradient is from central differences."""
+    if checked is None:
+        return "left out"
+    text = (
+        f"largest relative error {checked.error:.1e} over {checked.directions} directions, "
+        "against central differences"
+    )
+    if checked.form:
+        text += f" through the network {checked.form}"
+    if checked.isolation is not None:
+        text += f"; another picture in the batch changes the weights by {checked.isolation:.1e}"
+    return text

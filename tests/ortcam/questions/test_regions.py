@@ -1,0 +1,181 @@
+"""Parts of a picture, against masks made by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ortcam import Box, Component, Labelled, Mask, Mistaken, Pixel, Polygon, Predicted
+from ortcam.errors import ClassError, PictureError, RegionError
+from ortcam.questions.regions import Sight, Where
+
+LABELS = np.array(
+    [
+        [0, 0, 1, 1, 1, -1],
+        [0, 2, 1, 1, 1, 2],
+        [2, 2, 1, 1, 1, 2],
+        [2, 0, 0, 2, 2, 2],
+    ],
+    np.int32,
+)
+TRUTH = np.where(LABELS == 2, 1, LABELS)
+TRUTH[0] = 255
+COLORS = ((10, 20, 30), (40, 50, 60), (70, 80, 90))
+
+
+def sight(labels: np.ndarray = LABELS) -> Sight:
+    return Sight(labels.shape, ("Sky", "Road", "Car"), COLORS, lambda: labels)
+
+
+def drawn(*rows: str) -> np.ndarray:
+    return np.array([list(row) for row in rows]) == "#"
+
+
+PARTS = [
+    (Pixel(4, 1), ("......", "....#.", "......", "......"), "at 4,1"),
+    (Box(1, 0, 3, 2), (".##...", ".##...", "......", "......"), "in the box 1,0,3,2"),
+    (Box(-5, 2, 2, 99), ("......", "......", "##....", "##...."), "in the box -5,2,2,99"),
+    (Predicted(), ("......", ".#...#", "##...#", "#..###"), "where predicted"),
+    (Predicted("Road"), ("..###.", "..###.", "..###.", "......"), "where Road is predicted"),
+    (Component(5, 1), ("......", ".....#", ".....#", "...###"), "in the component under 5,1"),
+    (Component(1, 1), ("......", ".#....", "##....", "#....."), "in the component under 1,1"),
+    (Labelled(TRUTH), ("......", "......", "......", "......"), "where labelled"),
+    (Labelled(TRUTH, 0), ("......", "#.....", "......", ".##..."), "where labelled 0"),
+    (Mistaken(TRUTH), ("......", ".#...#", "##...#", "#..###"), "where mistaken"),
+    (
+        Predicted("Road").border(),
+        ("..#.#.", "..#.#.", "..###.", "......"),
+        "along the border, 1 px, where Road is predicted",
+    ),
+    (
+        Predicted() & Box(0, 0, 3, 9),
+        ("......", ".#....", "##....", "#....."),
+        "where predicted and in the box 0,0,3,9",
+    ),
+    (Pixel(0, 0) | Pixel(2, 0), ("#.#...", "......", "......", "......"), "(at 0,0 or at 2,0)"),
+    (~Box(0, 0, 6, 3), ("......", "......", "......", "######"), "not (in the box 0,0,6,3)"),
+]
+
+
+@pytest.mark.parametrize(("part", "expected", "called"), PARTS, ids=[p[2] for p in PARTS])
+def test_a_part_selects_its_pixels(part: Where, expected: tuple[str, ...], called: str) -> None:
+    weights = part.weights(sight(), 2)
+    assert weights.dtype == np.float32
+    np.testing.assert_array_equal(weights, drawn(*expected))
+    assert str(part) == called
+
+
+def test_what_depends_on_the_class_and_on_the_prediction_says_so() -> None:
+    assert [Predicted().by_class, Predicted(1).by_class, Labelled(TRUTH).by_class] == [1, 0, 1]
+    assert (~Predicted() & Pixel(0, 0)).by_class
+    assert not (Mistaken(TRUTH) | Component(0, 0)).by_class
+    assert (Mistaken(TRUTH).border(2) & Pixel(0, 0)).by_prediction
+    assert not (Labelled(TRUTH) & Box(0, 0, 1, 1)).by_prediction
+
+    def predict() -> np.ndarray:
+        raise AssertionError("nobody needs the prediction")
+
+    blind = Sight((4, 6), ("Sky", "Road", "Car"), COLORS, predict)
+    assert (Box(0, 0, 2, 2) & ~Pixel(1, 1)).weights(blind, 0).sum() == 3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_polygon_holds_the_centres_within_it(seed: int) -> None:
+    """By the winding of every single centre's view of the edges, not by scan lines."""
+    corners = np.random.default_rng(seed).uniform(-5, 35, (7, 2))
+    weights = Polygon(corners.tolist()).weights(sight(np.zeros((22, 31), np.int32)), 0)
+    for y in range(22):
+        for x in range(31):
+            inside = False
+            for (xa, ya), (xb, yb) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+                above = (ya > y + 0.5) != (yb > y + 0.5)
+                inside ^= bool(above and x + 0.5 > xa + (y + 0.5 - ya) * (xb - xa) / (yb - ya))
+            assert weights[y, x] == inside
+
+
+def test_a_polygon_of_the_picture_s_edges_is_the_picture() -> None:
+    assert Polygon([(0, 0), (6, 0), (6, 4), (0, 4)]).weights(sight(), 0).all()
+    box = Polygon([(1, 0), (3, 0), (3, 2), (1, 2)]).weights(sight(), 0)
+    np.testing.assert_array_equal(box, Box(1, 0, 3, 2).weights(sight(), 0))
+
+
+def test_masks_and_weights(tmp_path: Path) -> None:
+    weights = np.linspace(0, 3, 24).reshape(4, 6)
+    np.testing.assert_allclose(Mask(weights).weights(sight(), 0), weights, rtol=1e-6)
+    mask = drawn(".#....", "......", "......", ".....#")
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(Mask(tmp_path / "mask.png").weights(sight(), 0), mask)
+    assert str(Mask(tmp_path / "mask.png")) == "in mask.png"
+
+
+@pytest.mark.parametrize("kind", ["grey", "palette", "deep", "colours", "array of colours"])
+def test_label_images_of_every_kind(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "truth.png"
+    values = TRUTH.astype(np.uint8)
+    colours = np.array([*COLORS, *[(0, 0, 0)] * 253], np.uint8)
+    truth: object = file
+    if kind == "grey":
+        Image.fromarray(values).save(file)
+    elif kind == "deep":
+        Image.fromarray(np.where(values == 255, 40000, values).astype(np.uint16)).save(file)
+    elif kind == "palette":
+        image = Image.fromarray(values).convert("P")
+        image.putpalette(np.arange(768) % 251)
+        image.save(file)
+    else:
+        Image.fromarray(colours[values]).save(file)
+        truth = colours[values] if kind == "array of colours" else file
+    expected = np.where(TRUTH == 255, -1, TRUTH)
+    for index in range(3):
+        found = Labelled(truth, index).weights(sight(), 0)
+        np.testing.assert_array_equal(found, expected == index)
+
+
+VOLUME = np.zeros((3, 4, 6), np.int32)
+VOLUME[0] = VOLUME[2, :2] = 1
+
+
+def test_volumes() -> None:
+    seen = sight(VOLUME)
+    assert np.argwhere(Pixel(5, 1, 2).weights(seen, 0)).tolist() == [[2, 1, 5]]
+    np.testing.assert_array_equal(Predicted(1).weights(seen, 0), VOLUME == 1)
+    np.testing.assert_array_equal(Labelled(VOLUME, 1).weights(seen, 0), VOLUME == 1)
+    above = Component(0, 0, 2).weights(seen, 0)
+    assert above.sum() == 12
+    assert above[2].sum() == 12
+
+
+@pytest.mark.parametrize(
+    ("part", "labels", "error", "said"),
+    [
+        (Pixel(6, 0), LABELS, RegionError, "the pixel 6,0 does not lie in the picture of 6 x 4"),
+        (Pixel(0, -1), LABELS, RegionError, "the pixel 0,-1 does not lie"),
+        (Pixel(0, 0, 0), LABELS, RegionError, "of a picture is x,y and one of a volume x,y,z"),
+        (Pixel(0, 0), VOLUME, RegionError, "of a picture is x,y and one of a volume x,y,z"),
+        (Box(3, 0, 3, 4), LABELS, RegionError, "the box 3,0,3,4 is empty"),
+        (Box(0, 0, 2, 2), VOLUME, RegionError, "a box lies in a picture, not in a volume"),
+        (Polygon([(0, 0), (1, 0), (0, 1)]), VOLUME, RegionError, "a polygon lies in a picture"),
+        (Component(5, 0), LABELS, RegionError, "no class is predicted at 5,0"),
+        (Predicted("Kar"), LABELS, ClassError, "there is no class 'Kar'; the nearest is 'Car'"),
+        (Mistaken(TRUTH[1:]), LABELS, RegionError, r"the label image is \[3, 6\]"),
+        (Mistaken(TRUTH / 2), LABELS, RegionError, "float64"),
+        (Mistaken(np.full((4, 6), 9)), LABELS, RegionError, "names no class"),
+        (Mistaken(np.zeros((4, 6, 2), int)), LABELS, RegionError, "neither a class index nor"),
+        (Mistaken("none.png"), LABELS, PictureError, "none.png cannot be read"),
+        (Mask(np.ones((6, 4))), LABELS, RegionError, r"the region is \[6, 4\]"),
+    ],
+)
+def test_what_does_not_fit_is_refused(part, labels, error, said: str) -> None:
+    with pytest.raises(error, match=said):
+        part.weights(sight(labels), 0)
+
+
+def test_what_is_no_part_is_refused_at_once() -> None:
+    with pytest.raises(RegionError, match="a border of 0 pixels"):
+        Predicted().border(0)
+    for points in ([(0, 0), (1, 1)], [(0, 0), (1, 1), (2, np.nan)], [(0, 0), (1, 1), (1, 2, 3)]):
+        with pytest.raises(RegionError, match="three or more corners"):
+            Polygon(points)
