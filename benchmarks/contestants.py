@@ -24,7 +24,8 @@ from benchmarks.networks import Network, artifact, rewritten, tensor
 from ortcam.artifact import METADATA_KEY, Artifact
 from ortcam.cam import MEMORY
 from ortcam.inference.artifact_graph import Graph
-from ortcam.inference.session import Providers, Session
+from ortcam.inference.providers import Providers
+from ortcam.inference.session import Session
 from ortcam.methods import grad_cam as maps
 from ortcam.pictures.network_inputs import feeds
 

@@ -12,8 +12,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"  # first, as modules that are imported here say it
-
 from ortcam.cam import Cam, load
 from ortcam.errors import (
     ArtifactError,
@@ -43,7 +41,10 @@ from ortcam.questions.regions import (
     Predicted,
     Where,
 )
-from ortcam.results.explanation import Explanation, Segmentation, common_scale
+from ortcam.results.explanation import Explanation
+from ortcam.results.scale import common_scale
+from ortcam.results.segmentation import Segmentation
+from ortcam.version import __version__ as __version__
 from ortcam.view import View
 
 if TYPE_CHECKING:

@@ -49,6 +49,7 @@ __all__ = [
     "METADATA_KEY",
     "REGION",
     "Artifact",
+    "Color",
     "Expectations",
     "Gradient",
     "Layer",
@@ -436,3 +437,6 @@ def _preprocessing(data: Mapping[str, Any]) -> Preprocessing:
         if fields.get(name) is not None:
             fields[name] = tuple(kind(v) for v in fields[name])
     return Preprocessing(**fields)
+
+
+Color = tuple[int, int, int]

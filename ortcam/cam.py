@@ -10,22 +10,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ortcam.artifact import FORMAT, METADATA_KEY, Artifact
-from ortcam.drawing.palette import Color, distinct_colors
+from ortcam.artifact import FORMAT, METADATA_KEY, Artifact, Color
+from ortcam.drawing.palette import distinct_colors
 from ortcam.drawing.presets import DEFAULT
-from ortcam.errors import ArtifactError, InputError
-from ortcam.inference.artifact_graph import Graph, Progress
-from ortcam.inference.session import Providers, Session
-from ortcam.inference.two_part import Pair, Runs, open_parts
+from ortcam.errors import ArtifactError, InputError, Option
+from ortcam.inference.artifact_graph import Graph
+from ortcam.inference.providers import Providers
+from ortcam.inference.query import Progress
+from ortcam.inference.session import Session
+from ortcam.inference.two_part import Runs, TwoPartSession, open_parts
 from ortcam.methods.registry import GRAD_CAM
 from ortcam.pictures import read as pictures
 from ortcam.pictures.network_inputs import entering, feeds
 from ortcam.pictures.preprocess import Size
-from ortcam.pipeline import ClassesOfEach, explain_all, for_each, segment_all
-from ortcam.questions import masks as regions
+from ortcam.pipeline import (
+    MEMORY,
+    ArtifactModel,
+    ClassesOfEach,
+    explain_all,
+    for_each,
+    require_space,
+    segment_all,
+)
 from ortcam.questions.question import Questions
-from ortcam.results.explanation import Explanation, Segmentation
-from ortcam.view import MEMORY, Named, View, require_space
+from ortcam.questions.regions import Region
+from ortcam.results.explanation import Explanation
+from ortcam.results.segmentation import Segmentation
+from ortcam.view import View
 
 __all__ = ["MEMORY", "Cam", "load"]
 
@@ -101,7 +112,7 @@ class Cam:
                     f"{session.source} lists {len(known)} {what} and its score "
                     f"{artifact.score.name!r} has {count} channels; export the network again"
                 )
-        self._named = Named(self._graph, self.classes, self.colors)
+        self._named = ArtifactModel(self._graph, self.classes, self.colors)
 
     def __repr__(self) -> str:
         return (
@@ -186,7 +197,7 @@ class Cam:
         picture: pictures.Picture | None = None,
         classes: Questions | None = None,
         layers: Iterable[str] | str | None = None,
-        region: regions.Region | None = None,
+        region: Region | None = None,
         *,
         tensor: ArrayLike | None = None,
         inputs: Mapping[str, ArrayLike] | None = None,
@@ -276,7 +287,7 @@ class Cam:
         pictures: Sequence[pictures.Picture],
         classes: ClassesOfEach | None = None,
         layers: Iterable[str] | str | None = None,
-        regions: Sequence[regions.Region | None] | None = None,
+        regions: Sequence[Region | None] | None = None,
         *,
         inputs: Mapping[str, ArrayLike] | None = None,
         size: Size = None,
@@ -353,11 +364,12 @@ class Cam:
             InputError: an option or a further input is missing or does not fit.
             PictureError: the picture cannot be read, or the network does not run on it.
         """
-        if not isinstance(self._graph.session, Pair):
+        if not isinstance(self._graph.session, TwoPartSession):
             raise ArtifactError(
                 f"{self.source} is one graph, which runs the network with every "
-                "question; export the network again with --split (split=True) to run it once and "
-                "ask often"
+                "question; export the network again with ",
+                Option("split", True),
+                " to run it once and ask often",
             )
         return self._view(picture, tensor, inputs, size)
 

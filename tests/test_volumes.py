@@ -17,7 +17,7 @@ from ortcam.cli import main
 from ortcam.drawing import colormap
 from ortcam.errors import InputError, RegionError
 from ortcam.grids.resample import resample, upsample
-from ortcam.questions.masks import coverage
+from ortcam.questions.coverage import coverage
 from ortcam_export import export
 
 Array = NDArray[Any]

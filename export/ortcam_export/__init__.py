@@ -10,7 +10,8 @@
 """
 
 from ortcam_export.export import Exported, export
-from ortcam_export.layers.listing import Candidate, layers
+from ortcam_export.layers.candidate import Candidate
+from ortcam_export.layers.listing import layers
 from ortcam_export.layers.survey import survey
 from ortcam_export.layers.survey_result import Survey
 from ortcam_export.vjp import vjp

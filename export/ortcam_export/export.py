@@ -28,10 +28,10 @@ from ortcam.artifact import (
     keep_name,
     map_name,
 )
-from ortcam.errors import InputError, ModelError, VerificationError
+from ortcam.errors import InputError, Message, ModelError, Option, VerificationError
 from ortcam.files.atomic import check_writable
-from ortcam.inference.session import Providers
-from ortcam.inference.two_part import Pair, Runs
+from ortcam.inference.providers import Providers
+from ortcam.inference.two_part import Runs, TwoPartSession
 from ortcam.methods.registry import ABLATIONS, GRADIENTS, METHODS, PIXELS, names_of_methods
 from ortcam_export.append import ort_training as training
 from ortcam_export.append.ablations import append_ablations, may_stand_together
@@ -40,32 +40,29 @@ from ortcam_export.append.gradient import append_gradient, is_pooled
 from ortcam_export.append.maps import append_maps
 from ortcam_export.append.picture_gradient import with_pixels
 from ortcam_export.append.two_parts import split as split_artifact
-from ortcam_export.choosing.channel_axes import channel_axes, rank
-from ortcam_export.choosing.features import choose_features, choose_score
+from ortcam_export.choosing.channel_axes import channel_axes
+from ortcam_export.choosing.features import choose_features
+from ortcam_export.choosing.scores import choose_score
 from ortcam_export.choosing.tokens import fold as fold_tokens
 from ortcam_export.choosing.tokens import token_grids
 from ortcam_export.gradient import reachable
+from ortcam_export.graph.model_io import open_session, opset, serialise
 from ortcam_export.graph.names import find, unused
 from ortcam_export.graph.number_formats import number_format
+from ortcam_export.graph.values import rank
 from ortcam_export.prepare.fixed_size import make_static
-from ortcam_export.prepare.prepare import infer, opset, prepare
+from ortcam_export.prepare.prepare import prepare
 from ortcam_export.prepare.qdq import to_pairs
+from ortcam_export.prepare.shape_inference import infer
 from ortcam_export.reading.expectations import Options, expectations, find_picture
 from ortcam_export.reading.model_file import ModelLike, Network, read
 from ortcam_export.trials.divisor import find_divisor
 from ortcam_export.verify.ablations import verify_ablations
+from ortcam_export.verify.central_differences import GradientError
 from ortcam_export.verify.checkable_form import form_to_check
-from ortcam_export.verify.gradient import GradientError
 from ortcam_export.verify.gradient import verify as verify_artifact
 from ortcam_export.verify.with_small_biases import biased, lacks_biases
-from ortcam_export.write_artifact import (
-    check,
-    open_session,
-    serialise,
-    stamp,
-    stamp_gradient,
-    write,
-)
+from ortcam_export.write_artifact import check, stamp, stamp_gradient, write
 
 __all__ = ["Exported", "export"]
 
@@ -251,7 +248,8 @@ def export(
         if not artifact.numbers.startswith(("bfloat16", "float64")):
             raise
         raise ModelError(
-            f"{error}; the network computes in {artifact.numbers}: convert it to float32"
+            error.message,
+            f"; the network computes in {artifact.numbers}: convert it to float32",
         ) from error
     if verify:
         artifact = _verified(artifact, plain, explained, opened, source, parts)
@@ -279,7 +277,7 @@ def _whole(model: ir.Model, artifact: Artifact) -> tuple[ir.Model, ...]:
 
 def _open(parts: Sequence[ir.Model], providers: Providers | None = "cpu") -> Runs:
     sessions = [open_session(part, providers) for part in parts]
-    return Pair(*sessions) if len(sessions) == 2 else sessions[0]
+    return TwoPartSession(*sessions) if len(sessions) == 2 else sessions[0]
 
 
 def _with_second(artifact: Artifact, gradient: ir.Model, beside: Path | None) -> Artifact:
@@ -313,12 +311,16 @@ def _needs(
     if static and ABLATIONS in needs:
         why = "ablation-cam takes a branch, which a CUDA graph has not"
         if needs.pop(ABLATIONS):
-            raise InputError(f"{why}; export without static=True, or without that method")
+            raise InputError(
+                f"{why}; export without ", Option("static", True), ", or without that method"
+            )
         notes.append(f"{why}, so it is left out")
     if needs and engine != "ortcam":
         raise InputError(
-            f"engine {engine!r} gives pooled gradients alone, and methods= asks for more; "
-            "export with engine='ortcam'"
+            f"engine {engine!r} gives pooled gradients alone, and ",
+            Option("methods"),
+            " asks for more; export with ",
+            Option("engine", "ortcam"),
         )
     return needs
 
@@ -392,8 +394,11 @@ def _divided(
     if divisor == 1:
         return expects
     notes.append(
-        f"the network runs on widths and heights that are multiples of {divisor}, by trying: "
-        "divisor= says it otherwise"
+        Message(
+            f"the network runs on widths and heights that are multiples of {divisor}, by trying: ",
+            Option("divisor"),
+            " says it otherwise",
+        )
     )
     preprocess = dataclasses.replace(expects.preprocess, divisor=divisor)
     return dataclasses.replace(expects, preprocess=preprocess)

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from ortcam.artifact import FORMAT, METADATA_KEY, Artifact
 from ortcam.errors import InputError
-from ortcam.inference.two_part import Pair, Runs
+from ortcam.inference.two_part import Runs, TwoPartSession
 from ortcam_export.append.ablations import without_ablations
 from ortcam_export.export import export
+from ortcam_export.graph.model_io import open_session
 from ortcam_export.graph.traversal import part
-from ortcam_export.prepare.prepare import infer
+from ortcam_export.prepare.shape_inference import infer
 from ortcam_export.reading.model_file import read_artifact
 from ortcam_export.verify.checkable_form import form_to_check
 from ortcam_export.verify.gradient import errors
-from ortcam_export.write_artifact import open_session
 
 __all__ = ["Checked"]
 
@@ -74,7 +74,7 @@ class Checked:
         network = rewritten(self.network)
         if form:
             sessions = [open_session(rewritten(model)) for model in self._parts]
-            runs = Pair(*sessions) if len(sessions) == 2 else sessions[0]
+            runs = TwoPartSession(*sessions) if len(sessions) == 2 else sessions[0]
             feeds = {
                 v.name or "": feeds[v.name or ""].astype(v.dtype.numpy() if v.dtype else None)
                 for v in network.graph.inputs

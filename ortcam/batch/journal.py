@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ortcam.errors import InputError, OutputError
+from ortcam.errors import InputError, Option, OutputError
 from ortcam.files.atomic import write_whole
 
 __all__ = ["Journal", "Points", "Record", "Row"]
@@ -158,8 +158,9 @@ class Journal:
 
     def _damaged(self, number: int) -> InputError:
         return InputError(
-            f"line {number} of {self.path} is damaged, so the run cannot go on; begin anew with "
-            "restart=True, or in another folder"
+            f"line {number} of {self.path} is damaged, so the run cannot go on; begin anew with ",
+            Option("restart", True),
+            ", or in another folder",
         )
 
     def _compare(self, head: dict[str, Any]) -> None:
@@ -173,8 +174,9 @@ class Journal:
             if there.get(key) != head.get(key):
                 raise InputError(
                     f"{self.path.parent} holds a run whose {key} was {_short(there.get(key))}, and "
-                    f"now it is {_short(head.get(key))}; begin anew with restart=True, or in "
-                    "another folder"
+                    f"now it is {_short(head.get(key))}; begin anew with ",
+                    Option("restart", True),
+                    ", or in another folder",
                 )
 
 

@@ -6,28 +6,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-import click
-
-from ortcam.cli.options.types import is_array
 from ortcam.errors import PictureError, RegionError
+from ortcam.pictures.read import is_array
 
 if TYPE_CHECKING:
     from ortcam import Cam
-    from ortcam.inference.artifact_graph import Progress
+    from ortcam.inference.query import Progress
+
 
 AT_ONCE = {"CUDAExecutionProvider": 8}
 """How many pictures enter together unless told otherwise, by provider. Elsewhere it is one, which
 keeps a CPU as busy as several (docs/speed.md)."""
 
-Result = TypeVar("Result", covariant=True)
 
-batch_option = click.option(
-    "--batch",
-    metavar="N",
-    type=click.IntRange(min=1),
-    help="How many pictures of one size enter the network together at most; they take the memory "
-    "of all.  [default: 8 on CUDA, elsewhere 1]",
-)
+Result = TypeVar("Result", covariant=True)
 
 
 class One(Protocol[Result]):

@@ -15,12 +15,14 @@ from typing import TypeVar
 
 from ortcam.errors import InputError
 
-__all__ = ["Going", "Stopped", "in_order", "usual"]
+__all__ = ["CancelCheck", "Stopped", "in_order", "usual"]
 
 T = TypeVar("T")
 
-Going = Callable[[], None]
+
+CancelCheck = Callable[[], None]
 """Work calls it now and then; it raises :class:`Stopped` where nobody waits for it any more."""
+
 
 MOST = 4
 """At once where nobody says how many: each takes memory, and onnxruntime has threads of its own."""
@@ -36,7 +38,7 @@ def usual() -> int:
     return min(MOST, cores or 1)
 
 
-def in_order(tasks: Iterable[Callable[[Going], T]], jobs: int) -> Iterator[T]:
+def in_order(tasks: Iterable[Callable[[CancelCheck], T]], jobs: int) -> Iterator[T]:
     """The results of tasks in their order, a few of which are worked on ahead.
 
     Where the iteration ends early, by Ctrl-C too, what is being worked on

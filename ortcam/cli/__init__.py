@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import click
 
-from ortcam import __version__
 from ortcam.cli.commands import evaluate, explain, export, info, layers, report, segment
 from ortcam.cli.group import Commands
+from ortcam.version import __version__
 
 __all__ = ["main"]
 

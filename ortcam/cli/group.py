@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ortcam.cli.wording import options
+from ortcam.cli.spelling import spell
 from ortcam.errors import OrtcamError
 
 DEBUG = "ORTCAM_DEBUG"
@@ -40,7 +40,7 @@ class Commands(click.Group):
 def sentence(error: Exception) -> str:
     """What to tell the user of an exception."""
     if isinstance(error, OrtcamError):
-        return options(str(error))
+        return spell(error.message)
     if isinstance(error, MemoryError):
         return "there is not enough memory for this; ask for fewer classes or a smaller --size"
     if isinstance(error, OSError) and error.strerror:

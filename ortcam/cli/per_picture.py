@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ortcam.cli.options.types import array, is_array
-from ortcam.cli.wording import options
+from ortcam.cli.options.types import array
+from ortcam.cli.spelling import spell
 from ortcam.errors import InputError, PictureError, RegionError
+from ortcam.pictures.read import is_array
 
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
 
-    from ortcam.inference.artifact_graph import Progress
+    from ortcam.inference.query import Progress
 
 
 def for_each(
@@ -66,11 +67,11 @@ def attempt(
                     if len(pairs) == 1:
                         raise
                     left_out += 1
-                    said.append((f"Error: {options(str(error))}", True))
+                    said.append((f"Error: {spell(error.message)}", True))
                     continue
                 if not quiet:
                     said.append((f"{picture} -> {destination}", False))
-                    said += [(f"note: {options(note)}", True) for note in notes]
+                    said += [(f"note: {spell(note)}", True) for note in notes]
     finally:
         for line, is_error in said:
             click.echo(line, err=is_error)
@@ -98,7 +99,7 @@ def seen(path: Path) -> dict[str, Any]:
     try:
         return {"tensor": array(path)}
     except InputError as error:
-        raise PictureError(str(error)) from error
+        raise PictureError(error.message) from error
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ortcam.drawing.palette import Color
+from ortcam.artifact import Color
 from ortcam.grids.morphology import border
 
 __all__ = ["ASKED", "EDGE", "PREDICTED", "Outline", "draw"]

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ortcam.artifact import Color
 from ortcam.drawing import colormap as colormaps
 from ortcam.drawing import contours
-from ortcam.drawing.palette import Color
-from ortcam.drawing.style import Look
+from ortcam.drawing.style import DrawingStyle
 from ortcam.errors import DependencyError
 
 try:
@@ -33,7 +33,8 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from ortcam.results.explanation import Explanation, Segmentation
+    from ortcam.results.explanation import Explanation
+    from ortcam.results.segmentation import Segmentation
 
 __all__ = [
     "cut",
@@ -78,7 +79,7 @@ def segmentation_figure(
     return figure
 
 
-def maps_figure(explanation: Explanation, look: Look) -> Figure:
+def maps_figure(explanation: Explanation, look: DrawingStyle) -> Figure:
     """The picture, its segmentation, and a map for each class, at one layer.
 
     A colour bar beside the first row names the classes, one beside the last is the maps'.
@@ -108,7 +109,7 @@ def _columns(panels: int, grid: tuple[int, ...]) -> int:
     return min(panels, 2 if panels <= 4 else 3 if panels <= 9 else 4)
 
 
-def grid_figure(explanation: Explanation, look: Look) -> Figure:
+def grid_figure(explanation: Explanation, look: DrawingStyle) -> Figure:
     """A map for each layer and class: a row for each layer, from early to late.
 
     Every row has a colour bar; where each map has a range of its own, one serves for all.
@@ -128,7 +129,9 @@ def grid_figure(explanation: Explanation, look: Look) -> Figure:
     return _figure(rows, explanation, look, bars, None)
 
 
-def _map(explanation: Explanation, position: int, layer: str, title: str, look: Look) -> Panel:
+def _map(
+    explanation: Explanation, position: int, layer: str, title: str, look: DrawingStyle
+) -> Panel:
     painted = explanation.painted(position, layer, look)
     if look.contours and (outlines := explanation.outlines(position, look.slice)):
         painted = _outlined(painted, outlines)
@@ -157,7 +160,7 @@ def sheet(width: float, height: float, dpi: float = _DPI) -> Figure:
 def _figure(
     rows: Sequence[Sequence[Panel]],
     explanation: Explanation,
-    look: Look,
+    look: DrawingStyle,
     bars: Sequence[Limits | None],
     legend: Segmentation | None,
 ) -> Figure:
@@ -197,7 +200,7 @@ def _figure(
     return figure
 
 
-def _outlines_there(explanation: Explanation, look: Look) -> list[tuple[Color, str]]:
+def _outlines_there(explanation: Explanation, look: DrawingStyle) -> list[tuple[Color, str]]:
     """The outlines that are drawn somewhere, and what they are around."""
     if not look.contours:
         return []
@@ -268,7 +271,7 @@ def _color_bar(axes: Axes, colormap: str, bar: Limits) -> None:
         axes.set_yticks(ticks, [f"{t:.3g}" for t in ticks])
 
 
-def _limits(explanation: Explanation, layer: str, look: Look) -> Limits:
+def _limits(explanation: Explanation, layer: str, look: DrawingStyle) -> Limits:
     """The values at the ends of a layer's colour bar."""
     scale = look.scale
     if scale == "own":

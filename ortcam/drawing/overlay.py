@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from ortcam.artifact import Color
 from ortcam.drawing import colormap as colormaps
-from ortcam.drawing.palette import Color
 from ortcam.grids.labels import NONE
 
 __all__ = [

@@ -7,12 +7,16 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Color", "distinct_colors"]
+from ortcam.artifact import Color
 
-Color = tuple[int, int, int]
+__all__ = ["distinct_colors"]
 
 _STEPS = np.rint(np.linspace(15, 245, 12))
+
+
 _MOST = 256
+
+
 _LIGHTNESS = (0.42, 0.88)  # dark and light enough to be seen on a picture and on white
 
 

@@ -5,23 +5,35 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
 
 from ortcam.drawing import colormap as colormaps
 from ortcam.drawing.presets import Preset
-from ortcam.errors import InputError, LayerError
+from ortcam.errors import InputError, LayerError, Option
 
-__all__ = ["SCALES", "Look", "Scale", "check_scale", "check_share", "check_slice", "scale_of"]
+__all__ = [
+    "SCALES",
+    "DrawingStyle",
+    "Scale",
+    "at_slice",
+    "check_scale",
+    "check_share",
+    "check_slice",
+    "scale_of",
+]
 
 SCALES = ("shared", "own", "layers", "none")
 """Whose greatest value takes the last colour, in words; ``"none"``: 1 does."""
+
 
 Scale: TypeAlias = "str | float | Mapping[str, float]"
 """One of :data:`SCALES`, or the value of the last colour, for all layers or for each."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class DrawingStyle:
     """Options of drawing, each said by the user or by the preset.
 
     Attributes:
@@ -48,7 +60,7 @@ class Look:
         scale: Scale | None,
         slice: int | None,
         contours: bool | None,
-    ) -> Look:
+    ) -> DrawingStyle:
         """What was said, and for what was not the preset's.
 
         Raises:
@@ -106,13 +118,19 @@ def check_slice(grid: tuple[int, ...], slice: int | None) -> None:
         InputError: it is not there, or a volume's is not said.
     """
     if len(grid) == 2 and slice is not None:
-        raise InputError("a picture has no slices; leave slice= out")
+        raise InputError("a picture has no slices; leave ", Option("slice"), " out")
     if len(grid) == 3 and (slice is None or not 0 <= slice < grid[0]):
         wrong = "say which" if slice is None else f"there is no slice {slice}"
         raise InputError(
-            f"a volume is drawn a slice at a time: {wrong}, by slice= from 0 to "
-            f"{grid[0] - 1}, or save the arrays to a .npz file"
+            f"a volume is drawn a slice at a time: {wrong}, by ",
+            Option("slice"),
+            f" from 0 to {grid[0] - 1}, or save the arrays to a .npz file",
         )
+
+
+def at_slice(slice: int | None, values: NDArray[Any]) -> NDArray[Any]:
+    """The slice of a volume that is drawn; a picture's values as they are."""
+    return values if slice is None else values[slice]
 
 
 def check_share(name: str, value: float) -> None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from ortcam import metrics
 from ortcam.batch.dataset import Item
 from ortcam.batch.journal import Record, Row
-from ortcam.batch.workers import Going
-from ortcam.errors import ClassError, LayerError
+from ortcam.batch.workers import CancelCheck
+from ortcam.errors import ClassError, LayerError, Option
 from ortcam.evaluation.measure_picture import Looked, look, rounded
 from ortcam.evaluation.options import Options
 from ortcam.grids.resample import upsample
@@ -55,7 +55,8 @@ def match(cam: Cam, against: Cam, asked: Options) -> Match:
     if not classes:
         raise ClassError(
             f"the two artifacts have no class in common: one has {', '.join(cam.classes[:4])} and "
-            f"the other {', '.join(against.classes[:4])}; export both with the same --labels"
+            f"the other {', '.join(against.classes[:4])}; export both with the same ",
+            Option("classes"),
         )
     if not layers:
         raise LayerError(
@@ -73,7 +74,7 @@ def match(cam: Cam, against: Cam, asked: Options) -> Match:
 
 
 def compare(
-    cam: Cam, against: Cam, matched: Match, asked: Options, item: Item, going: Going
+    cam: Cam, against: Cam, matched: Match, asked: Options, item: Item, going: CancelCheck
 ) -> Record:
     """How far the maps of both differ in one picture.
 

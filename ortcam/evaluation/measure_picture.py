@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ortcam import metrics
 from ortcam.batch.dataset import Item
 from ortcam.batch.journal import Points, Record, Row
-from ortcam.batch.workers import Going
+from ortcam.batch.workers import CancelCheck
 from ortcam.evaluation.metric_names import ASKED
 from ortcam.evaluation.options import Options
 from ortcam.evaluation.perturbation import curves
@@ -23,7 +23,8 @@ from ortcam.grids.labels import NONE
 from ortcam.grids.resample import upsample
 from ortcam.pictures import label_image as truth
 from ortcam.pictures import read as pictures
-from ortcam.results.explanation import Explanation, Segmentation
+from ortcam.results.explanation import Explanation
+from ortcam.results.segmentation import Segmentation
 
 if TYPE_CHECKING:
     from ortcam.cam import Cam
@@ -123,7 +124,7 @@ def look(cam: Cam, asked: Options, item: Item) -> Looked:
     return Looked(cam, asked, item.name, rgb, there)
 
 
-def measure(cam: Cam, asked: Options, item: Item, going: Going) -> Record:
+def measure(cam: Cam, asked: Options, item: Item, going: CancelCheck) -> Record:
     """The figures of one picture.
 
     Raises:

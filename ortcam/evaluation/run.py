@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ortcam import __version__
 from ortcam.batch.dataset import Item, Paths, collect, evenly
 from ortcam.batch.journal import Journal, Record
-from ortcam.batch.workers import Going, in_order, usual
+from ortcam.batch.workers import CancelCheck, in_order, usual
 from ortcam.errors import OutputError, PictureError, RegionError
 from ortcam.evaluation.compare_artifacts import Match, compare, match
 from ortcam.evaluation.graph_checks import Checks, require_exporter
@@ -34,10 +33,11 @@ from ortcam.evaluation.output import tables
 from ortcam.evaluation.output.page import write_page
 from ortcam.evaluation.output.summary import Summary, summarise
 from ortcam.evaluation.output.worst_pictures import Drawn
-from ortcam.inference.session import Providers
+from ortcam.inference.providers import Providers
 from ortcam.methods.registry import GRAD_CAM
 from ortcam.pictures.preprocess import Size
 from ortcam.questions.names import Classes
+from ortcam.version import __version__
 
 if TYPE_CHECKING:
     from ortcam.cam import Cam
@@ -49,7 +49,7 @@ JOURNAL = "journal.jsonl"
 Progress = Callable[[int, int], None]
 """Is told how many units of work are done, and how many there are."""
 
-Unit = tuple[str, Callable[[Going], Record]]
+Unit = tuple[str, Callable[[CancelCheck], Record]]
 """A unit of work: its name, and what does it."""
 
 
@@ -202,15 +202,15 @@ class _Work:
                 unit = f"randomisation, step {stage + 1} of {self.asked.stages}"
                 yield unit, partial(self._randomised, unit, stage, few)
 
-    def _picture(self, item: Item, going: Going) -> Record:
+    def _picture(self, item: Item, going: CancelCheck) -> Record:
         if self.other is None or self.match is None:
             return measure(self.cam, self.asked, item, going)
         return compare(self.cam, self.other, self.match, self.asked, item, going)
 
-    def _gradient(self, unit: str, item: Item, _: Going) -> Record:
+    def _gradient(self, unit: str, item: Item, _: CancelCheck) -> Record:
         return self.checks.gradient(unit, item)
 
-    def _randomised(self, unit: str, stage: int, few: list[Item], _: Going) -> Record:
+    def _randomised(self, unit: str, stage: int, few: list[Item], _: CancelCheck) -> Record:
         stages = self.checks.stages
         if stage >= len(stages):
             return Record(unit)
@@ -233,7 +233,7 @@ def _do(work: _Work, journal: Journal, jobs: int, progress: Progress | None) -> 
             told(done, count)
 
 
-def _noted(name: str, do: Callable[[Going], Record], going: Going) -> Record:
+def _noted(name: str, do: Callable[[CancelCheck], Record], going: CancelCheck) -> Record:
     try:
         return do(going)
     except (PictureError, RegionError) as error:

@@ -3,63 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ortcam.artifact import Artifact, Layer
-from ortcam.errors import ArtifactError, LayerError, PictureError
-from ortcam.inference.session import RunError
-from ortcam.inference.two_part import Kept, Pair, Runs
+from ortcam.errors import ArtifactError, LayerError, Option, PictureError
+from ortcam.inference.answer import Answer, Formula
+from ortcam.inference.ort_errors import RunError
+from ortcam.inference.two_part import ForwardPass, Runs, TwoPartSession
 from ortcam.pictures.network_inputs import Feeds, varied
 
-__all__ = ["Answer", "Asking", "Formula", "Graph", "Opened", "Progress"]
-
-Formula: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
-"""Of features [C, *space] and gradients [questions, C, *space]: something of each question."""
-
-Progress: TypeAlias = Callable[[int, int], None]
-"""Is told how many runs of how many are done."""
+__all__ = ["Graph", "PictureBatch"]
 
 _UNTRIED = 4
 """Questions asked at once before the tensors' sizes have been seen: little beside inference."""
 
+
 _WINDOWS = 9
 """Contractions of a cotangent that a pooled layer's way asks for: those of a 3 x 3 scorer."""
+
 
 _LIVE = 2
 """Cotangents of a tensor's size alive at once: what a step of the sweep reads, and writes."""
 
+
 _EARLY = 16
 """Elements of an early layer for one of the picture: as 64 channels at its size, less a little."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the graph says of one picture.
-
-    Attributes:
-        score: float32 [C, *space].
-        features: float32 [C_L, h, w], or [C_L, d, h, w], for each layer.
-        weights: float32 [questions, C_L] for each layer.
-        maps: float32 [questions, h, w] for each layer whose maps the graph makes and that each
-            show something; then its features are left where they are.
-        found: float32 [questions, ...] for each layer, what a formula makes of its whole gradients.
-        slopes: float32 [questions, C_L] for each of these, the steepest of a channel's gradients.
-        remarks: for each question the end of a sentence that begins "the map of ..."; or nothing.
-    """
-
-    score: NDArray[np.float32]
-    features: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    maps: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    found: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    slopes: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    remarks: tuple[str, ...] = ()
 
 
 class Graph:
@@ -86,16 +59,16 @@ class Graph:
         self.space_rank = 0 if region is None else max(len(region.shape) - 2, 0)
         self.seen: dict[tuple[Any, ...], tuple[int, ...]] = {}  # tensors' shapes, by the feeds'
 
-    def open(self, feeds: Feeds) -> Opened:
+    def open(self, feeds: Feeds) -> PictureBatch:
         """Pictures to ask about; a pair runs them through the network now.
 
         Raises:
             PictureError: the network does not run on this input.
         """
-        return Opened(self, feeds)
+        return PictureBatch(self, feeds)
 
 
-class Opened:
+class PictureBatch:
     """Pictures of one size, [N, ...], in the graph."""
 
     def __init__(self, graph: Graph, feeds: Feeds) -> None:
@@ -103,8 +76,8 @@ class Opened:
         self._graph = graph
         self._feeds = feeds
         self._score: NDArray[np.float32] | None = None
-        self._kept: Kept | None = None
-        if isinstance(graph.session, Pair):
+        self._kept: ForwardPass | None = None
+        if isinstance(graph.session, TwoPartSession):
             layers = graph.artifact.layers
             keep = [graph.artifact.score.name, *(layer.name for layer in layers)]
             with self._described():
@@ -131,14 +104,14 @@ class Opened:
         slot = self._graph.session.inputs[self._graph.artifact.picture]
         return not isinstance(slot.shape[0], int)
 
-    def varied(self, n: int, inputs: NDArray[Any]) -> Opened:
+    def varied(self, n: int, inputs: NDArray[Any]) -> PictureBatch:
         """Picture n with other inputs [B, ...] in its place, as so many pictures.
 
         Raises:
             PictureError: the network does not run on them.
         """
         slots, picture = self._graph.session.inputs, self._graph.artifact.picture
-        return Opened(self._graph, varied(self._feeds, n, inputs, slots, picture))
+        return PictureBatch(self._graph, varied(self._feeds, n, inputs, slots, picture))
 
     def remember(self) -> None:
         """Keeps the gradient's last answer, where pictures went through a pair."""
@@ -379,7 +352,7 @@ class Opened:
         except RunError as error:
             shape = list(self._feeds.arrays[self._graph.artifact.picture].shape)
             raise PictureError(
-                f"{error} (on an input of {shape}; another size= may fit)"
+                error.message, f" (on an input of {shape}; another ", Option("size"), " may fit)"
             ) from error
 
     def _take_score(self, values: NDArray[Any]) -> None:
@@ -426,49 +399,6 @@ class Opened:
             elements += self._graph.classes * math.prod(self._feeds.arrays[artifact.picture].shape)
         fit = max(1.0, memory / (4 * _LIVE * elements))
         return int(min(fit, _UNTRIED if None in seen else 2**31))
-
-
-@dataclass(frozen=True, eq=False)
-class Asking:
-    """Questions about pictures in the graph; for the attributes see :meth:`Opened.ask`."""
-
-    opened: Opened
-    rows: NDArray[np.float32]
-    cells: NDArray[np.float32] | None
-    layers: Sequence[Layer]
-    memory: float
-    progress: Progress | None = None
-
-    def varied(self, n: int, inputs: NDArray[Any]) -> Asking:
-        """The same about variants of picture n; see :meth:`Opened.varied`."""
-        rows, cells = (
-            values if values is None or values.shape[1] == 1 else values[:, n : n + 1]
-            for values in (self.rows, self.cells)
-        )
-        assert rows is not None
-        return replace(self, opened=self.opened.varied(n, inputs), rows=rows, cells=cells)
-
-    def values(self) -> NDArray[np.float64]:
-        """What the score says to the questions: y [questions, N] of :mod:`ortcam.artifact`."""
-        score = self.opened.score
-        flat = score.reshape(*score.shape[:2], -1)
-        if self.cells is None:
-            sums: NDArray[np.float64] = flat.sum(axis=2, dtype=np.float64)
-        else:
-            cells = self.cells.reshape(*self.cells.shape[:2], -1)
-            cells = np.broadcast_to(cells, (len(cells), len(flat), flat.shape[2]))
-            each = [flat[n].astype(np.float64) @ cells[:, n].T for n in range(len(flat))]
-            sums = np.stack(each).transpose(2, 0, 1)
-        found: NDArray[np.float64] = np.sum(self.rows * sums, axis=2)
-        return found
-
-    def ask(self) -> list[Answer]:
-        """See :meth:`Opened.ask`."""
-        return self.opened.ask(self.rows, self.cells, self.layers, self.memory)
-
-    def apply(self, formula: Formula) -> list[Answer]:
-        """See :meth:`Opened.apply`."""
-        return self.opened.apply(formula, self.rows, self.cells, self.layers, self.memory)
 
 
 def _blank(maps: NDArray[np.float32], asked: Any) -> bool:
@@ -536,5 +466,6 @@ def _class_count(session: Runs, artifact: Artifact) -> int:
             return count
     raise ArtifactError(
         f"{session.source} tells nowhere how many classes its score "
-        f"{artifact.score.name!r} has; export the network again with --labels"
+        f"{artifact.score.name!r} has; export the network again with ",
+        Option("classes"),
     )

@@ -11,10 +11,12 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from ortcam.artifact import Artifact
-from ortcam.errors import ArtifactError, ProviderError
-from ortcam.inference.session import Providers, Session, Slot, There
+from ortcam.errors import ArtifactError, Option, ProviderError
+from ortcam.inference.providers import Providers
+from ortcam.inference.session import DeviceTensor, Session
+from ortcam.tensor_spec import TensorSpec
 
-__all__ = ["Kept", "Pair", "Runs", "open_parts"]
+__all__ = ["ForwardPass", "Runs", "TwoPartSession", "open_parts"]
 
 
 class Runs(Protocol):
@@ -22,8 +24,8 @@ class Runs(Protocol):
 
     source: str
     provider: str
-    inputs: dict[str, Slot]
-    outputs: dict[str, Slot]
+    inputs: dict[str, TensorSpec]
+    outputs: dict[str, TensorSpec]
 
     def run(
         self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any]]
@@ -31,7 +33,7 @@ class Runs(Protocol):
         """Runs it once."""
 
 
-class Pair:
+class TwoPartSession:
     """Two sessions that run as one, or the second as often as wanted.
 
     Attributes:
@@ -50,7 +52,7 @@ class Pair:
         self.inputs = network.inputs | question
         self.outputs = network.outputs | gradient.outputs
 
-    def open(self, feeds: Mapping[str, NDArray[Any]], keep: Sequence[str]) -> Kept:
+    def open(self, feeds: Mapping[str, NDArray[Any]], keep: Sequence[str]) -> ForwardPass:
         """Runs the network, and keeps these of its outputs and what the gradient needs.
 
         Raises:
@@ -61,7 +63,7 @@ class Pair:
         outputs = list(dict.fromkeys([*keep, *computed]))
         given = {name: self._gradient.put_there(own[name]) for name in self._handed if name in own}
         values = own | given | self._network.run_there(outputs, own)
-        return Kept(self._gradient, self._handed, values)
+        return ForwardPass(self._gradient, self._handed, values)
 
     def run(
         self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any]]
@@ -78,7 +80,7 @@ class Pair:
         return {name: found[name] if name in found else kept.array(name) for name in outputs}
 
 
-class Kept:
+class ForwardPass:
     """A picture that went through the network: what was kept of it, on the device.
 
     Attributes:
@@ -89,7 +91,7 @@ class Kept:
         self,
         gradient: Session,
         handed: Sequence[str],
-        values: Mapping[str, NDArray[Any] | There],
+        values: Mapping[str, NDArray[Any] | DeviceTensor],
     ) -> None:
         self._gradient = gradient
         self._handed = {name: values[name] for name in handed}
@@ -102,7 +104,7 @@ class Kept:
         """A tensor that was kept."""
         if name not in self._arrays:
             value = self._values[name]
-            self._arrays[name] = value.array() if isinstance(value, There) else value
+            self._arrays[name] = value.array() if isinstance(value, DeviceTensor) else value
         return self._arrays[name]
 
     def ask(
@@ -130,7 +132,7 @@ def open_parts(
     second: str | os.PathLike[str] | bytes | None,
     folder: Path | None,
     providers: Providers | None,
-) -> Session | Pair:
+) -> Session | TwoPartSession:
     """An artifact's session, or the pair of them where it is split.
 
     Args:
@@ -156,7 +158,8 @@ def open_parts(
         if folder is None or part.file is None:
             raise ArtifactError(
                 f"{network.source} is the first part of an artifact in two, and was not read from "
-                "beside the second; give that too, as gradient="
+                "beside the second; give that too, as ",
+                Option("gradient"),
             )
         second = folder / part.file
     if _sha256(second, network.source) != part.sha256:
@@ -168,8 +171,9 @@ def open_parts(
     if network.replays:
         raise ProviderError(
             f"{network.source} is in two parts, and what lies between them has no fixed place, as "
-            "a CUDA graph needs it; export the network again without --split, or leave out "
-            "enable_cuda_graph"
+            "a CUDA graph needs it; export the network again without ",
+            Option("split", True),
+            ", or leave out enable_cuda_graph",
         )
     gradient = Session(second, providers, network.threads)
     for name in gradient.inputs:
@@ -182,7 +186,7 @@ def open_parts(
                 f"{network.source} is damaged: its second part takes a tensor {name!r} that the "
                 "first has not; export the network again"
             )
-    return Pair(network, gradient)
+    return TwoPartSession(network, gradient)
 
 
 def _sha256(part: str | os.PathLike[str] | bytes, source: str) -> str:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ortcam.artifact import Layer
-from ortcam.errors import InputError
-from ortcam.inference.artifact_graph import Answer, Asking
+from ortcam.errors import InputError, Option
+from ortcam.inference.answer import Answer
+from ortcam.inference.query import Query
 from ortcam.methods import cam_formulas as formulas
 from ortcam.methods.passes import Passes
 from ortcam.pictures.preprocess import constant
@@ -31,7 +32,7 @@ _ALLOWED = 0.05
 """The part of the score's change that integrated gradients may miss without a word."""
 
 
-def gradient(asking: Asking, **shown: Any) -> list[Answer]:
+def gradient(asking: Query, **shown: Any) -> list[Answer]:
     """The plain gradient of the score with respect to what enters.
 
     K. Simonyan et al., "Deep Inside Convolutional Networks: Visualising Image Classification Models
@@ -40,9 +41,7 @@ def gradient(asking: Asking, **shown: Any) -> list[Answer]:
     return [_shown(asking, n, g, **shown) for n, g in enumerate(_gradients(asking))]
 
 
-def smooth_grad(
-    asking: Asking, samples: int, noise: float, seed: int, **shown: Any
-) -> list[Answer]:
+def smooth_grad(asking: Query, samples: int, noise: float, seed: int, **shown: Any) -> list[Answer]:
     """SmoothGrad: the mean of the gradients at the picture under normal noise.
 
     D. Smilkov et al., "SmoothGrad: removing noise by adding noise", 2017, section 3. The noise's
@@ -61,7 +60,7 @@ def smooth_grad(
     return [_shown(asking, n, smoothed(n), **shown) for n in range(asking.opened.pictures)]
 
 
-def integrated_gradients(asking: Asking, steps: int, baseline: str, **shown: Any) -> list[Answer]:
+def integrated_gradients(asking: Query, steps: int, baseline: str, **shown: Any) -> list[Answer]:
     """Integrated gradients: (x - b) times the mean of the gradients on the way from b to x.
 
     M. Sundararajan et al., "Axiomatic Attribution for Deep Networks", ICML 2017, equation 1, by
@@ -94,19 +93,19 @@ def _summed(passes: Passes, n: int, weights: Doubles, made: Callable[[int], Doub
     return total
 
 
-def _pixels(asking: Asking) -> Layer:
+def _pixels(asking: Query) -> Layer:
     """The picture as a layer."""
     (layer,) = asking.layers
     return layer
 
 
-def _gradients(asking: Asking) -> list[NDArray[np.float32]]:
+def _gradients(asking: Query) -> list[NDArray[np.float32]]:
     """[questions, C, *space] of each picture."""
     name = _pixels(asking).name
     return [answer.found[name] for answer in asking.apply(lambda _, g: g)]
 
 
-def _shown(asking: Asking, n: int, attributions: NDArray[Any], **shown: Any) -> Answer:
+def _shown(asking: Query, n: int, attributions: NDArray[Any], **shown: Any) -> Answer:
     """The answer whose maps are made of attributions [questions, C, *space]."""
     name = _pixels(asking).name
     with np.errstate(invalid="ignore"):  # what is no number is told of later
@@ -115,7 +114,7 @@ def _shown(asking: Asking, n: int, attributions: NDArray[Any], **shown: Any) -> 
     return Answer(asking.opened.score[n], found={name: maps}, slopes={name: largest})
 
 
-def _baseline(asking: Asking, x: Doubles, baseline: str) -> Doubles:
+def _baseline(asking: Query, x: Doubles, baseline: str) -> Doubles:
     """What enters of a picture that shows nothing.
 
     Raises:
@@ -128,7 +127,12 @@ def _baseline(asking: Asking, x: Doubles, baseline: str) -> Doubles:
     if how is None:
         raise InputError(
             f"nobody said how a {baseline} picture becomes the input; take baseline=zero, or "
-            "export the network again with its --mean, --std and --scale"
+            "export the network again with its ",
+            Option("mean"),
+            ", ",
+            Option("std"),
+            " and ",
+            Option("scale"),
         )
     return np.broadcast_to(constant(how, value), x.shape)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ortcam.inference.artifact_graph import Asking
+from ortcam.inference.query import Query
 
 __all__ = ["Passes"]
 
@@ -22,7 +22,7 @@ _BACKWARD = 50
 class Passes:
     """Runs of the network, counted."""
 
-    def __init__(self, asking: Asking, total: int) -> None:
+    def __init__(self, asking: Query, total: int) -> None:
         """Tells that none of so many runs is done."""
         self._asking = asking
         self._total = total
@@ -56,7 +56,7 @@ class Passes:
 
     def variants(
         self, n: int, number: int, made: Callable[[int], NDArray[Any]], *, gradient: bool = False
-    ) -> Iterator[tuple[range, Asking]]:
+    ) -> Iterator[tuple[range, Query]]:
         """Variants of picture n in the graph, to be asked the same.
 
         Args:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ortcam.grids.resample import resample
-from ortcam.inference.artifact_graph import Answer, Asking
+from ortcam.inference.answer import Answer
+from ortcam.inference.query import Query
 from ortcam.methods import cam_formulas as formulas
 from ortcam.methods.passes import Passes
 from ortcam.pictures.network_inputs import channel_axis
@@ -18,7 +19,7 @@ __all__ = ["ablation_cam", "score_cam"]
 Floats = NDArray[np.float32]
 
 
-def score_cam(asking: Asking, weights: str) -> list[Answer]:
+def score_cam(asking: Query, weights: str) -> list[Answer]:
     """Score-CAM: what the score becomes where the picture shows through one channel alone.
 
     H. Wang et al., "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural
@@ -48,7 +49,7 @@ def score_cam(asking: Asking, weights: str) -> list[Answer]:
     return [weighed(n) for n in range(opened.pictures)]
 
 
-def ablation_cam(asking: Asking) -> list[Answer]:
+def ablation_cam(asking: Query) -> list[Answer]:
     """Ablation-CAM: by what part the score drops where a channel of the layer is left out.
 
     S. Desai and H. Ramaswamy, "Ablation-CAM: Visual Explanations for Deep Convolutional Network via

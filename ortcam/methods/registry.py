@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from ortcam.artifact import Artifact, Layer
-from ortcam.errors import ArtifactError, InputError, LayerError, nearest
-from ortcam.inference.artifact_graph import Answer, Asking
+from ortcam.errors import ArtifactError, InputError, LayerError, Option, nearest
+from ortcam.inference.answer import Answer
+from ortcam.inference.query import Query
 from ortcam.methods import cam_formulas as formulas
 from ortcam.methods import input_gradients as attribution
 from ortcam.methods import perturbation
@@ -50,7 +51,7 @@ _LACKING = {
 
 
 @dataclass(frozen=True)
-class Option:
+class MethodOption:
     """A method's option: its default, and what it may be, as a test and in words."""
 
     default: int | float | str
@@ -76,7 +77,7 @@ class Method:
     title: str
     answer: Callable[..., list[Answer]]
     needs: str = ""
-    options: Mapping[str, Option] = field(default_factory=dict)
+    options: Mapping[str, MethodOption] = field(default_factory=dict)
     name: str = ""
 
     def layers(self, asked: Iterable[str] | str | None, artifact: Artifact) -> tuple[Layer, ...]:
@@ -99,7 +100,7 @@ class Method:
 def _weighing(formula: Callable[..., formulas.Array]) -> Callable[..., list[Answer]]:
     """Asks for whole gradients, of which a formula makes weights."""
 
-    def answer(asking: Asking, **options: Any) -> list[Answer]:
+    def answer(asking: Query, **options: Any) -> list[Answer]:
         given = asking.apply(partial(formula, **options))
         return [replace(one, weights=one.found, found={}) for one in given]
 
@@ -111,7 +112,7 @@ def _placing(formula: Callable[..., formulas.Array]) -> Callable[..., list[Answe
     return lambda asking, **options: asking.apply(partial(formula, **options))
 
 
-def _eigen_cam(asking: Asking) -> list[Answer]:
+def _eigen_cam(asking: Query) -> list[Answer]:
     """Asks for the features alone; every class gets the same map."""
     opened = asking.opened
     features = opened.features(asking.layers)
@@ -128,13 +129,13 @@ def _eigen_cam(asking: Asking) -> list[Answer]:
     ]
 
 
-def _whole(default: int) -> Option:
-    return Option(default, lambda n: n > 0, "a whole number, 1 or more")
+def _whole(default: int) -> MethodOption:
+    return MethodOption(default, lambda n: n > 0, "a whole number, 1 or more")
 
 
-def _one_of(default: str, *others: str) -> Option:
+def _one_of(default: str, *others: str) -> MethodOption:
     words = [default, *others]
-    return Option(default, words.__contains__, f"{', '.join(words[:-1])} or {words[-1]}")
+    return MethodOption(default, words.__contains__, f"{', '.join(words[:-1])} or {words[-1]}")
 
 
 _SHOWN = {
@@ -144,7 +145,7 @@ _SHOWN = {
 """What makes a map of a pixel's channels."""
 
 METHODS: dict[str, Method] = {
-    GRAD_CAM: Method(title="Grad-CAM", answer=Asking.ask),
+    GRAD_CAM: Method(title="Grad-CAM", answer=Query.ask),
     "hires-cam": Method(
         title="HiResCAM", answer=_placing(formulas.hires_cam), needs="gradients"
     ),
@@ -187,8 +188,8 @@ METHODS: dict[str, Method] = {
         needs=PIXELS,
         options={
             "samples": _whole(25),
-            "noise": Option(0.15, lambda s: 0 < s < inf, "a number above 0"),
-            "seed": Option(0, lambda n: n >= 0, "a whole number, 0 or more"),
+            "noise": MethodOption(0.15, lambda s: 0 < s < inf, "a number above 0"),
+            "seed": MethodOption(0, lambda n: n >= 0, "a whole number, 0 or more"),
             **_SHOWN,
         },
     ),
@@ -258,7 +259,8 @@ def require(method: Method, artifact: Artifact, source: str) -> None:
         name = method.name.partition(":")[0]
         raise ArtifactError(
             f"{method.title} {_LACKING[method.needs]}, for which {source} was not exported; "
-            f"export the network again with --methods {name} (methods=[{name!r}])"
+            "export the network again with ",
+            Option("methods", name),
         )
 
 
@@ -277,7 +279,7 @@ def _holds(artifact: Artifact, needs: str) -> bool:
     return True
 
 
-def _value(name: str, key: str, text: str, option: Option) -> int | float | str:
+def _value(name: str, key: str, text: str, option: MethodOption) -> int | float | str:
     """An option's value, of the type of its default."""
     try:
         value = type(option.default)(text)

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ortcam.drawing.palette import Color
+from ortcam.artifact import Color
 from ortcam.errors import RegionError
 from ortcam.grids.labels import NONE
 from ortcam.pictures import read as pictures

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ortcam.artifact import Artifact, Preprocessing
-from ortcam.errors import InputError, PictureError, nearest
-from ortcam.inference.session import Slot
+from ortcam.errors import InputError, Option, PictureError, nearest
 from ortcam.pictures import preprocess
 from ortcam.pictures import read as pictures
+from ortcam.tensor_spec import TensorSpec
 
 __all__ = ["Feeds", "channel_axis", "entering", "feeds", "joined", "varied"]
 
@@ -44,7 +44,7 @@ class Feeds:
 
 def feeds(
     artifact: Artifact,
-    slots: Mapping[str, Slot],
+    slots: Mapping[str, TensorSpec],
     picture: pictures.Picture | None,
     tensor: ArrayLike | None,
     further: Mapping[str, ArrayLike] | None,
@@ -57,7 +57,7 @@ def feeds(
         PictureError: the picture cannot be read, or there is none.
     """
     if picture is None and tensor is None:
-        raise PictureError("there is nothing to look at: give a picture, or tensor=")
+        raise PictureError("there is nothing to look at: give a picture, or ", Option("tensor"))
     own = {*artifact.question, artifact.picture}
     others = {name: slot for name, slot in slots.items() if name not in own}
     arrays = _further(further or {}, others)
@@ -68,7 +68,9 @@ def feeds(
     elif size is None:
         x = _one(_fitting(tensor, slots[artifact.picture], "the tensor"))
     else:
-        raise InputError("size= resizes a picture, and a tensor enters as it is; leave one out")
+        raise InputError(
+            Option("size"), " resizes a picture, and a tensor enters as it is; leave one out"
+        )
     arrays = {artifact.picture: x, **arrays}
     if x.ndim == 5:
         if rgb is not None:
@@ -80,7 +82,7 @@ def feeds(
     return Feeds(arrays, rgb, grid, _extents(arrays, slots))
 
 
-def joined(fed: Sequence[Feeds], slots: Mapping[str, Slot], picture: str) -> Feeds:
+def joined(fed: Sequence[Feeds], slots: Mapping[str, TensorSpec], picture: str) -> Feeds:
     """What one run of all is fed: a further input is given once, and repeated for each picture."""
     arrays = dict(fed[0].arrays)
     arrays[picture] = np.concatenate([one.arrays[picture] for one in fed])
@@ -95,7 +97,7 @@ def joined(fed: Sequence[Feeds], slots: Mapping[str, Slot], picture: str) -> Fee
 
 
 def varied(
-    fed: Feeds, n: int, inputs: NDArray[Any], slots: Mapping[str, Slot], picture: str
+    fed: Feeds, n: int, inputs: NDArray[Any], slots: Mapping[str, TensorSpec], picture: str
 ) -> Feeds:
     """What one run is fed with other inputs [B, ...] in the place of picture n.
 
@@ -123,7 +125,10 @@ def channel_axis(artifact: Artifact, rank: int) -> int:
 
 
 def entering(
-    artifact: Artifact, slots: Mapping[str, Slot], rgb: NDArray[np.uint8], size: preprocess.Size
+    artifact: Artifact,
+    slots: Mapping[str, TensorSpec],
+    rgb: NDArray[np.uint8],
+    size: preprocess.Size,
 ) -> NDArray[Any]:
     """The network's input for a picture [H, W, 3]; see :meth:`ortcam.Cam.preprocess`.
 
@@ -138,12 +143,19 @@ def entering(
     return preprocess.to_array(rgb, how, working, slot.dtype or np.float32)
 
 
-def _how(how: Preprocessing | None, slot: Slot) -> Preprocessing:
+def _how(how: Preprocessing | None, slot: TensorSpec) -> Preprocessing:
     """How a picture becomes the input, where that is known and the input can be one."""
     if how is None:
         raise InputError(
             f"nobody said how a picture becomes the input {slot}; export the network again with "
-            "its --mean, --std and --scale, or pass a preprocessed tensor="
+            "its ",
+            Option("mean"),
+            ", ",
+            Option("std"),
+            " and ",
+            Option("scale"),
+            ", or pass a preprocessed ",
+            Option("tensor"),
         )
     channels = len(how.color_order)
     axis = 3 if how.layout == "NHWC" else 1
@@ -152,8 +164,8 @@ def _how(how: Preprocessing | None, slot: Slot) -> Preprocessing:
     if (own != channels) if isinstance(own, int) else (other == channels):
         raise InputError(
             f"the input {slot} is no picture of {channels} channels ({how.color_order}, "
-            f"{how.layout}); export the network again with what it takes, or pass a preprocessed "
-            "tensor="
+            f"{how.layout}); export the network again with what it takes, or pass a preprocessed ",
+            Option("tensor"),
         )
     if isinstance(slot.shape[0], int) and slot.shape[0] != 1:
         raise InputError(
@@ -192,7 +204,7 @@ def _greys(artifact: Artifact, x: NDArray[Any]) -> NDArray[np.uint8]:
     return np.repeat(grey[..., None], 3, axis=-1)
 
 
-def _extents(arrays: Mapping[str, NDArray[Any]], slots: Mapping[str, Slot]) -> dict[str, int]:
+def _extents(arrays: Mapping[str, NDArray[Any]], slots: Mapping[str, TensorSpec]) -> dict[str, int]:
     return {
         extent: array.shape[axis]
         for name, array in arrays.items()
@@ -201,7 +213,9 @@ def _extents(arrays: Mapping[str, NDArray[Any]], slots: Mapping[str, Slot]) -> d
     }
 
 
-def _further(given: Mapping[str, ArrayLike], slots: Mapping[str, Slot]) -> dict[str, NDArray[Any]]:
+def _further(
+    given: Mapping[str, ArrayLike], slots: Mapping[str, TensorSpec]
+) -> dict[str, NDArray[Any]]:
     for name in given:
         if name not in slots:
             there = nearest(name, slots) or "; it has no further inputs"
@@ -209,13 +223,13 @@ def _further(given: Mapping[str, ArrayLike], slots: Mapping[str, Slot]) -> dict[
     missing = [str(slot) for name, slot in slots.items() if name not in given]
     if missing:
         raise InputError(
-            f"the network has further inputs: {'; '.join(missing)}; "
-            "give their values as inputs={name: array}"
+            f"the network has further inputs: {'; '.join(missing)}; give their values as ",
+            Option("inputs", "{name: array}"),
         )
     return {name: _fitting(v, slots[name], f"the input {name!r}") for name, v in given.items()}
 
 
-def _fitting(value: ArrayLike, slot: Slot, what: str) -> NDArray[Any]:
+def _fitting(value: ArrayLike, slot: TensorSpec, what: str) -> NDArray[Any]:
     """A value as its input takes it.
 
     Raises:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ortcam.artifact import Preprocessing
-from ortcam.errors import InputError
+from ortcam.errors import InputError, Option
 
 __all__ = ["Size", "constant", "to_array", "working_size"]
 
@@ -58,7 +58,8 @@ def working_size(
     if width * height > (Image.MAX_IMAGE_PIXELS or math.inf):
         raise InputError(
             f"a working size of {width}x{height} is beyond Pillow's limit of "
-            f"{Image.MAX_IMAGE_PIXELS} pixels; choose a smaller size="
+            f"{Image.MAX_IMAGE_PIXELS} pixels; choose a smaller ",
+            Option("size"),
         )
     return width, height
 

@@ -11,13 +11,17 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ortcam.errors import PictureError
+from ortcam.errors import Option, PictureError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Picture", "pixels", "read"]
 
@@ -54,7 +58,8 @@ def read(picture: Picture) -> NDArray[np.uint8]:
         return _from_file(Path(picture), _to_rgb)
     raise PictureError(
         f"a picture is a path, a PIL image or an array [H, W, 3] uint8, not a "
-        f"{type(picture).__name__}; pass an array that is already preprocessed as tensor="
+        f"{type(picture).__name__}; pass an array that is already preprocessed as ",
+        Option("tensor"),
     )
 
 
@@ -80,7 +85,8 @@ def _from_array(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
         raise PictureError(
             f"an array that is a picture is [H, W, 3] uint8 in RGB order, and this is "
             f"{list(array.shape)} {array.dtype}; pass an array that is already preprocessed "
-            "as tensor="
+            "as ",
+            Option("tensor"),
         )
     return array
 
@@ -138,3 +144,8 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     """65535 becomes 255; Pillow's own conversion cuts off all that is above 255."""
     values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
     return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+
+
+def is_array(path: Path) -> bool:
+    """Whether a file's name says that it holds an array instead of a picture."""
+    return path.suffix.lower() == ".npy"

@@ -18,18 +18,16 @@ from ortcam.errors import RegionError
 from ortcam.pictures import read as pictures
 
 if TYPE_CHECKING:
-    from ortcam.questions.regions import Where
+    pass
 
-__all__ = ["Given", "Region", "coverage", "read"]
+
+__all__ = ["Given", "read"]
 
 Given: TypeAlias = "ArrayLike | str | os.PathLike[str]"
 """[H, W] or [classes, H, W], bool or weights of 0 or more; or a picture's path.
 
 Of a volume [D, H, W] or [classes, D, H, W].
 """
-
-Region: TypeAlias = "Given | Where"
-"""The same, or a part of the picture that is to be found; see :mod:`ortcam.questions.regions`."""
 
 
 def read(region: Given, grid: tuple[int, ...], classes: int | None) -> NDArray[np.float32]:
@@ -79,38 +77,3 @@ def read(region: Given, grid: tuple[int, ...], classes: int | None) -> NDArray[n
         which = f" of class {empty[0] + 1} of {len(weights)}" if len(weights) > 1 else ""
         raise RegionError(f"the region{which} is empty: it selects no pixel")
     return weights
-
-
-def coverage(region: NDArray[np.float32], cells: tuple[int, ...]) -> NDArray[np.float32]:
-    """The mean of a region over each cell of the score.
-
-    Args:
-        region: [classes, H, W] or [classes, D, H, W].
-        cells: the score's extents; more or fewer than the region's.
-
-    Returns:
-        [classes, *cells].
-    """
-    means = region.astype(np.float64)
-    for axis, n in enumerate(cells, start=1):
-        if n != region.shape[axis]:  # else every cell is a pixel
-            means = _means(means, n, axis)
-    return means.astype(np.float32)
-
-
-def _means(pixels: NDArray[np.float64], cells: int, axis: int) -> NDArray[np.float64]:
-    """The mean over each of so many cells along one axis.
-
-    From the sums up to the cells' edges, which lie at whole pixels and known shares of the next.
-    """
-    extent = pixels.shape[axis]
-    edges = np.arange(cells + 1) * extent
-    whole, share = edges // cells, edges % cells / cells
-    nothing = np.zeros_like(pixels.take([0], axis))
-    sums = np.concatenate([nothing, pixels.cumsum(axis)], axis).take(whole, axis)
-    cut = pixels.take(np.minimum(whole, extent - 1), axis)
-    along = [1] * pixels.ndim
-    along[axis] = cells + 1
-    sums += cut * share.reshape(along)
-    means: NDArray[np.float64] = np.diff(sums, axis=axis) * (cells / extent)
-    return means

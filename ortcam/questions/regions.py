@@ -13,16 +13,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ortcam.drawing.palette import Color
+from ortcam.artifact import Color
 from ortcam.errors import RegionError
 from ortcam.grids import morphology as components
 from ortcam.grids.labels import NONE
 from ortcam.pictures import label_image as truths
-from ortcam.questions import masks as regions
+from ortcam.questions import masks
+from ortcam.questions.masks import Given
 from ortcam.questions.names import class_indices
 
 __all__ = [
@@ -34,7 +36,8 @@ __all__ = [
     "Pixel",
     "Polygon",
     "Predicted",
-    "Sight",
+    "Region",
+    "Scene",
     "Where",
 ]
 
@@ -42,7 +45,7 @@ Weights = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class Scene:
     """What a part of a picture is found by.
 
     Attributes:
@@ -75,7 +78,7 @@ class Where(ABC):
     by_prediction: bool = False
 
     @abstractmethod
-    def weights(self, sight: Sight, subject: int) -> Weights:
+    def weights(self, sight: Scene, subject: int) -> Weights:
         """What each pixel counts.
 
         Args:
@@ -119,7 +122,7 @@ class Pixel(Where):
     y: int
     z: int | None = None
 
-    def weights(self, sight: Sight, subject: int) -> Weights:
+    def weights(self, sight: Scene, subject: int) -> Weights:
         """1 at the pixel."""
         weights = np.zeros(sight.grid, np.float32)
         weights[_place(self, sight)] = 1
@@ -138,7 +141,7 @@ class Box(Where):
     x1: int
     y1: int
 
-    def weights(self, sight: Sight, subject: int) -> Weights:
+    def weights(self, sight: Scene, subject: int) -> Weights:
         """1 in the box."""
         _check_flat(sight, "a box")
         if not (self.x0 < self.x1 and self.y0 < self.y1):
@@ -181,7 +184,7 @@ class Polygon(Where):
             raise RegionError(f"a polygon is three or more corners (x, y), not {points!r}")
         object.__setattr__(self, "points", corners)
 
-    def weights(self, sight: Sight, subject: int) -> Weights:
+    def weights(self, sight: Scene, subject: int) -> Weights:
         """1 where an odd number of edges is crossed on the way from the left."""
         _check_flat(sight, "a polygon")
         height, width = sight.grid
@@ -207,11 +210,11 @@ class Mask(Where):
         mask: [H, W] or [D, H, W]; or the path of a picture that is not black there.
     """
 
-    mask: regions.Given
+    mask: Given
 
-    def weights(self, sight: Sight, subject: int) -> Weights:
+    def weights(self, sight: Scene, subject: int) -> Weights:
         """The mask."""
-        (weights,) = regions.read(self.mask, sight.grid, None)
+        (weights,) = masks.read(self.mask, sight.grid, None)
         plane: Weights = weights
         return plane
 
@@ -232,7 +235,7 @@ class Predicted(Where):
         """Unless it names its class."""
         return self.cls is None
 
-    def weights(self, sight: Sight, subject: int) -> Weights:
+    def weights(self, sight: Scene, subject: int) -> Weights:
         """1 where the class is the label."""
         return _ones(sight.labels == _index(self.cls, sight, subject))
 
@@ -257,7 +260,7 @@ class Labelled(Where):
         """Unless it names its class."""
         return self.cls is None
 
-    def weights(self, sight: Sight, subject: int) -> Weights:
+    def weights(self, sight: Scene, subject: int) -> Weights:
         """1 where the class is the truth."""
         truth = truths.read(self.truth, sight.grid, sight.colors)
         return _ones(truth == _index(self.cls, sight, subject))
@@ -280,7 +283,7 @@ class Mistaken(Where):
     truth: truths.Truth
     by_prediction = True
 
-    def weights(self, sight: Sight, subject: int) -> Weights:
+    def weights(self, sight: Scene, subject: int) -> Weights:
         """1 where label and truth differ."""
         truth = truths.read(self.truth, sight.grid, sight.colors)
         return _ones((truth != NONE) & (truth != sight.labels))
@@ -301,7 +304,7 @@ class Component(Where):
     z: int | None = None
     by_prediction = True
 
-    def weights(self, sight: Sight, subject: int) -> Weights:
+    def weights(self, sight: Scene, subject: int) -> Weights:
         """1 in the component."""
         place = _place(self, sight)
         label = sight.labels[place]
@@ -329,7 +332,7 @@ class _Combined(Where):
     def by_prediction(self) -> bool:  # type: ignore[override]  # a constant elsewhere
         return any(part.by_prediction for part in self.parts)
 
-    def weights(self, sight: Sight, subject: int) -> Weights:
+    def weights(self, sight: Scene, subject: int) -> Weights:
         return self.combine(*(part.weights(sight, subject) for part in self.parts))
 
     @abstractmethod
@@ -379,7 +382,7 @@ def _ones(mask: NDArray[np.bool_]) -> Weights:
     return weights
 
 
-def _index(cls: str | int | None, sight: Sight, subject: int) -> int:
+def _index(cls: str | int | None, sight: Scene, subject: int) -> int:
     return subject if cls is None else class_indices(cls, sight.classes)[0]
 
 
@@ -387,7 +390,7 @@ def _listed(point: Pixel | Component) -> str:
     return f"{point.x},{point.y}" + ("" if point.z is None else f",{point.z}")
 
 
-def _place(point: Pixel | Component, sight: Sight) -> tuple[int, ...]:
+def _place(point: Pixel | Component, sight: Scene) -> tuple[int, ...]:
     """A pixel's indices.
 
     Raises:
@@ -409,9 +412,13 @@ def _place(point: Pixel | Component, sight: Sight) -> tuple[int, ...]:
     return place
 
 
-def _check_flat(sight: Sight, what: str) -> None:
+def _check_flat(sight: Scene, what: str) -> None:
     if len(sight.grid) != 2:
         raise RegionError(
             f"{what} lies in a picture, not in a volume of {' x '.join(map(str, sight.grid))}; "
             "give a mask, [depth, height, width]"
         )
+
+
+Region: TypeAlias = "Given | Where"
+"""The same, or a part of the picture that is to be found; see :mod:`ortcam.questions.regions`."""

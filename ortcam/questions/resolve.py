@@ -8,19 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ortcam.drawing.palette import Color
+from ortcam.artifact import Color
 from ortcam.errors import RegionError
 from ortcam.grids.labels import classes_seen, label_image
-from ortcam.inference.artifact_graph import Graph, Opened
-from ortcam.questions import masks as regions
+from ortcam.inference.artifact_graph import Graph, PictureBatch
+from ortcam.questions import masks
+from ortcam.questions.coverage import coverage
 from ortcam.questions.question import Row, class_rows
-from ortcam.questions.regions import Sight, Where
+from ortcam.questions.regions import Region, Scene, Where
 
-__all__ = ["Placed", "placed", "sight_of"]
+__all__ = ["ResolvedQuestions", "resolve", "scene_of"]
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class ResolvedQuestions:
     """Questions in a picture.
 
     Attributes:
@@ -38,27 +39,27 @@ class Placed:
     masks: tuple[NDArray[np.bool_] | None, ...] = ()
 
 
-def sight_of(
+def scene_of(
     graph: Graph,
-    opened: Opened,
+    opened: PictureBatch,
     n: int,
     grid: tuple[int, ...],
     classes: tuple[str, ...],
     colors: tuple[Color, ...],
-) -> Sight:
+) -> Scene:
     """Picture n, on its grid, as the network sees it; the prediction takes a run at most."""
     kind = graph.artifact.score.kind
-    return Sight(grid, classes, colors, lambda: label_image(opened.score[n], kind, grid))
+    return Scene(grid, classes, colors, lambda: label_image(opened.score[n], kind, grid))
 
 
-def placed(
+def resolve(
     graph: Graph,
-    opened: Opened,
+    opened: PictureBatch,
     n: int,
-    sight: Sight,
+    sight: Scene,
     asked: tuple[Row, ...] | None,
-    region: regions.Region | None,
-) -> Placed:
+    region: Region | None,
+) -> ResolvedQuestions:
     """The questions about picture n.
 
     Args:
@@ -75,7 +76,7 @@ def placed(
         RegionError: a region does not fit the picture, or selects nothing.
     """
     if region is None and all(row.where is None for row in asked or ()):
-        return Placed(asked or class_rows(_seen(graph, opened, n, None), sight.classes))
+        return ResolvedQuestions(asked or class_rows(_seen(graph, opened, n, None), sight.classes))
     if graph.space_rank != len(sight.grid):
         raise RegionError(
             f"the score {graph.artifact.score.name!r} has no rows and columns, as a "
@@ -83,18 +84,18 @@ def placed(
         )
     if not isinstance(region, Where):
         count = None if asked is None else len(asked)
-        given = None if region is None else regions.read(region, sight.grid, count)
+        given = None if region is None else masks.read(region, sight.grid, count)
         if asked is not None:
             return _each(opened, sight, asked, given)
         assert given is not None  # else nothing would be asked anywhere but everywhere
-        cells = regions.coverage(given, opened.score_space)
+        cells = coverage(given, opened.score_space)
         there = class_rows(_seen(graph, opened, n, cells[0]), sight.classes)
-        return Placed(there, cells, masks=(given[0] > 0,) * len(there))
+        return ResolvedQuestions(there, cells, masks=(given[0] > 0,) * len(there))
     if asked is not None:
         return _each(opened, sight, [row.over(region) for row in asked], None)
     if not region.by_class:
-        whole = regions.read(region.weights(sight, 0), sight.grid, None)
-        within = _seen(graph, opened, n, regions.coverage(whole, opened.score_space)[0])
+        whole = masks.read(region.weights(sight, 0), sight.grid, None)
+        within = _seen(graph, opened, n, coverage(whole, opened.score_space)[0])
         return _each(opened, sight, _over(region, within, sight), None)
     over = _over(region, _seen(graph, opened, n, None), sight)
     some = [row for row in over if region.weights(sight, row.subject).any()]
@@ -102,18 +103,18 @@ def placed(
 
 
 def _seen(
-    graph: Graph, opened: Opened, n: int, cells: NDArray[np.float32] | None
+    graph: Graph, opened: PictureBatch, n: int, cells: NDArray[np.float32] | None
 ) -> tuple[int, ...]:
     return classes_seen(opened.score[n], graph.artifact.score.kind, cells)
 
 
-def _over(where: Where, indices: Iterable[int], sight: Sight) -> list[Row]:
+def _over(where: Where, indices: Iterable[int], sight: Scene) -> list[Row]:
     return [row.over(where) for row in class_rows(indices, sight.classes)]
 
 
 def _each(
-    opened: Opened, sight: Sight, rows: Iterable[Row], given: NDArray[np.float32] | None
-) -> Placed:
+    opened: PictureBatch, sight: Scene, rows: Iterable[Row], given: NDArray[np.float32] | None
+) -> ResolvedQuestions:
     """Each question where it is asked, and within its share of what is given for all.
 
     Where all are asked in one place it stands there once: the gradient is cheaper then.
@@ -128,7 +129,7 @@ def _each(
         keys.append(key)
         if key not in found:
             weights = _weights(row, sight, part)
-            cells = regions.coverage(weights, opened.score_space)[0]
+            cells = coverage(weights, opened.score_space)[0]
             found[key] = cells, weights[0] > 0
     unlike = list(found) if len(found) == 1 else keys
     notes = [
@@ -141,10 +142,10 @@ def _each(
         None if row.where is None and given is None else found[key][1]
         for row, key in zip(asked, keys, strict=True)
     )
-    return Placed(asked, cells, tuple(notes), masks)
+    return ResolvedQuestions(asked, cells, tuple(notes), masks)
 
 
-def _weights(row: Row, sight: Sight, given: NDArray[np.float32] | None) -> NDArray[np.float32]:
+def _weights(row: Row, sight: Scene, given: NDArray[np.float32] | None) -> NDArray[np.float32]:
     """[1, *grid].
 
     Raises:
@@ -156,7 +157,7 @@ def _weights(row: Row, sight: Sight, given: NDArray[np.float32] | None) -> NDArr
     weights = weights if given is None else weights * given
     if not weights.any():
         raise RegionError(f"the region of {row.name!r} is empty: it selects no pixel")
-    return regions.read(weights, sight.grid, None)
+    return masks.read(weights, sight.grid, None)
 
 
 def _pixels(count: int) -> str:

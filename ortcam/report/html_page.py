@@ -14,8 +14,8 @@ from functools import cache
 from importlib.resources import files
 from string import Template
 
-from ortcam import __version__
 from ortcam.report.html import Markup, escaped
+from ortcam.version import __version__
 
 __all__ = ["frame"]
 

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ortcam import __version__
 from ortcam.artifact import Artifact
 from ortcam.drawing import colormap as colormaps
 from ortcam.drawing import contours
 from ortcam.drawing.overlay import RISE, paint_evenly, paint_map
 from ortcam.drawing.presets import DEFAULT, PRESETS
-from ortcam.drawing.style import SCALES, Look
+from ortcam.drawing.style import SCALES, DrawingStyle
 from ortcam.grids.labels import NONE
 from ortcam.grids.resample import resample
 from ortcam.report import statistics as facts
@@ -25,7 +24,9 @@ from ortcam.report.encode import coded, levels, packed, picture_url
 from ortcam.report.html import Markup, element, joined, json_block, name
 from ortcam.report.statistics import MapFacts, Seen
 from ortcam.results import describe_artifact as identity
-from ortcam.results.explanation import Explanation, Segmentation
+from ortcam.results.explanation import Explanation
+from ortcam.results.segmentation import Segmentation
+from ortcam.version import __version__
 
 __all__ = ["artifact_section", "data_section", "help_section", "picture_section"]
 
@@ -40,7 +41,9 @@ _NAMED = 3  # classes that a short description names
 _SCORES = 10  # of a classifier's classes, those with the highest score
 
 
-def picture_section(explanation: Explanation, title: str, number: int, look: Look) -> Markup:
+def picture_section(
+    explanation: Explanation, title: str, number: int, look: DrawingStyle
+) -> Markup:
     """All of one picture.
 
     Args:
@@ -58,7 +61,9 @@ def picture_section(explanation: Explanation, title: str, number: int, look: Loo
 class _Picture:
     """What the parts of one picture's section have in common."""
 
-    def __init__(self, explanation: Explanation, title: str, number: int, look: Look) -> None:
+    def __init__(
+        self, explanation: Explanation, title: str, number: int, look: DrawingStyle
+    ) -> None:
         self.explanation, self.title, self.number = explanation, title, number
         self.look, self.slice = look, look.slice
         self.shown = facts.reduced(explanation.grid, LONGEST)
@@ -512,7 +517,7 @@ _HELP = (
 )
 
 
-def data_section(look: Look) -> Markup:
+def data_section(look: DrawingStyle) -> Markup:
     """What the script knows beside the pictures: the colours, and how maps are shown first."""
     return json_block(
         {

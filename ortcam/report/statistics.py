@@ -12,7 +12,8 @@ from ortcam.drawing import colormap as colormaps
 from ortcam.grids.labels import NONE
 from ortcam.grids.resample import resample
 from ortcam.metrics import energy
-from ortcam.results.explanation import Explanation, Segmentation
+from ortcam.results.explanation import Explanation
+from ortcam.results.segmentation import Segmentation
 
 __all__ = ["MapFacts", "Seen", "confidence", "map_facts", "reduced", "seen"]
 

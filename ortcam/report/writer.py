@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from ortcam.artifact import Artifact
 from ortcam.drawing.presets import DEFAULT, PRESETS
-from ortcam.drawing.style import Look, Scale
+from ortcam.drawing.style import DrawingStyle, Scale
 from ortcam.errors import InputError
 from ortcam.files.atomic import check_writable, whole_file
 from ortcam.report.html import Markup, element, joined, name
@@ -74,7 +74,12 @@ class Report:
         check_writable(path)
         self._path, self._title, self._about = path, title, dict(about or {})
         self._look = partial(
-            Look.of, alpha=alpha, colormap=colormap, scale=scale, slice=slice, contours=contours
+            DrawingStyle.of,
+            alpha=alpha,
+            colormap=colormap,
+            scale=scale,
+            slice=slice,
+            contours=contours,
         )
         self._look(PRESETS[DEFAULT], (1, 1) if slice is None else (slice + 1, 1, 1))
         self._open = ExitStack()
@@ -127,7 +132,7 @@ class Report:
         self._file = None
         self._open.__exit__(kind, error, trace)
 
-    def _begin(self, file: BinaryIO, explanation: Explanation, look: Look) -> None:
+    def _begin(self, file: BinaryIO, explanation: Explanation, look: DrawingStyle) -> None:
         title = self._title
         before, self._after = frame(title, styles=["base.css", "report.css"], scripts=["report.js"])
         heading = element(

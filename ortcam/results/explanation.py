@@ -16,157 +16,24 @@ from PIL import Image
 from ortcam.artifact import Artifact
 from ortcam.drawing import colormap as colormaps
 from ortcam.drawing import contours as outlines
-from ortcam.drawing import overlay
-from ortcam.drawing.palette import Color
 from ortcam.drawing.presets import DEFAULT, PRESETS
 from ortcam.drawing.style import (
-    SCALES,
-    Look,
+    DrawingStyle,
     Scale,
+    at_slice,
     check_scale,
-    check_share,
-    check_slice,
     scale_of,
 )
-from ortcam.errors import ClassError, InputError, LayerError
+from ortcam.errors import ClassError, InputError, LayerError, Option
 from ortcam.files.atomic import check_writable, write_whole
-from ortcam.files.formats import ARRAYS, PICTURES, encoded, figure_bytes, save_arrays, suffix_of
-from ortcam.grids.labels import NONE, label_image
+from ortcam.files.formats import ARRAYS, figure_bytes, save_arrays, suffix_of
 from ortcam.grids.resample import resample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+from ortcam.results.segmentation import Segmentation
 
-__all__ = [
-    "SCALES",
-    "Explanation",
-    "Scale",
-    "Segmentation",
-    "check_share",
-    "check_slice",
-    "common_scale",
-]
-
-_FEW = 24  # classes that a legend names whether or not they are in the picture
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Segmentation:
-    """The classes that a network sees in a picture.
-
-    Attributes:
-        score: float32 [C, h, w], or [C, d, h, w] of a volume, what the reduction layer says, on
-            its own grid.
-        grid: the picture's (height, width), or the volume's (depth, height, width).
-        classes: the class names, in the order of the score's channels.
-        colors: a label colour (red, green, blue) for each class.
-        picture: [H, W, 3] uint8, or None where a tensor was given without it; of a volume its
-            first channel as greys, [D, H, W, 3].
-        artifact: the metadata of the artifact it was made with.
-        notes: what a reader of the result should know, one sentence each.
-    """
-
-    score: NDArray[np.float32]
-    grid: tuple[int, ...]
-    classes: tuple[str, ...]
-    colors: tuple[Color, ...]
-    picture: NDArray[np.uint8] | None
-    artifact: Artifact
-    notes: tuple[str, ...] = ()
-
-    @cached_property
-    def labels(self) -> NDArray[np.int32]:
-        """[H, W] or [D, H, W], the class of every pixel of the picture, -1 for none.
-
-        See :func:`ortcam.grids.labels.label_image`.
-        """
-        return label_image(self.score, self.artifact.score.kind, self.grid)
-
-    @property
-    def legend(self) -> tuple[int, ...]:
-        """The classes that a legend names: all, or of many those that are in the picture."""
-        if len(self.classes) <= _FEW:
-            return tuple(range(len(self.classes)))
-        return tuple(int(i) for i in np.unique(self.labels) if i != NONE)
-
-    def overlay(
-        self, transparency: float = 0.4, *, legend: bool = False, slice: int | None = None
-    ) -> Image.Image:
-        """The labels' colours over the picture.
-
-        Args:
-            transparency: the picture's share, from 0 to 1; the label's colour has the rest.
-            legend: with a colour bar at the right that names the classes.
-            slice: of a volume the one that is drawn, counted along its depth from 0.
-
-        Returns:
-            An RGB image of the picture's size, wider with a legend.
-
-        Raises:
-            InputError: the transparency is no share, or the slice is not there.
-        """
-        check_share("transparency", transparency)
-        check_slice(self.grid, slice)
-        picture = None if self.picture is None else _at(slice, self.picture)
-        labels = _at(slice, self.labels)
-        painted = overlay.paint_labels(picture, labels, self.colors, transparency)
-        if not legend:
-            return Image.fromarray(painted)
-        names = [self.classes[i] for i in self.legend]
-        return overlay.beside_legend(painted, names, [self.colors[i] for i in self.legend])
-
-    def figure(self, transparency: float = 0.4, *, slice: int | None = None) -> Figure:
-        """The overlay beside a colour bar that names the classes, as a matplotlib figure.
-
-        The options are those of :meth:`overlay`.
-
-        Raises:
-            DependencyError: matplotlib is not installed.
-            InputError: the transparency is no share, or the slice is not there.
-        """
-        from ortcam.drawing.figures import segmentation_figure
-
-        check_share("transparency", transparency)
-        return segmentation_figure(self, transparency, slice)
-
-    def save(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        transparency: float = 0.4,
-        slice: int | None = None,
-    ) -> None:
-        """Writes a file by what its name ends with.
-
-        A .png or .jpg holds the overlay with its legend (by Pillow alone), a .svg or .pdf the
-        figure (by matplotlib). A .npz holds ``labels``, ``score``, ``classes``, ``colors`` and
-        ``artifact`` (JSON: the network's SHA-256, the score), and is read by ``numpy.load``
-        without pickles.
-
-        Raises:
-            DependencyError: a .svg or .pdf without matplotlib.
-            InputError: a picture of a volume without its slice.
-            OutputError: the path cannot be written, or ends otherwise.
-        """
-        suffix = suffix_of(path)
-        if suffix in ARRAYS:
-            save_arrays(
-                path,
-                self.artifact,
-                {
-                    "labels": self.labels,
-                    "score": self.score,
-                    "classes": np.array(self.classes),
-                    "colors": np.array(self.colors, np.uint8),
-                },
-            )
-            return
-        check_writable(path)
-        if suffix in PICTURES:
-            image = self.overlay(transparency, legend=True, slice=slice)
-            write_whole(path, encoded(image, suffix))
-        else:
-            write_whole(path, figure_bytes(self.figure(transparency, slice=slice), suffix))
+__all__ = ["Explanation"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -274,10 +141,14 @@ class Explanation:
         if preset.fused is None:
             raise InputError(
                 f"the preset {self.preset!r} joins no layers, since their maps have scales of "
-                "their own; preset='pytorch-grad-cam' does"
+                "their own; ",
+                Option("preset", "pytorch-grad-cam"),
+                " does",
             )
         if not self._alike:
-            raise InputError("maps with grids of their own are not joined; leave upsample= out")
+            raise InputError(
+                "maps with grids of their own are not joined; leave ", Option("upsample"), " out"
+            )
         position = self._class(cls)
         return preset.joined([self.raw[layer][position] for layer in self.layers], self._to_grid)
 
@@ -339,8 +210,8 @@ class Explanation:
         scale: Scale | None,
         slice: int | None,
         contours: bool | None,
-    ) -> Look:
-        return Look.of(
+    ) -> DrawingStyle:
+        return DrawingStyle.of(
             PRESETS[self.preset],
             self.grid,
             alpha=alpha,
@@ -350,13 +221,13 @@ class Explanation:
             contours=contours,
         )
 
-    def painted(self, position: int, layer: str, look: Look) -> NDArray[np.uint8]:
+    def painted(self, position: int, layer: str, look: DrawingStyle) -> NDArray[np.uint8]:
         """What :meth:`overlay` gives, [H, W, 3], of the class at a position in :attr:`classes`.
 
         Without outlines; for these see :meth:`outlines`.
         """
-        picture = None if self.picture is None else _at(look.slice, self.picture)
-        plane = _at(look.slice, self.plane(position, layer))
+        picture = None if self.picture is None else at_slice(look.slice, self.picture)
+        plane = at_slice(look.slice, self.plane(position, layer))
         low, top = self.limits(position, layer, look.scale, look.colormap)
         paint = PRESETS[self.preset].paint
         return paint(picture, plane, top, low=low, alpha=look.alpha, colormap=look.colormap)
@@ -379,9 +250,9 @@ class Explanation:
         found: list[outlines.Outline] = []
         index, segmentation = self.indices[position], self.segmentation
         asked = self.regions[position] if self.regions else None
-        asked = None if asked is None else _at(slice, asked)
+        asked = None if asked is None else at_slice(slice, asked)
         if index is not None and segmentation is not None:
-            predicted = _at(slice, segmentation.labels) == index
+            predicted = at_slice(slice, segmentation.labels) == index
             if predicted.any() and (asked is None or (predicted != asked).any()):
                 found.append((predicted, outlines.PREDICTED))
         if asked is not None and asked.any():
@@ -545,30 +416,6 @@ class Explanation:
         return layer
 
 
-def common_scale(explanations: Iterable[Explanation]) -> dict[str, float]:
-    """One scale for several pictures: for each layer the greatest value of all their maps.
-
-    ::
-
-        scale = ortcam.common_scale(explanations)
-        for explanation in explanations:
-            explanation.figure(scale=scale)
-
-    Returns:
-        What ``scale=`` takes in :meth:`Explanation.overlay`, ``figure`` and ``save``. A layer
-        that shows nothing anywhere has 1.
-    """
-    tops: dict[str, float] = {}
-    for explanation in explanations:
-        for layer in explanation.layers:
-            tops[layer] = max(tops.get(layer, 0.0), explanation.top(0, layer, "shared"))
-    return {layer: top or 1.0 for layer, top in tops.items()}
-
-
 def _span(ranges: Iterable[tuple[float, float]]) -> tuple[float, float]:
     least, most = zip(*ranges, strict=True)
     return min(least), max(most)
-
-
-def _at(slice: int | None, values: NDArray[Any]) -> NDArray[Any]:
-    return values if slice is None else values[slice]

@@ -22,7 +22,7 @@ from ortcam.errors import (
     RegionError,
 )
 from ortcam.grids.resample import upsample
-from ortcam.questions.masks import coverage
+from ortcam.questions.coverage import coverage
 
 PREPROCESS = Preprocessing(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 SEED = 4  # of the networks: one whose maps are not all zero

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 import ortcam
-from ortcam.inference.session import There
+from ortcam.inference.session import DeviceTensor
 from ortcam_export import export
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("cuda")]
@@ -98,7 +98,7 @@ def test_what_is_handed_over_stays_on_the_device() -> None:
     view = cuda.open(np.zeros((64, 96, 3), np.uint8))
     kept = view._opened._kept
     assert kept is not None
-    handed = [value for value in kept._handed.values() if isinstance(value, There)]
+    handed = [value for value in kept._handed.values() if isinstance(value, DeviceTensor)]
     shapes = [value.value for value in handed if value.value.data_type() == "tensor(int64)"]
     others = [value.value for value in handed if value.value not in shapes]
     assert {value.device_name() for value in shapes} == {"cpu"}

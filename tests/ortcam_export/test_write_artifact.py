@@ -16,9 +16,10 @@ from ortcam.artifact import METADATA_KEY, Artifact, Layer, Score
 from ortcam.errors import ModelError, OutputError
 from ortcam.inference.session import Session
 from ortcam_export import write_artifact as module
+from ortcam_export.graph.model_io import open_session, serialise
 from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.model_file import load
-from ortcam_export.write_artifact import check, open_session, serialise, stamp, write
+from ortcam_export.write_artifact import check, stamp, write
 
 ARTIFACT = Artifact(layers=(Layer(name="a", weights="b"),), score=Score(name="s"), picture="x")
 X = np.random.default_rng(0).random((1, 3, 16, 16), np.float32)

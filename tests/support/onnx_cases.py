@@ -35,7 +35,7 @@ from onnx.backend.test.case.node import collect_testcases
 from ortcam.errors import ModelError, OrtcamError
 from ortcam_export.gradient.function_bodies import expand
 from ortcam_export.gradient.operators import Kind, decision
-from ortcam_export.gradient.sweep import dependencies, undecided
+from ortcam_export.gradient.paths import dependencies, undecided
 from ortcam_export.graph.names import tensor
 from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.model_file import load

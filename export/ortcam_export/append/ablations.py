@@ -13,10 +13,9 @@ import onnx_ir as ir
 from ortcam.artifact import Artifact, Layer
 from ortcam_export.gradient.finish import finish
 from ortcam_export.gradient.tensor import Tape, Tensor, product
+from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
-from ortcam_export.graph.traversal import between, part, read_beside
-from ortcam_export.prepare.control_flow import reads
-from ortcam_export.prepare.prepare import opset
+from ortcam_export.graph.traversal import between, part, read_beside, reads
 
 __all__ = ["append_ablations", "may_stand_together", "without_ablations"]
 

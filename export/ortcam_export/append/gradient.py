@@ -12,8 +12,8 @@ from ortcam_export.gradient.function_bodies import expand
 from ortcam_export.gradient.seed import Question
 from ortcam_export.gradient.sweep import Sweep
 from ortcam_export.gradient.tensor import Tape, Tensor
+from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
-from ortcam_export.prepare.prepare import opset
 
 __all__ = ["append_gradient", "is_pooled", "question", "question_about_all"]
 

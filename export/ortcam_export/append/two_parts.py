@@ -16,8 +16,8 @@ import onnx_ir as ir
 
 from ortcam.artifact import Artifact
 from ortcam_export.gradient.tensor import is_recorded
-from ortcam_export.prepare.control_flow import reads
-from ortcam_export.write_artifact import portable_ir
+from ortcam_export.graph.model_io import portable_ir
+from ortcam_export.graph.traversal import reads
 
 __all__ = ["split"]
 

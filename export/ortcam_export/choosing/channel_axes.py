@@ -12,15 +12,14 @@ from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
-from ortcam_export.prepare.control_flow import subgraphs
+from ortcam_export.graph.traversal import subgraphs
+from ortcam_export.graph.values import constant_ints, is_channels_last, rank
 
-__all__ = ["Axes", "channel_axes", "constant_ints", "extents", "is_channels_last", "rank"]
+__all__ = ["Axes", "channel_axes"]
 
 #: A tensor's name to its channel axis, or to None where its channels have been reduced away.
 Axes = dict[str, int | None]
 
-#: Extents that are a picture's channels: grey, or in colour.
-PICTURE_CHANNELS = (1, 3)
 
 #: Operators whose output has its channels in axis 1 by ONNX's definition.
 _FIRST = frozenset(
@@ -90,32 +89,6 @@ def _through_if(node: ir.Node, axes: Axes) -> None:
             if value.name and output.name in inner:
                 found.setdefault(value.name, []).append(inner[output.name])
     axes.update((name, one[0] if len(set(one)) == 1 else None) for name, one in found.items())
-
-
-def rank(value: ir.Value) -> int:
-    """The rank of a tensor, 0 where it is not known."""
-    return 0 if value.shape is None else len(value.shape)
-
-
-def extents(value: ir.Value) -> tuple[int | str, ...]:
-    """Extents for a reader: the names that inference makes up tell nothing, and are ``"?"``."""
-    dims = () if value.shape is None else value.shape.dims
-    names = (dim if isinstance(dim, int) else dim.value for dim in dims)
-    return tuple("?" if n is None or str(n).startswith("unk__") else n for n in names)
-
-
-def is_channels_last(value: ir.Value) -> bool:
-    """Whether an input's shape is a picture's with its channels in the last axis."""
-    if value.shape is None or len(value.shape) != 4:
-        return False
-    return value.shape[1] not in PICTURE_CHANNELS and value.shape[3] in PICTURE_CHANNELS
-
-
-def constant_ints(value: ir.Value | None) -> list[int] | None:
-    """The numbers of a constant tensor, or None where it is no constant."""
-    if value is None or value.const_value is None:
-        return None
-    return [int(v) for v in value.const_value.numpy().reshape(-1)]
 
 
 def _leads(node: ir.Node, axes: Axes) -> bool:
@@ -217,6 +190,7 @@ def _none(node: ir.Node, value: ir.Value, axes: Axes) -> int | None:
 
 
 _REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
+
 
 _RULES: dict[str, Callable[[ir.Node, ir.Value, Axes], int | None]] = {
     "ArgMax": _argmax,

@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 import onnx_ir as ir
 
 from ortcam.artifact import Layer
-from ortcam.errors import InputError, LayerError
-from ortcam_export.choosing.channel_axes import Axes, constant_ints, rank
+from ortcam.errors import InputError, LayerError, Message, Option
+from ortcam_export.choosing.channel_axes import Axes
 from ortcam_export.gradient.tensor import Dim, Tape, is_recorded
+from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import find, unused
-from ortcam_export.prepare.prepare import opset
+from ortcam_export.graph.values import constant_ints, rank
 
 __all__ = ["Grid", "Grids", "fold", "reach_picture", "token_grids"]
 
@@ -252,7 +253,9 @@ def _found(tape: Tape, value: ir.Value, axis: int, grids: Grids) -> tuple[Dim, D
     if grid is None or grid.axis != axis:
         raise LayerError(
             f"{value.name!r} is {value.shape}, and the rows and columns of its tokens cannot be "
-            "found; say them by token_grid=, or choose another layer"
+            "found; say them by ",
+            Option("token_grid"),
+            ", or choose another layer",
         )
     space = tape.wrap(grid.space)
     return space.dim(grid.rows), space.dim(grid.columns)
@@ -274,7 +277,10 @@ def _check_count(value: ir.Value, there: Dim, count: Dim, before: Dim) -> None:
         leading = f" behind {before} others" if before > 0 else ""
         raise InputError(
             f"{value.name!r} is {value.shape}: {there} tokens, too few for a grid of "
-            f"{count}{leading}; say another by token_grid= and leading_tokens="
+            f"{count}{leading}; say another by ",
+            Option("token_grid"),
+            " and ",
+            Option("leading_tokens"),
         )
 
 
@@ -282,7 +288,7 @@ def _is_zero(dim: Dim) -> bool:
     return isinstance(dim, int) and dim == 0
 
 
-def _note(name: str, folded: str, rows: Dim, columns: Dim, before: Dim) -> str:
+def _note(name: str, folded: str, rows: Dim, columns: Dim, before: Dim) -> Message:
     grid = (
         f"{columns} x {rows}"
         if isinstance(rows, int) and isinstance(columns, int)
@@ -293,7 +299,10 @@ def _note(name: str, folded: str, rows: Dim, columns: Dim, before: Dim) -> str:
         number = f"the first {before} left out" if before else "none left out"
     else:
         number = "those before the picture's left out"
-    return (
-        f"the tokens of {name!r} are folded{called} to {grid}, {number}; token_grid= and "
-        "leading_tokens= say it otherwise"
+    return Message(
+        f"the tokens of {name!r} are folded{called} to {grid}, {number}; ",
+        Option("token_grid"),
+        " and ",
+        Option("leading_tokens"),
+        " say it otherwise",
     )

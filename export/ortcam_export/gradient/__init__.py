@@ -7,6 +7,6 @@
 * :mod:`~ortcam_export.gradient.sweep`: the driver.
 """
 
-from ortcam_export.gradient.sweep import reachable
+from ortcam_export.gradient.paths import reachable
 
 __all__ = ["reachable"]

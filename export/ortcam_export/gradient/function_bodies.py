@@ -9,9 +9,10 @@ import onnx_ir as ir
 from onnx import inliner
 
 from ortcam_export.gradient.operators import Kind, decision
-from ortcam_export.gradient.sweep import undecided
+from ortcam_export.gradient.paths import undecided
+from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
-from ortcam_export.prepare.prepare import opset, prepare
+from ortcam_export.prepare.prepare import prepare
 
 __all__ = ["expand", "has_body", "inlined"]
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import onnx_ir as ir
 
-from ortcam_export.gradient.table import cotangent_dtype
+from ortcam_export.gradient.node import cotangent_dtype
 from ortcam_export.gradient.tensor import Tape, Tensor
 
 __all__ = ["through_branches"]

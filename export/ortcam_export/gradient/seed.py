@@ -15,7 +15,7 @@ from typing import Protocol
 import onnx_ir as ir
 
 from ortcam_export.gradient.blocks.saturated import complemented, sigmoid_slope
-from ortcam_export.gradient.table import Node
+from ortcam_export.gradient.node import Node
 from ortcam_export.gradient.tensor import Dim, Tape, Tensor, product
 from ortcam_export.gradient.windows import Edged, Ones, Window, Windows
 

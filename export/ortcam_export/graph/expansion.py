@@ -9,10 +9,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-__all__ = ["Parts", "contents"]
+__all__ = ["Expansion", "contents"]
 
 
-class Parts:
+class Expansion:
     """The standard nodes that are to stand in the place of a node."""
 
     #: What stands in their names: parts may be put in the place of parts of another kind.

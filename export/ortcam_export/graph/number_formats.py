@@ -6,7 +6,7 @@ from collections import Counter
 
 import onnx_ir as ir
 
-__all__ = ["number_format"]
+__all__ = ["number_format", "representable"]
 
 
 def number_format(model: ir.Model) -> str:
@@ -34,3 +34,24 @@ def number_format(model: ir.Model) -> str:
 
 def _named(name: str) -> str:
     return {"float": "float32", "double": "float64"}.get(name, name)
+
+
+#: The greatest finite number of each floating type that tensors are quantized to.
+_GREATEST = {
+    ir.DataType.FLOAT8E4M3FN: 448.0,
+    ir.DataType.FLOAT8E4M3FNUZ: 240.0,
+    ir.DataType.FLOAT8E5M2: 57344.0,
+    ir.DataType.FLOAT8E5M2FNUZ: 57344.0,
+    ir.DataType.FLOAT4E2M1: 6.0,
+}
+
+
+def representable(dtype: ir.DataType | None) -> tuple[float, float]:
+    """The least and the greatest number of an element type."""
+    assert dtype is not None
+    if dtype in _GREATEST:
+        return -_GREATEST[dtype], _GREATEST[dtype]
+    bits = int(dtype.bitwidth)
+    return (
+        (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if dtype.is_signed() else (0, 2.0**bits - 1)
+    )

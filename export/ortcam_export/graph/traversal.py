@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import onnx_ir as ir
 
-from ortcam_export.prepare.control_flow import reads
-from ortcam_export.write_artifact import portable_ir
+from ortcam_export.graph.model_io import portable_ir
 
-__all__ = ["between", "part", "read_beside"]
+__all__ = ["between", "part", "read_beside", "reads", "subgraphs"]
 
 
 def between(graph: ir.Graph, start: ir.Value, end: ir.Value) -> list[ir.Node]:
@@ -46,3 +45,21 @@ def part(network: ir.Model, inputs: Sequence[str], outputs: Sequence[str]) -> ir
     """The part of a network that computes ``outputs`` from ``inputs``, as a network."""
     graph = ir.convenience.extract(network.graph, inputs, outputs)
     return ir.Model(graph, ir_version=portable_ir(network))
+
+
+def subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
+    """The graphs that a node holds."""
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            yield attribute.as_graph()
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            yield from attribute.as_graphs()
+
+
+def reads(node: ir.Node) -> Iterator[ir.Value]:
+    """What a node reads of its graph, also from inside its subgraphs."""
+    yield from (value for value in node.inputs if value is not None)
+    for graph in subgraphs(node):
+        own = {*graph.inputs, *graph.initializers.values()}
+        own |= {output for inner in graph for output in inner.outputs}
+        yield from (v for inner in graph for v in reads(inner) if v not in own)

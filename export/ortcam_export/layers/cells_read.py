@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 import onnx_ir as ir
 
-from ortcam_export.choosing.channel_axes import constant_ints, rank
+from ortcam_export.graph.values import constant_ints, rank
 
 __all__ = ["Span", "Spans", "hull", "joined", "spans_read"]
 

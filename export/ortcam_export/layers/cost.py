@@ -18,9 +18,9 @@ from ortcam_export.append.gradient import question_about_all
 from ortcam_export.gradient.function_bodies import expand
 from ortcam_export.gradient.sweep import Sweep
 from ortcam_export.gradient.tensor import Tape, is_recorded
+from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
-from ortcam_export.prepare.control_flow import reads, subgraphs
-from ortcam_export.prepare.prepare import opset
+from ortcam_export.graph.traversal import reads, subgraphs
 
 __all__ = ["Cost", "gradient_costs", "multiplications"]
 

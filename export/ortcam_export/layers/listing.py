@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import onnx_ir as ir
 
 from ortcam.artifact import Score
-from ortcam.errors import InputError, LayerError
+from ortcam.errors import InputError, LayerError, Option
 from ortcam_export.append.strip import without_gradient
-from ortcam_export.choosing.channel_axes import Axes, channel_axes, extents, rank
-from ortcam_export.choosing.features import (
+from ortcam_export.choosing.channel_axes import Axes, channel_axes
+from ortcam_export.choosing.features import before_scorer, choose_features
+from ortcam_export.choosing.operator_kinds import (
     CONVOLUTIONS,
     FLOATS,
     GATES,
     QUANTIZERS,
     before_quantization,
-    before_scorer,
-    choose_features,
-    find_score,
     is_handed_on,
     is_relu_like,
     is_spatial,
     operator,
-    score_candidates,
-    take_score,
 )
+from ortcam_export.choosing.scores import find_score, score_candidates, take_score
 from ortcam_export.choosing.tokens import Grids, reach_picture, token_grids
 from ortcam_export.gradient import reachable
 from ortcam_export.graph.names import find
+from ortcam_export.graph.values import extents, rank
+from ortcam_export.layers.candidate import Candidate, Shape
 from ortcam_export.layers.cost import Cost, gradient_costs
 from ortcam_export.layers.ranking import ranks
 from ortcam_export.layers.receptive_field import Field, receptive_field
@@ -38,7 +37,7 @@ from ortcam_export.reading.expectations import find_picture, picture_layout
 from ortcam_export.reading.model_file import ModelLike, read_either
 from ortcam_export.trials.size import at_trial_size
 
-__all__ = ["Candidate", "layers"]
+__all__ = ["layers"]
 
 #: Operators whose outputs are offered as feature layers, beside those that serve as a ReLU.
 _OFFERED = CONVOLUTIONS | {
@@ -58,6 +57,7 @@ _OFFERED = CONVOLUTIONS | {
     "Upsample",
 }
 
+
 #: What merely goes on with what it reads: a convolution, sum or normalisation before it is not
 #: offered beside it.
 _CONTINUING = {
@@ -67,76 +67,6 @@ _CONTINUING = {
     "InstanceNormalization",
     "Transpose",
 }
-
-Shape = tuple[int | str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """A layer that a network offers.
-
-    Attributes:
-        name: of its tensor; what to give as feature or reduction layer.
-        operator: what computes it.
-        shape: its extents; an open one is its name, or ``"?"``.
-        channels: how many channels (of a score: classes) it has, or None where that is open.
-        stride: how many pixels of the input's height one of its cells stands for, or None where
-            that cannot be told.
-        reached: whether the gradient of the chosen score reaches it, and of tokens the picture's.
-        chosen: whether the export would take it.
-        kind: ``"feature"`` or ``"reduction"``.
-        grid: of a layer of tokens the (height, width) that it is folded to, else None.
-        rank: of a feature layer its place by the rule of :mod:`ortcam_export.layers.ranking`, from
-            1 on; None where no gradient reaches it.
-        receptive_field: the extents in pixels of what its central cell depends on, ``"global"``
-            where that has no bound, or None where it cannot be told; see
-            :func:`ortcam_export.layers.receptive_field.receptive_field`.
-        cost: the multiplications of one class's gradient from the score down to it, over those of
-            the network's inference, or None where they cannot be told; see
-            :mod:`ortcam_export.layers.cost`.
-        pooled: whether no cotangent on that way has all of space, so that it is nearly free.
-        is_score: whether it stands behind the scorer, and holds scores instead of features.
-        is_empty: with a picture, whether its map of the class shows nothing.
-        dead: with a picture, the share of its channels that are zero everywhere.
-        concentration: with a picture, of its map; see
-            :func:`ortcam.metrics.concentration`.
-        inside: with a picture, the share of its map that lies on the pixels predicted as the
-            class; see :func:`ortcam.metrics.energy`.
-    """
-
-    name: str
-    operator: str
-    shape: tuple[int | str, ...]
-    channels: int | None
-    stride: float | None
-    reached: bool
-    chosen: bool
-    kind: str
-    grid: tuple[int | str, int | str] | None = None
-    rank: int | None = None
-    receptive_field: Field | None = None
-    cost: float | None = None
-    pooled: bool = False
-    is_score: bool = False
-    is_empty: bool = False
-    dead: float | None = None
-    concentration: float | None = None
-    inside: float | None = None
-
-    @property
-    def field_in_words(self) -> str:
-        """The receptive field: ``99``, ``99 x 51`` where its sides differ, ``global`` or ``?``."""
-        field = self.receptive_field
-        if field is None or isinstance(field, str):
-            return field or "?"
-        return str(field[0]) if len(set(field)) == 1 else " x ".join(map(str, field))
-
-    @property
-    def cost_in_words(self) -> str:
-        """The cost in two decimals, ``<0.01`` or ``?``."""
-        if self.cost is None:
-            return "?"
-        return "<0.01" if self.cost < 0.005 else f"{self.cost:.2f}"
 
 
 def layers(
@@ -166,7 +96,10 @@ def layers(
     if reduction_layer is not None or score is not None:
         raise InputError(
             f"{network.name} is an artifact, whose score is {artifact.score.name!r}; export the "
-            "network again to choose another by reduction_layer= or score="
+            "network again to choose another by ",
+            Option("reduction_layer"),
+            " or ",
+            Option("score"),
         )
     prepared = prepare(without_gradient(network.model, artifact))
     taken = artifact.score

@@ -18,7 +18,7 @@ from ortcam.errors import InputError, nearest
 from ortcam_export.layers.receptive_field import GLOBAL
 
 if TYPE_CHECKING:
-    from ortcam_export.layers.listing import Candidate
+    from ortcam_export.layers.candidate import Candidate
 
 __all__ = ["ORDERS", "in_order", "ranks"]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import onnx_ir as ir
 
-from ortcam_export.choosing.channel_axes import rank
+from ortcam_export.graph.traversal import reads
+from ortcam_export.graph.values import rank
 from ortcam_export.layers.cells_read import Spans, hull, joined, spans_read
-from ortcam_export.prepare.control_flow import reads
 
 __all__ = ["GLOBAL", "Field", "receptive_field"]
 

@@ -16,12 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 
 import ortcam
 from ortcam import metrics
-from ortcam.errors import InputError, LayerError, ModelError, OrtcamError, nearest
-from ortcam.inference.session import Providers
+from ortcam.errors import InputError, LayerError, Message, ModelError, OrtcamError, nearest
+from ortcam.inference.providers import Providers
 from ortcam.pictures import read as pictures
 from ortcam.questions.question import Question, parse, rows
 from ortcam_export.export import export
-from ortcam_export.layers.listing import Candidate, layers
+from ortcam_export.layers.candidate import Candidate
+from ortcam_export.layers.listing import layers
 from ortcam_export.layers.ranking import ranks
 from ortcam_export.layers.survey_result import Survey
 from ortcam_export.reading.model_file import ModelLike, read_either
@@ -216,7 +217,7 @@ class _Look:
                 self.at(names[half:])
             else:
                 self._failures.append(error)
-                self._notes.append(f"{names[0]} gives no map: {error}")
+                self._notes.append(Message(f"{names[0]} gives no map: ", error.message))
             return
         for name in names:
             self._measure(name, explanation, features.pop(name))

@@ -19,7 +19,7 @@ from ortcam.errors import OutputError
 from ortcam.files.atomic import check_writable, write_whole
 from ortcam.files.formats import ARRAYS, figure_bytes, suffix_of
 from ortcam.grids.resample import resample, upsample
-from ortcam_export.layers.listing import Candidate
+from ortcam_export.layers.candidate import Candidate
 from ortcam_export.layers.ranking import in_order
 
 if TYPE_CHECKING:

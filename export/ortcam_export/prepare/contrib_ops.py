@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import onnx_ir as ir
 
-from ortcam_export.graph.expansion import Parts
+from ortcam_export.graph.expansion import Expansion
 
 __all__ = ["CONTRIB", "unfuse"]
 
@@ -42,7 +42,7 @@ def unfuse(model: ir.Model) -> None:
         rule = _RULES.get(node.op_type) if node.domain == CONTRIB else None
         if rule is None:
             continue
-        parts = Parts(node)
+        parts = Expansion(node)
         results = rule(parts)
         if results is not None:
             parts.replace(results)
@@ -55,25 +55,25 @@ def unfuse(model: ir.Model) -> None:
 _Results: TypeAlias = "Sequence[ir.Value | None] | None"
 
 
-def _gelu(p: Parts) -> _Results:
+def _gelu(p: Expansion) -> _Results:
     x = p.sum(p.input(0), p.input(1))
     normal = p.sum(p.op("Erf", p.scaled(x, math.sqrt(0.5))), p.number(1, x))
     return [p.op("Mul", x, p.scaled(normal, 0.5))]
 
 
-def _fast_gelu(p: Parts) -> _Results:
+def _fast_gelu(p: Expansion) -> _Results:
     x = p.sum(p.input(0), p.input(1))
     cube = p.op("Mul", x, p.op("Mul", x, x))
     u = p.scaled(p.sum(x, p.scaled(cube, 0.044715)), math.sqrt(8 / math.pi))
     return [p.op("Mul", x, p.op("Sigmoid", u))]
 
 
-def _quick_gelu(p: Parts) -> _Results:
+def _quick_gelu(p: Expansion) -> _Results:
     x = p.input(0)
     return [p.op("Mul", x, p.op("Sigmoid", p.scaled(x, p.attribute("alpha", 1.702))))]
 
 
-def _fused_mat_mul(p: Parts) -> _Results:
+def _fused_mat_mul(p: Expansion) -> _Results:
     factors = []
     for index, name in enumerate("AB"):
         x = p.input(index)
@@ -85,7 +85,7 @@ def _fused_mat_mul(p: Parts) -> _Results:
     return [p.scaled(p.op("MatMul", *factors), p.attribute("alpha", 1.0))]
 
 
-def _fused_gemm(p: Parts) -> _Results:
+def _fused_gemm(p: Expansion) -> _Results:
     attributes = {
         "alpha": p.attribute("alpha", 1.0),
         "beta": p.attribute("beta", 1.0),
@@ -101,7 +101,7 @@ def _fused_gemm(p: Parts) -> _Results:
     return [p.op(p.attribute("activation"), y, **parameters)]
 
 
-def _fused_conv(p: Parts) -> _Results:
+def _fused_conv(p: Expansion) -> _Results:
     activation = p.attribute("activation")
     if activation not in (None, "", *_ACTIVATIONS):
         return None
@@ -117,28 +117,28 @@ def _fused_conv(p: Parts) -> _Results:
     return [p.op(activation, y, **named)]
 
 
-def _skip_layer_normalization(p: Parts) -> _Results:
+def _skip_layer_normalization(p: Expansion) -> _Results:
     total = p.sum(p.input(0), p.input(1), p.input(4))
     epsilon = p.attribute("epsilon", 1e-5)
     y = p.op("LayerNormalization", total, p.input(2), p.input(3), axis=-1, epsilon=epsilon)
     return _with_sum(p, y, total)
 
 
-def _skip_simplified_layer_normalization(p: Parts) -> _Results:
+def _skip_simplified_layer_normalization(p: Expansion) -> _Results:
     total = p.sum(p.input(0), p.input(1), p.input(3))
     square = p.op("ReduceMean", p.op("Mul", total, total), p.integers(-1))
     root = p.op("Sqrt", p.sum(square, p.number(p.attribute("epsilon", 1e-5), total)))
     return _with_sum(p, p.op("Mul", p.op("Div", total, root), p.input(2)), total)
 
 
-def _with_sum(p: Parts, y: ir.Value, total: ir.Value) -> _Results:
+def _with_sum(p: Expansion, y: ir.Value, total: ir.Value) -> _Results:
     """The first output and the fourth, the sum; the statistics between are for training."""
     if any(output.uses() or output.is_graph_output() for output in p.node.outputs[1:3]):
         return None
     return [y, None, None, total]
 
 
-_RULES: dict[str, Callable[[Parts], _Results]] = {
+_RULES: dict[str, Callable[[Expansion], _Results]] = {
     "BiasGelu": _gelu,
     "FastGelu": _fast_gelu,
     "FusedConv": _fused_conv,

@@ -8,7 +8,7 @@ when the network runs stays as it is.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,19 +16,24 @@ import numpy.typing as npt
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
-__all__ = ["MOST_NODES", "reads", "subgraphs", "unfold"]
+from ortcam_export.graph.traversal import subgraphs
+
+__all__ = ["MOST_NODES", "unfold"]
 
 #: How large loops may make a network, in nodes. One of so many takes half a minute to
 #: differentiate, and an artifact of three times as many onnxruntime some seconds to load.
 MOST_NODES = 10_000
 
+
 #: The largest arrays that conditions and trip counts are computed from, in elements: shapes.
 _SMALL = 1024
+
 
 #: Operators that pick elements of their first input (of all: Concat), whatever these are.
 _PICKING = frozenset(
     {"Concat", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Unsqueeze"}
 )  # fmt: skip
+
 
 #: Operators that conditions and trip counts are computed with.
 _COMPUTING = _PICKING | frozenset(
@@ -39,7 +44,9 @@ _COMPUTING = _PICKING | frozenset(
     }
 )  # fmt: skip
 
+
 Array: TypeAlias = npt.NDArray[Any]
+
 
 #: How often each name is given, to a value or to a node.
 _Taken: TypeAlias = "Counter[tuple[type, str]]"
@@ -58,24 +65,6 @@ def unfold(model: ir.Model) -> bool:
         decided now.
     """
     return _Unfolding(model).visit(model.graph)
-
-
-def subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
-    """The graphs that a node holds."""
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            yield attribute.as_graph()
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            yield from attribute.as_graphs()
-
-
-def reads(node: ir.Node) -> Iterator[ir.Value]:
-    """What a node reads of its graph, also from inside its subgraphs."""
-    yield from (value for value in node.inputs if value is not None)
-    for graph in subgraphs(node):
-        own = {*graph.inputs, *graph.initializers.values()}
-        own |= {output for inner in graph for output in inner.outputs}
-        yield from (v for inner in graph for v in reads(inner) if v not in own)
 
 
 class _Unfolding:

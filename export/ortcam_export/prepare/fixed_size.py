@@ -10,7 +10,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from ortcam.artifact import Preprocessing
-from ortcam.errors import InputError
+from ortcam.errors import InputError, Option
 from ortcam_export.prepare.prepare import settle
 
 __all__ = ["make_static"]
@@ -30,8 +30,10 @@ def make_static(model: ir.Model, picture: ir.Value, how: Preprocessing | None) -
     """
     if how is None or how.size is None or picture.shape is None:
         raise InputError(
-            "static=True fixes the input at the size of a picture, which nobody said; "
-            "say it by size=(width, height)"
+            Option("static", True),
+            " fixes the input at the size of a picture, which nobody said; say it by ",
+            Option("size"),
+            "(width, height)",
         )
     (width, height), channels = how.size, len(how.color_order)
     nchw = how.layout == "NCHW"
@@ -40,8 +42,9 @@ def make_static(model: ir.Model, picture: ir.Value, how: Preprocessing | None) -
     for extent, own in zip(wanted, picture.shape, strict=True):
         if isinstance(own, int) and own != extent:
             raise InputError(
-                f"static=True fixes the input at {list(wanted)}, one picture of {width}x{height}, "
-                f"and the network takes {picture.name} {picture.shape}"
+                Option("static", True),
+                f" fixes the input at {list(wanted)}, one picture of {width}x{height}, "
+                f"and the network takes {picture.name} {picture.shape}",
             )
         if isinstance(own, ir.SymbolicDim) and own.value:
             named[own.value] = extent

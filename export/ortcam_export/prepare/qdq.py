@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import onnx_ir as ir
 
-from ortcam_export.graph.expansion import Parts, contents
+from ortcam_export.graph.expansion import Expansion, contents
 from ortcam_export.prepare.contrib_ops import CONTRIB
 
 __all__ = ["needs_opset_21", "to_pairs"]
@@ -79,7 +79,7 @@ def needs_opset_21(model: ir.Model) -> bool:
     )
 
 
-class _Pairs(Parts):
+class _Pairs(Expansion):
     """The parts of one node after another, in a graph's order.
 
     A quantized tensor has one DequantizeLinear, which all read: a gradient with respect to what one

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from ortcam.artifact import METADATA_KEY, Expectations, Preprocessing, expectations_from_json
-from ortcam.errors import InputError, ModelError
-from ortcam_export.choosing.channel_axes import PICTURE_CHANNELS, is_channels_last, rank
+from ortcam.errors import InputError, Message, ModelError, Option
+from ortcam_export.graph.values import PICTURE_CHANNELS, is_channels_last, rank
 from ortcam_export.reading.known_exporters import hugging_face, ultralytics
 from ortcam_export.reading.label_files import Color, checked_names, read_colors, read_labels
 from ortcam_export.reading.model_file import Network
@@ -83,7 +83,9 @@ def find_picture(model: ir.Model, picture: str | None = None) -> ir.Value:
         )
     listed = ", ".join(f"{value.name!r} {value.shape}" for value in possible or inputs.values())
     if possible:
-        raise InputError(f"several inputs could take the picture: {listed}; say which by picture=")
+        raise InputError(
+            f"several inputs could take the picture: {listed}; say which by ", Option("picture")
+        )
     raise InputError(f"no input takes a picture [N, C, H, W]; the network has {listed or 'none'}")
 
 
@@ -227,8 +229,12 @@ def _preprocess(
     channels = _extent(picture, 3 if layout == "NHWC" else 1)
     if rank(picture) != 4 or channels not in (None, 1, 3):
         notes.append(
-            f"the input {picture.name!r} {picture.shape} takes no grey or colour picture, "
-            "so it is to be given as an array (tensor=)"
+            Message(
+                f"the input {picture.name!r} {picture.shape} takes no grey or colour picture, "
+                "so it is to be given as an array (",
+                Option("tensor"),
+                ")",
+            )
         )
         return None
     order = options.color_order or (told.color_order if told else None)
@@ -255,11 +261,20 @@ def _preprocess(
             assumed=base.assumed and not said,
         )
     except ModelError as error:
-        raise InputError(str(error)) from error
+        raise InputError(error.message) from error
     if result.assumed:
         notes.append(
-            "nothing says what the network expects of a picture: assumed "
-            f"{_pixels(result)}; say it by scale=, mean=, std= and color_order="
+            Message(
+                "nothing says what the network expects of a picture: assumed "
+                f"{_pixels(result)}; say it by ",
+                Option("scale"),
+                ", ",
+                Option("mean"),
+                ", ",
+                Option("std"),
+                " and ",
+                Option("color_order"),
+            )
         )
     return result
 

@@ -10,9 +10,9 @@ import onnx_ir as ir
 
 from ortcam.artifact import Preprocessing
 from ortcam.errors import OrtcamError
-from ortcam.inference.session import RunError
+from ortcam.inference.ort_errors import RunError
+from ortcam_export.graph.model_io import open_session
 from ortcam_export.trials.inputs import trial_feeds
-from ortcam_export.write_artifact import open_session
 
 __all__ = ["find_divisor"]
 

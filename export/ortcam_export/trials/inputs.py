@@ -12,7 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from ortcam.artifact import Preprocessing
-from ortcam.errors import ModelError
+from ortcam.errors import ModelError, Option
 from ortcam.pictures.preprocess import to_array
 
 __all__ = ["Feeds", "trial_feeds"]
@@ -74,7 +74,8 @@ def _further(value: ir.Value, shape: list[int], random: np.random.Generator) -> 
     if dtype is None or dtype is ir.DataType.STRING:
         raise ModelError(
             f"the further input {value.name!r} takes no numbers, so the network cannot be tried; "
-            "export with verify=False"
+            "export with ",
+            Option("verify", False),
         )
     values = random.random(shape) if dtype.is_floating_point() else np.zeros(shape)
     return values.astype(dtype.numpy())

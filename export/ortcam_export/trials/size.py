@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from ortcam.errors import ModelError
-from ortcam_export.prepare.prepare import infer
+from ortcam_export.prepare.shape_inference import infer
 
 __all__ = ["EXTENT", "at_trial_size"]
 

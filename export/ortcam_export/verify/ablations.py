@@ -12,16 +12,9 @@ from ortcam.artifact import Artifact, Layer
 from ortcam.errors import VerificationError
 from ortcam.inference.two_part import Runs
 from ortcam_export.trials.inputs import SEED, Feeds, trial_feeds
-from ortcam_export.verify.gradient import (
-    SAME,
-    Array,
-    Questions,
-    Tail,
-    ask,
-    nothing_left_out,
-    run,
-    run_plain,
-)
+from ortcam_export.verify.consistency import SAME
+from ortcam_export.verify.network_tail import Array, Tail, run, run_plain
+from ortcam_export.verify.questions import Questions, ask, nothing_left_out
 
 __all__ = ["verify_ablations"]
 

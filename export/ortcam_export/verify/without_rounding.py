@@ -15,10 +15,11 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 
-from ortcam_export.gradient.rules.quantization import cut_off_at, representable
-from ortcam_export.graph.expansion import Parts
+from ortcam_export.gradient.rules.quantization import cut_off_at
+from ortcam_export.graph.expansion import Expansion
+from ortcam_export.graph.number_formats import representable
+from ortcam_export.graph.traversal import subgraphs
 from ortcam_export.prepare.contrib_ops import CONTRIB
-from ortcam_export.prepare.control_flow import subgraphs
 
 __all__ = ["is_quantized", "unrounded"]
 
@@ -46,7 +47,7 @@ def unrounded(model: ir.Model) -> ir.Model:
             node.graph.remove(node, safe=True)
             copy.graph.register_initializer(constant)
             continue
-        parts = Parts(node)
+        parts = Expansion(node)
         given = [value for graph in subgraphs(node) for value in graph.outputs]
         read = [value for value in (*node.inputs, *given) if value in real]
         whole = node.outputs[0].dtype if node.outputs else None
@@ -76,7 +77,7 @@ def _is(node: ir.Node, *op_types: str) -> bool:
     return node.op_type in op_types and node.domain in ("", "ai.onnx", CONTRIB)
 
 
-def _replaced(parts: Parts, *results: ir.Value) -> ir.Value:
+def _replaced(parts: Expansion, *results: ir.Value) -> ir.Value:
     """Puts the parts in their node's place, all float32; returns what stands for its output."""
     parts.replace(results)
     for node in parts.nodes:
@@ -106,7 +107,7 @@ def _of_constants(node: ir.Node) -> ir.Value | None:
 # The operators that these are made of mean the same from opset 10 on, where quantizers begin.
 
 
-def _line(p: Parts, ends: tuple[float, float]) -> ir.Value:
+def _line(p: Expansion, ends: tuple[float, float]) -> ir.Value:
     """x / scale + zero point, cut off where the range ends."""
     q = p.op("Div", p.input(0), _scale(p))
     q = _moved(p, "Add", q, p.input(2))
@@ -116,7 +117,7 @@ def _line(p: Parts, ends: tuple[float, float]) -> ir.Value:
     return q
 
 
-def _dynamic_line(p: Parts) -> tuple[ir.Value, ...]:
+def _dynamic_line(p: Expansion) -> tuple[ir.Value, ...]:
     """x / scale + zero point; the range is that of x, so nothing is cut off."""
     quantizer = p.op("DynamicQuantizeLinear", p.input(0)).producer()
     assert quantizer is not None
@@ -126,12 +127,12 @@ def _dynamic_line(p: Parts) -> tuple[ir.Value, ...]:
     return q, scale, zero
 
 
-def _back(p: Parts) -> ir.Value:
+def _back(p: Expansion) -> ir.Value:
     """(q - zero point) scale."""
     return p.op("Mul", _moved(p, "Sub", p.input(0), p.input(2)), _scale(p))
 
 
-def _moved(p: Parts, op_type: str, x: ir.Value | None, zero: ir.Value | None) -> ir.Value:
+def _moved(p: Expansion, op_type: str, x: ir.Value | None, zero: ir.Value | None) -> ir.Value:
     """x moved by a zero point, where there is one."""
     assert x is not None
     if zero is None:
@@ -140,12 +141,12 @@ def _moved(p: Parts, op_type: str, x: ir.Value | None, zero: ir.Value | None) ->
     return p.op(op_type, x, _over(p, moved, zero.shape))
 
 
-def _scale(p: Parts) -> ir.Value | None:
+def _scale(p: Expansion) -> ir.Value | None:
     scale = p.input(1)
     return _over(p, scale, None if scale is None else scale.shape)
 
 
-def _over(p: Parts, values: ir.Value | None, shape: ir.Shape | None) -> ir.Value | None:
+def _over(p: Expansion, values: ir.Value | None, shape: ir.Shape | None) -> ir.Value | None:
     """One scale or zero point, or one a place along an axis, over the quantized tensor."""
     x = p.input(0)
     if x is None or x.shape is None or shape is None or len(shape) != 1 or shape[0] == 1:

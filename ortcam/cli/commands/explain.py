@@ -7,7 +7,7 @@ from typing import Unpack
 
 import click
 
-from ortcam.batch.lookahead import at_once, batch_option
+from ortcam.batch.lookahead import at_once
 from ortcam.cli import per_picture as each
 from ortcam.cli.open_artifact import open_artifact
 from ortcam.cli.options import (
@@ -22,7 +22,12 @@ from ortcam.cli.options import (
 from ortcam.cli.options import (
     regions as where,
 )
-from ortcam.cli.options.shared import destination_options, picture_arguments, run_options
+from ortcam.cli.options.shared import (
+    batch_option,
+    destination_options,
+    picture_arguments,
+    run_options,
+)
 from ortcam.drawing.style import Scale
 from ortcam.files.formats import PICTURES, VECTORS
 

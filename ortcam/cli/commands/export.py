@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ortcam.artifact import ENGINES
-from ortcam.cli import wording
 from ortcam.cli.options.shared import (
     description_options,
     network_argument,
     score_options,
     token_options,
 )
+from ortcam.cli.spelling import spell
 from ortcam.exporter import require_exporter
 from ortcam.results import describe_artifact as identity
 
@@ -118,5 +118,5 @@ def _report(exported: Exported, output: Path) -> list[str]:
         f"feature layers: {', '.join(layer.name for layer in artifact.layers)}",
         f"reduction layer: {identity.reduction_layer(artifact.score)}",
         f"verification: {identity.verification(artifact.verification)}",
-        *(f"note: {wording.options(note)}" for note in exported.notes),
+        *(f"note: {spell(note)}" for note in exported.notes),
     ]

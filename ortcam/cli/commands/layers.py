@@ -20,8 +20,8 @@ from ortcam.cli.options.shared import (
     token_options,
 )
 from ortcam.cli.options.types import FILE
+from ortcam.cli.spelling import spell
 from ortcam.cli.table import table
-from ortcam.cli.wording import options as worded
 from ortcam.drawing.colormap import COLORMAPS, DEFAULT
 from ortcam.errors import DependencyError
 from ortcam.exporter import require_exporter
@@ -157,7 +157,7 @@ def command(
             click.echo(f"{picture} -> {file}", err=True)
     _print(surveyed.candidates, order, as_json=as_json, measured=True)
     for note in surveyed.notes:
-        click.echo(f"note: {worded(note)}", err=True)
+        click.echo(f"note: {spell(note)}", err=True)
 
 
 def _check_figure(figure: Path) -> None:

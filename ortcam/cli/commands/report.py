@@ -9,13 +9,13 @@ from typing import Unpack
 
 import click
 
-from ortcam.batch.lookahead import at_once, batch_option
+from ortcam.batch.lookahead import at_once
 from ortcam.cli import per_picture as each
 from ortcam.cli.open_artifact import open_artifact
 from ortcam.cli.options import drawing
 from ortcam.cli.options import questions as asking
 from ortcam.cli.options import regions as where
-from ortcam.cli.options.shared import picture_arguments, run_options
+from ortcam.cli.options.shared import batch_option, picture_arguments, run_options
 from ortcam.drawing.style import Scale
 from ortcam.files.atomic import check_writable
 from ortcam.report import Report

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ortcam.batch.lookahead import Together, at_once, batch_option
+from ortcam.batch.lookahead import Together, at_once
 from ortcam.cli import per_picture as each
 from ortcam.cli.open_artifact import open_artifact
 from ortcam.cli.options import output as destinations
-from ortcam.cli.options.shared import destination_options, picture_arguments, run_options
+from ortcam.cli.options.shared import (
+    batch_option,
+    destination_options,
+    picture_arguments,
+    run_options,
+)
 from ortcam.files.formats import VECTORS
 
 if TYPE_CHECKING:
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ortcam import Segmentation
-    from ortcam.inference.artifact_graph import Progress
+    from ortcam.inference.query import Progress
 
 
 @click.command("segment", short_help="Paint the class of every pixel over pictures.")

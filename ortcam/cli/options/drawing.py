@@ -13,7 +13,8 @@ from ortcam.cli.options.shared import stack
 from ortcam.drawing.colormap import COLORMAPS, DEFAULT
 from ortcam.drawing.style import Scale
 from ortcam.errors import PictureError, RegionError
-from ortcam.results.explanation import Explanation, common_scale
+from ortcam.results.explanation import Explanation
+from ortcam.results.scale import common_scale
 
 drawing_options = stack(
     click.option(

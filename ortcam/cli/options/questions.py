@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ortcam import Cam, Explanation
-    from ortcam.inference.artifact_graph import Progress
+    from ortcam.inference.query import Progress
 
 
 class Options(where.Options):

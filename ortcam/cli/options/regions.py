@@ -11,10 +11,10 @@ from ortcam.cli.options import types as parameters
 from ortcam.cli.options.shared import stack
 from ortcam.cli.options.types import FILE
 from ortcam.errors import PictureError
+from ortcam.pictures.read import is_array
 
 if TYPE_CHECKING:
-    from ortcam.questions.masks import Region
-    from ortcam.questions.regions import Where
+    from ortcam.questions.regions import Region, Where
 
 BORDER = 3
 """Pixels that a border is wide, unless told otherwise."""
@@ -110,7 +110,7 @@ def region(options: Options, picture: Path) -> Region | None:
     from ortcam.questions.regions import Mask
 
     mask = options["mask"]
-    given = parameters.array(mask) if mask is not None and parameters.is_array(mask) else mask
+    given = parameters.array(mask) if mask is not None and is_array(mask) else mask
     parts = _parts(options, picture)
     if not parts:
         return given

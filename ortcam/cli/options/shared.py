@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ortcam.cli.options import types as parameters
 from ortcam.cli.options.types import FILE
 from ortcam.files.formats import SUFFIXES
+
+if TYPE_CHECKING:
+    pass
+
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -178,3 +182,12 @@ run_options = stack(
     session_options,
 )
 """How the network is run, and what is shown of a volume."""
+
+
+batch_option = click.option(
+    "--batch",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="How many pictures of one size enter the network together at most; they take the memory "
+    "of all.  [default: 8 on CUDA, elsewhere 1]",
+)

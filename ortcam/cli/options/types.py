@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -117,11 +118,6 @@ def array(path: Path) -> NDArray[np.generic]:
     if not isinstance(values, np.ndarray):
         raise InputError(f"{path} holds several arrays; one is needed, in a .npy file")
     return values
-
-
-def is_array(path: Path) -> bool:
-    """Whether a file's name says that it holds an array instead of a picture."""
-    return path.suffix.lower() == ".npy"
 
 
 def _whole(text: str) -> tuple[int, ...] | None:

@@ -21,8 +21,8 @@ from PIL import Image
 from ortcam import metrics
 from ortcam.evaluation.perturbation import pictures as perturb
 from ortcam.evaluation.perturbation.imputation import impute
-from ortcam.questions import masks as regions
-from ortcam.results.explanation import Segmentation
+from ortcam.questions.coverage import coverage
+from ortcam.results.segmentation import Segmentation
 
 if TYPE_CHECKING:
     from ortcam.cam import Cam
@@ -132,7 +132,7 @@ class Scene:
         found = []
         for one in seen:
             plane = one.score[index]
-            (cells,) = regions.coverage(weights, plane.shape)
+            (cells,) = coverage(weights, plane.shape)
             score = metrics.mean_inside(plane, cells)
             found.append((score, metrics.iou(one.labels == index, region)))
         return found

@@ -8,19 +8,21 @@ from collections.abc import Callable
 
 import pytest
 
-from ortcam.batch.workers import Going, Stopped, in_order
+from ortcam.batch.workers import CancelCheck, Stopped, in_order
 from ortcam.errors import InputError
 
 WAIT = 10.0
 
 
-def numbered(do: Callable[[int, Going], int], count: int) -> list[Callable[[Going], int]]:
+def numbered(
+    do: Callable[[int, CancelCheck], int], count: int
+) -> list[Callable[[CancelCheck], int]]:
     return [lambda going, i=i: do(i, going) for i in range(count)]  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 5])
 def test_results_are_in_order_whoever_ends_first(jobs: int) -> None:
-    def do(i: int, _: Going) -> int:
+    def do(i: int, _: CancelCheck) -> int:
         time.sleep(0.02 if i % 3 == 0 else 0)
         return i
 
@@ -30,7 +32,7 @@ def test_results_are_in_order_whoever_ends_first(jobs: int) -> None:
 def test_as_many_work_at_once_as_asked_and_no_more_are_begun_than_are_needed() -> None:
     together, begun = threading.Barrier(3), []
 
-    def do(i: int, _: Going) -> int:
+    def do(i: int, _: CancelCheck) -> int:
         begun.append(i)
         together.wait(WAIT)  # breaks unless three are at it
         return i
@@ -50,7 +52,7 @@ def test_one_job_works_in_the_caller() -> None:
 def test_work_ends_where_nobody_waits_for_it(error: type[BaseException]) -> None:
     begun, ended = threading.Event(), threading.Event()
 
-    def do(i: int, going: Going) -> int:
+    def do(i: int, going: CancelCheck) -> int:
         if i == 0:
             assert begun.wait(WAIT)
             raise error
@@ -74,7 +76,7 @@ def test_work_ends_where_nobody_waits_for_it(error: type[BaseException]) -> None
 def test_what_has_not_begun_is_never_begun_where_the_iteration_ends() -> None:
     begun: list[int] = []
 
-    def do(i: int, going: Going) -> int:
+    def do(i: int, going: CancelCheck) -> int:
         begun.append(i)
         while i:
             time.sleep(0.001)

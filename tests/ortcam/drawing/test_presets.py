@@ -16,7 +16,7 @@ from ortcam.drawing.colormap import table
 from ortcam.drawing.overlay import paint_brightened
 from ortcam.drawing.presets import DEFAULT, PRESETS
 from ortcam.errors import ClassError, InputError
-from ortcam.questions.masks import coverage
+from ortcam.questions.coverage import coverage
 
 Array = NDArray[Any]
 

@@ -447,7 +447,7 @@ def test_what_does_not_fit_is_refused(spotted: ortcam.Cam, small: Small, folder:
         ortcam.evaluate(spotted, folder / "pictures", folder / "out", layers="dark")
     with pytest.raises(ModelError, match="labels no pixels of a picture"):
         ortcam.evaluate(small(classifier=True).load(), folder / "pictures", folder / "out")
-    with pytest.raises(ArtifactError, match="--methods hires-cam"):
+    with pytest.raises(ArtifactError, match="methods='hires-cam'"):
         ortcam.evaluate(small().load(), folder / "pictures", folder / "out", methods="hires-cam")
     (folder / "nothing").mkdir()
     with pytest.raises(InputError, match="there is no picture in"):

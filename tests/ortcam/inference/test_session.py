@@ -16,7 +16,8 @@ import pytest
 from onnx import helper
 
 from ortcam.errors import DependencyError, InputError, ModelError, ProviderError
-from ortcam.inference.session import RunError, Session
+from ortcam.inference.ort_errors import RunError
+from ortcam.inference.session import Session
 
 
 def relu(op: str = "Relu", domain: str = "", dtype: int = 1, **model: Any) -> bytes:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ortcam.errors import PictureError, RegionError
-from ortcam.questions.masks import coverage, read
+from ortcam.questions.coverage import coverage
+from ortcam.questions.masks import read
 
 EXTENT = st.integers(1, 40)
 

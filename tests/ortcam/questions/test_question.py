@@ -10,7 +10,7 @@ import pytest
 import ortcam
 from ortcam import Box, Component, Mask, Mistaken, Pixel, Predicted, about
 from ortcam.errors import ClassError, InputError, RegionError
-from ortcam.questions.masks import coverage
+from ortcam.questions.coverage import coverage
 from ortcam.questions.question import parse
 
 SEED = 4

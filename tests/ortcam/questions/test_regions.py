@@ -10,7 +10,7 @@ from PIL import Image
 
 from ortcam import Box, Component, Labelled, Mask, Mistaken, Pixel, Polygon, Predicted
 from ortcam.errors import ClassError, PictureError, RegionError
-from ortcam.questions.regions import Sight, Where
+from ortcam.questions.regions import Scene, Where
 
 LABELS = np.array(
     [
@@ -26,8 +26,8 @@ TRUTH[0] = 255
 COLORS = ((10, 20, 30), (40, 50, 60), (70, 80, 90))
 
 
-def sight(labels: np.ndarray = LABELS) -> Sight:
-    return Sight(labels.shape, ("Sky", "Road", "Car"), COLORS, lambda: labels)
+def sight(labels: np.ndarray = LABELS) -> Scene:
+    return Scene(labels.shape, ("Sky", "Road", "Car"), COLORS, lambda: labels)
 
 
 def drawn(*rows: str) -> np.ndarray:
@@ -78,7 +78,7 @@ def test_what_depends_on_the_class_and_on_the_prediction_says_so() -> None:
     def predict() -> np.ndarray:
         raise AssertionError("nobody needs the prediction")
 
-    blind = Sight((4, 6), ("Sky", "Road", "Car"), COLORS, predict)
+    blind = Scene((4, 6), ("Sky", "Road", "Car"), COLORS, predict)
     assert (Box(0, 0, 2, 2) & ~Pixel(1, 1)).weights(blind, 0).sum() == 3
 
 

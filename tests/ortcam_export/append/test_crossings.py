@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 import ortcam
-from ortcam.inference.session import Session, There
+from ortcam.inference.session import DeviceTensor, Session
 from ortcam_export import Exported, export
 
 LAYERS = ("enc1_relu", "dec1_relu")
@@ -112,10 +112,10 @@ def crossings(monkeypatch: pytest.MonkeyPatch) -> Crossings:
         opening(self, *args)
         self._session = OnDevice(self._session, counted)
 
-    def put(self: Session, array: NDArray[Any]) -> There:
+    def put(self: Session, array: NDArray[Any]) -> DeviceTensor:
         counted.up.append("put")
         value = onnxruntime.OrtValue.ortvalue_from_numpy(array)
-        return There(Value(value, "put", "cuda", counted))
+        return DeviceTensor(Value(value, "put", "cuda", counted))
 
     monkeypatch.setattr(Session, "__init__", opened)
     monkeypatch.setattr(Session, "put_there", put)

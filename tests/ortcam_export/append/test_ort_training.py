@@ -31,7 +31,7 @@ from ortcam.errors import (
     OperatorError,
     VerificationError,
 )
-from ortcam.inference.session import is_training_build
+from ortcam.inference.providers import is_training_build
 from ortcam_export import export
 from ortcam_export.append import gradient as differentiate
 from ortcam_export.append import ort_training as training

@@ -14,7 +14,9 @@ from onnx import TensorProto, helper, parser
 from ortcam.artifact import Layer, Score
 from ortcam.errors import InputError, LayerError
 from ortcam_export.choosing.channel_axes import channel_axes
-from ortcam_export.choosing.features import choose_features, choose_score, is_relu_like
+from ortcam_export.choosing.features import choose_features
+from ortcam_export.choosing.operator_kinds import is_relu_like
+from ortcam_export.choosing.scores import choose_score
 from ortcam_export.gradient import reachable
 from ortcam_export.graph.names import find, unused
 from ortcam_export.prepare.prepare import prepare

@@ -21,7 +21,7 @@ import ortcam
 from ortcam.cli import main
 from ortcam.errors import ModelError
 from ortcam_export import Exported, export
-from ortcam_export.write_artifact import open_session
+from ortcam_export.graph.model_io import open_session
 
 Array = NDArray[Any]
 LAYERS = ["a_relu", "e_relu"]

@@ -23,11 +23,11 @@ import ortcam
 from ortcam.errors import VerificationError
 from ortcam_export import Exported, export, layers
 from ortcam_export.gradient.rules import quantization
+from ortcam_export.graph.model_io import open_session
 from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.model_file import load
 from ortcam_export.verify.ablations import verify_ablations
 from ortcam_export.verify.without_rounding import is_quantized, unrounded
-from ortcam_export.write_artifact import open_session
 
 FORMATS: dict[str, dict[str, Any]] = {
     "int8": {},

@@ -10,13 +10,14 @@ from finite_differences import Case, operator, recast, symbolic
 from onnx.reference import ReferenceEvaluator
 
 from ortcam_export.gradient.finish import finish
+from ortcam_export.gradient.node import cotangent_dtype
 from ortcam_export.gradient.seed import Given
 from ortcam_export.gradient.sweep import Sweep
-from ortcam_export.gradient.table import cotangent_dtype
 from ortcam_export.gradient.tensor import Tape
 from ortcam_export.gradient.windows import Ones, Windows
+from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
-from ortcam_export.prepare.prepare import opset, prepare
+from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.model_file import load
 from ortcam_export.vjp import vjp
 

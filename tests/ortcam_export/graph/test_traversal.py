@@ -19,8 +19,9 @@ from ortcam_export.append.gradient import question
 from ortcam_export.gradient.finish import finish
 from ortcam_export.gradient.sweep import Sweep
 from ortcam_export.gradient.tensor import Tape
+from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
-from ortcam_export.prepare.prepare import opset, prepare
+from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.model_file import load
 
 NODE = helper.make_node

@@ -261,7 +261,7 @@ def test_layers_are_none_of_theirs() -> None:
 
 def test_what_an_artifact_lacks_is_told() -> None:
     cam = load(export(networks.unet(), **FAST | {"methods": ["hires-cam"]}))
-    said = r"SmoothGrad takes the gradient at the picture's pixels.*--methods smooth-grad \("
+    said = r"SmoothGrad takes the gradient at the picture's pixels.*methods='smooth-grad'"
     with pytest.raises(ArtifactError, match=said):
         cam.explain(rgb(), 2, method="smooth-grad:samples=2")
 

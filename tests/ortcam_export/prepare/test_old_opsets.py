@@ -20,7 +20,8 @@ from finite_differences import recast, symbolic
 from onnx import helper, numpy_helper
 from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NotImplemented_
 
-from ortcam_export.prepare.prepare import OPSET, prepare
+from ortcam_export.graph.model_io import OPSET
+from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.model_file import load
 from ortcam_export.vjp import vjp
 

@@ -18,7 +18,8 @@ from onnx import parser
 
 import ortcam_export.prepare as prepare_module
 from ortcam.errors import ModelError
-from ortcam_export.prepare.prepare import opset, prepare
+from ortcam_export.graph.model_io import opset
+from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.model_file import load
 
 RANDOM = np.random.default_rng(0)

@@ -20,11 +20,11 @@ from onnxruntime.quantization import QuantFormat, QuantType
 from quantizing import SIZE, dynamically_quantized, picture, quantized
 
 from ortcam_export import export
+from ortcam_export.graph.model_io import open_session, opset
 from ortcam_export.prepare.contrib_ops import CONTRIB
-from ortcam_export.prepare.prepare import opset, prepare
+from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.model_file import load
 from ortcam_export.vjp import vjp
-from ortcam_export.write_artifact import open_session
 
 Array = NDArray[Any]
 NODE = helper.make_node

@@ -16,14 +16,17 @@ from ortcam.artifact import Artifact, Layer, Preprocessing, Score, Verification
 from ortcam.errors import ModelError, VerificationError
 from ortcam.inference.session import Session
 from ortcam_export import export
-from ortcam_export.choosing.features import choose_score
+from ortcam_export.choosing.scores import choose_score
+from ortcam_export.graph.model_io import open_session
 from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.model_file import load
 from ortcam_export.trials.inputs import scene, trial_feeds
-from ortcam_export.verify.gradient import STEPS, GradientError, Questions, Tail, ask, judge, verify
+from ortcam_export.verify.central_differences import STEPS, GradientError, judge
+from ortcam_export.verify.gradient import verify
 from ortcam_export.verify.in_float32 import is_half, widened
+from ortcam_export.verify.network_tail import Tail
+from ortcam_export.verify.questions import Questions, ask
 from ortcam_export.verify.with_small_biases import biased, lacks_biases
-from ortcam_export.write_artifact import open_session
 
 
 def plain(model: onnx.ModelProto) -> ir.Model:

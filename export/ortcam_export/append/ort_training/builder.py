@@ -9,10 +9,10 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 
-from ortcam.errors import DependencyError, LayerError, ModelError, OperatorError
-from ortcam.inference.session import is_training_build
+from ortcam.errors import DependencyError, LayerError, ModelError, OperatorError, Option
+from ortcam.inference.providers import is_training_build
+from ortcam_export.graph.model_io import IR_VERSION, opset, put_back_weights, skeleton
 from ortcam_export.graph.names import tensor
-from ortcam_export.prepare.prepare import IR_VERSION, opset, put_back_weights, skeleton
 
 __all__ = ["LAST_OPSET", "NoGradientError", "build", "gradient_name", "require"]
 
@@ -44,9 +44,11 @@ def require() -> None:
     """
     if not is_training_build():
         raise DependencyError(
-            "engine='ort-training' needs a training build of onnxruntime, and the installed one is "
+            Option("engine", "ort-training"),
+            " needs a training build of onnxruntime, and the installed one is "
             "none; pip install 'ortcam[export,training]' in an environment of its own, or export "
-            "with engine='ortcam'"
+            "with ",
+            Option("engine", "ortcam"),
         )
 
 
@@ -70,7 +72,8 @@ def build(model: ir.Model, y: str, layers: Sequence[str]) -> ir.Model:
     if opset(model) > LAST_OPSET:
         raise ModelError(
             f"the network has opset {opset(model)} and onnxruntime-training knows up to "
-            f"{LAST_OPSET}; export it again with opset {LAST_OPSET}, or take engine='ortcam'"
+            f"{LAST_OPSET}; export it again with opset {LAST_OPSET}, or take ",
+            Option("engine", "ortcam"),
         )
     model.ir_version = IR_VERSION
     outputs = list(model.graph.outputs)
@@ -111,7 +114,8 @@ def _explained(error: RuntimeError) -> Exception:
     if unused := re.search(r"(\S+) couldn't find the consumer node", text):
         return _unreached(unused[1])
     return OperatorError(
-        f"ONNX Runtime's gradient builder fails ({text[-200:]}); export with engine='ortcam'"
+        f"ONNX Runtime's gradient builder fails ({text[-200:]}); export with ",
+        Option("engine", "ortcam"),
     )
 
 

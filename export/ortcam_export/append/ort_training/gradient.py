@@ -8,7 +8,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from ortcam.artifact import CLASS_WEIGHTS, REGION, Layer, Score
-from ortcam.errors import OperatorError
+from ortcam.errors import OperatorError, Option
 from ortcam_export.append.ort_training.builder import NoGradientError, build, gradient_name, require
 from ortcam_export.append.ort_training.loop_over_questions import ask_all, ask_one
 from ortcam_export.append.ort_training.rewrites import WAY_OUT, normalize
@@ -48,12 +48,14 @@ def append_gradient(
             if not has_body(error.operator):
                 raise OperatorError(
                     f"{error.operator} (node {error.node!r}) has no gradient in ONNX Runtime's "
-                    f"gradient builder; {WAY_OUT}"
+                    "gradient builder; ",
+                    WAY_OUT,
                 ) from error
             model = inlined(model, [("", error.operator)])
     raise OperatorError(
         f"too many operators after {names[0]!r} have no gradient in ONNX Runtime's gradient "
-        "builder; export with engine='ortcam'"
+        "builder; export with ",
+        Option("engine", "ortcam"),
     )
 
 
@@ -79,5 +81,6 @@ def _refuse_narrow(model: ir.Model) -> None:
         if value.dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16):
             raise OperatorError(
                 f"tensor {value.name!r} is {value.dtype.name.lower()}, which ONNX Runtime's "
-                "gradient builder cannot; export with engine='ortcam'"
+                "gradient builder cannot; export with ",
+                Option("engine", "ortcam"),
             )

@@ -16,22 +16,22 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
-from ortcam.errors import OperatorError
+from ortcam.errors import Message, OperatorError, Option
+from ortcam_export.gradient.node import Node
+from ortcam_export.gradient.paths import dependencies
 from ortcam_export.gradient.rules.convolution import conv_geometry
 from ortcam_export.gradient.rules.pooling import averages, indices
 from ortcam_export.gradient.rules.resampling import matrices
-from ortcam_export.gradient.sweep import dependencies
-from ortcam_export.gradient.table import Node
 from ortcam_export.gradient.tensor import Dim, Tape, Tensor
+from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
-from ortcam_export.prepare.prepare import opset
 
 __all__ = ["WAY_OUT", "normalize"]
 
 #: Begins the names of the new tensors.
 _PREFIX = "plain"
 
-WAY_OUT = "choose a feature layer after it, or export with engine='ortcam'"
+WAY_OUT = Message("choose a feature layer after it, or export with ", Option("engine", "ortcam"))
 
 #: Gives what a node computes in other operators: a tensor an output, None where it can stay.
 Rewrite: TypeAlias = "Callable[[Node], Sequence[Tensor | None] | None]"
@@ -144,7 +144,8 @@ def _layer_normalization(n: Node) -> Sequence[Tensor]:
     if any(output.uses() for output in n.node.outputs[1:]):
         raise OperatorError(
             f"{n.described} has its mean or deviation used elsewhere, which is not rewritten for "
-            f"ONNX Runtime's gradient builder; {WAY_OUT}"
+            f"ONNX Runtime's gradient builder; ",
+            WAY_OUT,
         )
     standard = _standardized(n, list(range(n.axis(-1), n.x.rank)))
     scaled = standard * n.input(1)
@@ -201,7 +202,8 @@ def _slice(n: Node) -> None:
     steps = n.constants(4) or []
     if any(step < 0 for step in steps):
         raise OperatorError(
-            f"{n.described} goes backwards, which ONNX Runtime's gradient builder cannot; {WAY_OUT}"
+            f"{n.described} goes backwards, which ONNX Runtime's gradient builder cannot; ",
+            WAY_OUT,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ortcam_export.gradient.table import Node
+from ortcam_export.gradient.node import Node
 from ortcam_export.gradient.tensor import Dim, at_least
 
 __all__ = ["padding"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ortcam_export.gradient.table import Ask, Node
+from ortcam_export.gradient.node import Node
+from ortcam_export.gradient.table import Ask
 from ortcam_export.gradient.tensor import Tensor
 from ortcam_export.gradient.windows import Edged, Ones, Window, Windows
 

@@ -9,46 +9,27 @@ from ortcam_export.gradient.rules import (
     convolution,
     cumulative,
     deformable,
-    determinants,
+    depth_to_space,
     einsum,
-    framing,
+    fourier,
     gathering,
     indexing,
     layer_normalization,
     linear,
+    non_differentiable,
     normalization,
-    norms,
+    one_hot_and_range,
     padding,
     pooling,
     quantization,
     reduction,
     resampling,
+    reshape_and_expand,
+    roi_pooling,
+    rotary_embedding,
     sampling,
     scattering,
-    smooth_activation,
     softmax,
-    trigonometry,
-)
-from ortcam_export.gradient.rules import (
-    depth_to_space as rearrangement,
-)
-from ortcam_export.gradient.rules import (
-    fourier as spectral,
-)
-from ortcam_export.gradient.rules import (
-    non_differentiable as none,
-)
-from ortcam_export.gradient.rules import (
-    one_hot_and_range as generation,
-)
-from ortcam_export.gradient.rules import (
-    reshape_and_expand as shaping,
-)
-from ortcam_export.gradient.rules import (
-    roi_pooling as regions,
-)
-from ortcam_export.gradient.rules import (
-    rotary_embedding as rotary,
 )
 
 __all__ = [
@@ -57,30 +38,25 @@ __all__ = [
     "convolution",
     "cumulative",
     "deformable",
-    "determinants",
+    "depth_to_space",
     "einsum",
-    "framing",
+    "fourier",
     "gathering",
-    "generation",
     "indexing",
     "layer_normalization",
     "linear",
-    "none",
+    "non_differentiable",
     "normalization",
-    "norms",
+    "one_hot_and_range",
     "padding",
     "pooling",
     "quantization",
-    "rearrangement",
     "reduction",
-    "regions",
     "resampling",
-    "rotary",
+    "reshape_and_expand",
+    "roi_pooling",
+    "rotary_embedding",
     "sampling",
     "scattering",
-    "shaping",
-    "smooth_activation",
     "softmax",
-    "spectral",
-    "trigonometry",
 ]

@@ -6,7 +6,9 @@ import math
 
 import onnx_ir as ir
 
-from ortcam_export.gradient.table import Ask, Node, contracted, elementwise, rule, summed_to
+from ortcam_export.gradient.blocks.unbroadcast import summed_to
+from ortcam_export.gradient.node import Node
+from ortcam_export.gradient.table import Ask, contracted, elementwise, rule
 from ortcam_export.gradient.tensor import Tensor
 from ortcam_export.gradient.windows import Windows
 
@@ -200,3 +202,30 @@ def _uniform(factor: Tensor, rank: int, windows: Windows) -> bool:
     """Whether a factor surely is the same along every axis of the windows."""
     missing = rank - factor.rank
     return all(axis < missing or factor.extent(axis - missing) == 1 for axis in windows.axes)
+
+
+elementwise("Tan", lambda g, y, x: g * (1 + y * y))
+
+
+elementwise("Asin", lambda g, y, x: g / ((1 - x) * (1 + x)).sqrt())
+
+
+elementwise("Acos", lambda g, y, x: -g / ((1 - x) * (1 + x)).sqrt())
+
+
+elementwise("Atan", lambda g, y, x: g / (1 + x * x))
+
+
+elementwise("Sinh", lambda g, y, x: g * x.apply("Cosh"))
+
+
+elementwise("Cosh", lambda g, y, x: g * x.apply("Sinh"))
+
+
+elementwise("Asinh", lambda g, y, x: g / (1 + x * x).sqrt())
+
+
+elementwise("Acosh", lambda g, y, x: g / ((x - 1) * (x + 1)).sqrt())
+
+
+elementwise("Atanh", lambda g, y, x: g / ((1 - x) * (1 + x)))

@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ortcam_export.gradient.blocks.autopad import padding
-from ortcam_export.gradient.table import Ask, Node, contracted, parted, rule
+from ortcam_export.gradient.node import Node
+from ortcam_export.gradient.table import Ask, contracted, parted, rule
 from ortcam_export.gradient.tensor import Dim, Tensor, at_most
 from ortcam_export.gradient.windows import Edged, Ones, Window, Windows
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ortcam_export.gradient.blocks.interpolate import Points, Tap, linear_taps
-from ortcam_export.gradient.table import Node, rule
+from ortcam_export.gradient.node import Node
+from ortcam_export.gradient.table import rule
 from ortcam_export.gradient.tensor import Dim, Tensor, product
 
 

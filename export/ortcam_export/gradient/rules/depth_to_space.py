@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ortcam_export.gradient.table import Ask, Node, contracted, rule
+from ortcam_export.gradient.node import Node
+from ortcam_export.gradient.table import Ask, contracted, rule
 from ortcam_export.gradient.tensor import Dim, Tensor
 from ortcam_export.gradient.windows import Ones, Windows
 

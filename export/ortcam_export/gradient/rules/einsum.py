@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from string import ascii_letters
 
-from ortcam_export.gradient.table import Node, rule, summed_to
+from ortcam_export.gradient.blocks.unbroadcast import summed_to
+from ortcam_export.gradient.node import Node
+from ortcam_export.gradient.table import rule
 from ortcam_export.gradient.tensor import Dim, Tensor
 
 

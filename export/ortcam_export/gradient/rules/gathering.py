@@ -5,7 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from ortcam_export.gradient.blocks.scatter_add import added, flat_places, put
-from ortcam_export.gradient.table import Node, rule
+from ortcam_export.gradient.node import Node
+from ortcam_export.gradient.table import rule
 from ortcam_export.gradient.tensor import Tensor, product
 
 

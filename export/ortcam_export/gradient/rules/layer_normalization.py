@@ -8,7 +8,9 @@ from ortcam_export.gradient.blocks.standardize import (
     standard,
     standardized_back,
 )
-from ortcam_export.gradient.table import Node, rule, summed_to
+from ortcam_export.gradient.blocks.unbroadcast import summed_to
+from ortcam_export.gradient.node import Node
+from ortcam_export.gradient.table import rule
 from ortcam_export.gradient.tensor import Dim, Tensor, product
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from ortcam_export.gradient.blocks.separable import adjoint, adjoint_contracted
-from ortcam_export.gradient.table import Ask, Node, contracted, rule
+from ortcam_export.gradient.node import Node
+from ortcam_export.gradient.table import Ask, contracted, rule
 from ortcam_export.gradient.tensor import Dim, Tensor, maximum, minimum
 from ortcam_export.gradient.windows import Windows
 

@@ -7,7 +7,8 @@ import onnx_ir as ir
 from ortcam_export.gradient.blocks.autopad import padding
 from ortcam_export.gradient.blocks.scatter_add import put
 from ortcam_export.gradient.blocks.separable import adjoint, adjoint_contracted
-from ortcam_export.gradient.table import Ask, Node, contracted, rule
+from ortcam_export.gradient.node import Node
+from ortcam_export.gradient.table import Ask, contracted, rule
 from ortcam_export.gradient.tensor import Dim, Tensor, at_least, maximum, product
 from ortcam_export.gradient.windows import Ones, Windows
 

@@ -14,20 +14,13 @@ from typing import Any
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from ortcam_export.gradient.table import Ask, Node, contracted, rule
+from ortcam_export.gradient.node import Node
+from ortcam_export.gradient.table import Ask, contracted, rule
 from ortcam_export.gradient.tensor import Tensor
 from ortcam_export.gradient.windows import Windows
+from ortcam_export.graph.number_formats import representable
 
-__all__ = ["cut_off_at", "representable"]
-
-#: The greatest finite number of each floating type that tensors are quantized to.
-_GREATEST = {
-    ir.DataType.FLOAT8E4M3FN: 448.0,
-    ir.DataType.FLOAT8E4M3FNUZ: 240.0,
-    ir.DataType.FLOAT8E5M2: 57344.0,
-    ir.DataType.FLOAT8E5M2FNUZ: 57344.0,
-    ir.DataType.FLOAT4E2M1: 6.0,
-}
+__all__ = ["cut_off_at"]
 
 #: Operators that weigh what they read, and so make negative numbers of any.
 _SIGNED = frozenset(
@@ -43,6 +36,7 @@ _SIGNED = frozenset(
         "Sub",
     }
 )
+
 
 #: Operators that make no number beyond those they read, but perhaps 0; Resize is another.
 _WITHIN = frozenset(
@@ -115,17 +109,6 @@ def dequantize_linear_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor 
 def dynamic_quantize_linear_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
     """<A, g_x> = <A, g_q> / scale."""
     return ask(n.node.outputs[0], windows) / n.output(1)
-
-
-def representable(dtype: ir.DataType | None) -> tuple[float, float]:
-    """The least and the greatest number of an element type."""
-    assert dtype is not None
-    if dtype in _GREATEST:
-        return -_GREATEST[dtype], _GREATEST[dtype]
-    bits = int(dtype.bitwidth)
-    return (
-        (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if dtype.is_signed() else (0, 2.0**bits - 1)
-    )
 
 
 def cut_off_at(node: ir.Node) -> tuple[float, float]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ortcam_export.gradient.blocks.product_of_others import others
-from ortcam_export.gradient.table import Ask, Node, contracted, rule
+from ortcam_export.gradient.node import Node
+from ortcam_export.gradient.table import Ask, contracted, rule
 from ortcam_export.gradient.tensor import Tensor, product
 from ortcam_export.gradient.windows import Ones, Window, Windows
 

@@ -11,7 +11,8 @@ import numpy as np
 import onnx_ir as ir
 
 from ortcam_export.gradient.blocks.separable import adjoint_contracted, along_band
-from ortcam_export.gradient.table import Ask, Node, contracted, rule
+from ortcam_export.gradient.node import Node
+from ortcam_export.gradient.table import Ask, contracted, rule
 from ortcam_export.gradient.tensor import Dim, Tape, Tensor, maximum, minimum
 from ortcam_export.gradient.windows import Windows
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ortcam_export.gradient.table import Ask, Node, contracted, rule, summed_to
+from ortcam_export.gradient.blocks.unbroadcast import summed_to
+from ortcam_export.gradient.node import Node
+from ortcam_export.gradient.table import Ask, contracted, rule
 from ortcam_export.gradient.tensor import Tensor
 from ortcam_export.gradient.windows import Ones, Window, Windows
 

@@ -9,7 +9,8 @@ import onnx_ir as ir
 
 from ortcam_export.gradient.blocks.interpolate import linear_taps
 from ortcam_export.gradient.blocks.scatter_add import put
-from ortcam_export.gradient.table import Node, rule
+from ortcam_export.gradient.node import Node
+from ortcam_export.gradient.table import rule
 from ortcam_export.gradient.tensor import Dim, Tensor, at_least, maximum
 
 

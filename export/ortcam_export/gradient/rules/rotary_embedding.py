@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ortcam_export.gradient.blocks.scatter_add import added
-from ortcam_export.gradient.table import Node, rule
+from ortcam_export.gradient.node import Node
+from ortcam_export.gradient.table import rule
 from ortcam_export.gradient.tensor import Tensor
 
 

@@ -11,7 +11,8 @@ from ortcam_export.gradient.blocks.interpolate import (
     linear_taps,
     nearest_taps,
 )
-from ortcam_export.gradient.table import Node, rule
+from ortcam_export.gradient.node import Node
+from ortcam_export.gradient.table import rule
 from ortcam_export.gradient.tensor import Dim, Tensor, maximum, minimum, product
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from ortcam_export.gradient.blocks.product_of_others import others
 from ortcam_export.gradient.blocks.scatter_add import flat_places
-from ortcam_export.gradient.table import Node, rule
+from ortcam_export.gradient.node import Node
+from ortcam_export.gradient.table import rule
 from ortcam_export.gradient.tensor import Dim, Tensor, product
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import onnx_ir as ir
 
 from ortcam_export.gradient.blocks.saturated import complemented
-from ortcam_export.gradient.table import Node, rule
+from ortcam_export.gradient.node import Node
+from ortcam_export.gradient.table import rule
 from ortcam_export.gradient.tensor import Tensor
 
 

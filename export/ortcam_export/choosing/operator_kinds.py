@@ -1,0 +1,184 @@
+"""Kinds of operators and of the tensors that they compute."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from ortcam_export.graph.number_formats import representable
+
+__all__ = [
+    "CONVOLUTIONS",
+    "FLOATS",
+    "GATES",
+    "QUANTIZERS",
+    "SCORERS",
+    "before_quantization",
+    "is_constant",
+    "is_handed_on",
+    "is_hidden",
+    "is_linear",
+    "is_relu_like",
+    "is_spatial",
+    "operator",
+]
+
+FLOATS = frozenset(
+    {ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
+)
+
+
+CONVOLUTIONS = frozenset({"Conv", "ConvTranspose", "DeformConv"})
+
+
+QUANTIZERS = frozenset({"DynamicQuantizeLinear", "QuantizeLinear"})
+
+
+SCORERS = CONVOLUTIONS | {"Gemm", "MatMul"}
+
+
+_RELU_LIKE = frozenset(
+    {
+        "Celu",
+        "Elu",
+        "Gelu",
+        "HardSwish",
+        "LeakyRelu",
+        "Mish",
+        "PRelu",
+        "Relu",
+        "Selu",
+        "Softplus",
+        "Swish",
+        "ThresholdedRelu",
+    }
+)
+
+
+_NORMALIZATIONS = frozenset({"LayerNormalization", "RMSNormalization"})
+
+
+#: What computes a tensor of either sign, into whose quantizer a ReLU may be folded.
+_LINEAR = CONVOLUTIONS | {"Add", "BatchNormalization"}
+
+
+#: What makes a gate of a tensor, in an activation written out: x * sigmoid(x) and its like.
+GATES = frozenset({"Clip", "Erf", "HardSigmoid", "Relu", "Sigmoid", "Softplus", "Tanh"})
+
+
+_BY_CONSTANT = frozenset({"Add", "DequantizeLinear", "Div", "Mul", "QuantizeLinear", "Sub"})
+
+
+def is_spatial(value: ir.Value, axis: int | None) -> bool:
+    """Whether a tensor has axes beside its batch and channels, not all of extent 1."""
+    if value.shape is None or axis is None:
+        return False
+    space = [extent for i, extent in enumerate(value.shape) if i not in (0, axis)]
+    return any(extent != 1 for extent in space)
+
+
+def before_quantization(value: ir.Value) -> ir.Value:
+    """The tensor that this one is the dequantized form of; itself where it is none's."""
+    node = value.producer()
+    if node is None or node.op_type != "DequantizeLinear" or node.inputs[0] is None:
+        return value
+    quantizer = node.inputs[0].producer()
+    if quantizer is None or quantizer.op_type not in QUANTIZERS or quantizer.inputs[0] is None:
+        return value
+    return quantizer.inputs[0]
+
+
+def operator(value: ir.Value) -> str:
+    """What computes a tensor; of a dequantized one also what was quantized."""
+    node, before = value.producer(), before_quantization(value).producer()
+    name = "" if node is None else node.op_type
+    return name if before is node or before is None else f"{name} of {before.op_type}"
+
+
+def is_relu_like(value: ir.Value) -> bool:
+    """Whether a tensor is the output of a ReLU or of an activation that serves as one.
+
+    Activations that an exporter writes out are known as a product whose factors come from one
+    tensor, one of them through a gate: SiLU as x * sigmoid(x), and so HardSwish, Mish, GELU. A
+    quantizer whose range begins at 0 is the ReLU of what it reads.
+    """
+    node = value.producer()
+    if node is None:
+        return False
+    before = before_quantization(value)
+    if before is not value:
+        return is_relu_like(before) or (is_linear(before) and _from_zero(node))
+    if node.op_type in _RELU_LIKE:
+        return True
+    if node.op_type == "Clip":  # ReLU6
+        low = node.inputs[1] if len(node.inputs) > 1 else None
+        return low is not None and low.const_value is not None and not low.const_value.numpy().any()
+    if node.op_type not in ("Mul", "Div") or len(node.inputs) != 2:
+        return False
+    first, second = node.inputs
+    if first is None or second is None:
+        return False
+    for one, other in ((first, second), (second, first)):
+        if other.const_value is not None:  # GELU's half, HardSwish's sixth
+            return _is_product(one) and is_relu_like(one)
+    (a, gated_a), (b, gated_b) = _origin(first), _origin(second)
+    return a is b and (gated_a or gated_b)
+
+
+def _from_zero(dequantizer: ir.Node) -> bool:
+    """Whether the least number that a tensor can hold is 0."""
+    quantized = dequantizer.inputs[0]
+    zero = dequantizer.inputs[2] if len(dequantizer.inputs) > 2 else None
+    if quantized is None or quantized.dtype is None:
+        return False
+    if zero is None:
+        return not quantized.dtype.is_signed()
+    least, _ = representable(quantized.dtype)
+    return zero.const_value is not None and bool((zero.const_value.numpy() == least).all())
+
+
+def _is_product(value: ir.Value) -> bool:
+    node = value.producer()
+    return node is not None and node.op_type == "Mul"
+
+
+def _origin(value: ir.Value) -> tuple[ir.Value, bool]:
+    """The tensor that a factor is computed from elementwise, and whether through a gate."""
+    gated = False
+    while (node := value.producer()) is not None:
+        variable = [v for v in node.inputs if v is not None and v.const_value is None]
+        gate = node.op_type in GATES
+        if len(variable) != 1 or not (gate or node.op_type in _BY_CONSTANT):
+            break
+        if node.op_type == "Relu" and not gated:
+            break  # a product with what a ReLU gave is no gate of that ReLU's input
+        gated, value = gated or gate, variable[0]
+    return value, gated
+
+
+def is_hidden(value: ir.Value) -> bool:
+    """Whether a dense layer reads a tensor of channels and space: it is inside a perceptron."""
+    return any(
+        use.node.op_type == "MatMul" and use.idx == 0 and is_constant(use.node.inputs[1])
+        for use in value.uses()
+    )
+
+
+def is_handed_on(value: ir.Value) -> bool:
+    """Whether a tensor is what a transformer's block gives: a sum of two, or its normalisation."""
+    node = value.producer()
+    if node is None:
+        return False
+    if node.op_type in _NORMALIZATIONS:
+        return True
+    return node.op_type == "Add" and not any(is_constant(v) for v in node.inputs)
+
+
+def is_constant(value: ir.Value | None) -> bool:
+    """Whether a value is a constant of the graph."""
+    return value is not None and value.const_value is not None
+
+
+def is_linear(value: ir.Value) -> bool:
+    """Whether a linear operator computes a tensor of either sign."""
+    node = before_quantization(value).producer()
+    return node is not None and node.op_type in _LINEAR

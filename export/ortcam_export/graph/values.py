@@ -1,0 +1,36 @@
+"""Ranks, extents and constants of a graph's values."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+__all__ = ["constant_ints", "extents", "is_channels_last", "rank"]
+
+#: Extents that are a picture's channels: grey, or in colour.
+PICTURE_CHANNELS = (1, 3)
+
+
+def rank(value: ir.Value) -> int:
+    """The rank of a tensor, 0 where it is not known."""
+    return 0 if value.shape is None else len(value.shape)
+
+
+def extents(value: ir.Value) -> tuple[int | str, ...]:
+    """Extents for a reader: the names that inference makes up tell nothing, and are ``"?"``."""
+    dims = () if value.shape is None else value.shape.dims
+    names = (dim if isinstance(dim, int) else dim.value for dim in dims)
+    return tuple("?" if n is None or str(n).startswith("unk__") else n for n in names)
+
+
+def is_channels_last(value: ir.Value) -> bool:
+    """Whether an input's shape is a picture's with its channels in the last axis."""
+    if value.shape is None or len(value.shape) != 4:
+        return False
+    return value.shape[1] not in PICTURE_CHANNELS and value.shape[3] in PICTURE_CHANNELS
+
+
+def constant_ints(value: ir.Value | None) -> list[int] | None:
+    """The numbers of a constant tensor, or None where it is no constant."""
+    if value is None or value.const_value is None:
+        return None
+    return [int(v) for v in value.const_value.numpy().reshape(-1)]
