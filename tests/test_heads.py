@@ -73,7 +73,7 @@ def test_from_the_network_to_the_figure(head: str, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     make, told, layer, score = HEADS[head]
     model = make()
-    exported = export(model, scale=1 / 255, size=(30, 22), **told)
+    exported = export(model, rescale=1 / 255, size=(30, 22), **told)
     assert exported.artifact.verification is not None
     assert (exported.artifact.layers[0].name, exported.artifact.score.name) == (layer, score)
     cam = ortcam.load(exported.model, "cpu")

@@ -79,7 +79,7 @@ def test_a_network_beyond_two_gigabytes(tmp_path: Path) -> None:
         pytest.skip("it takes 9 GiB of free memory and 8 GiB of disk")
     path, parts = large_network(tmp_path)
     target = tmp_path / "large.cam.onnx"
-    exported = export(path, target, score="logits", scale=1 / 255)
+    exported = export(path, target, score="logits", rescale=1 / 255)
     try:
         assert exported.artifact.layers[0].name == "a3"
         assert exported.artifact.verification is not None

@@ -28,6 +28,7 @@ from ortcam.artifact import (
     keep_name,
     map_name,
 )
+from ortcam.deprecated import renamed
 from ortcam.errors import InputError, Message, ModelError, Option, VerificationError
 from ortcam.files.atomic import check_writable
 from ortcam.inference.providers import Providers
@@ -97,12 +98,12 @@ def export(
     feature_layers: Sequence[str] | None = None,
     reduction_layer: str | None = None,
     score: str | None = None,
-    picture: str | None = None,
+    picture_input: str | None = None,
     classes: Sequence[str] | str | os.PathLike[str] | None = None,
     colors: Sequence[Sequence[int]] | str | os.PathLike[str] | None = None,
     color_order: str | None = None,
     layout: str | None = None,
-    scale: float | None = None,
+    rescale: float | None = None,
     mean: Sequence[float] | float | None = None,
     std: Sequence[float] | float | None = None,
     size: tuple[int, int] | None = None,
@@ -115,6 +116,8 @@ def export(
     maps: bool = False,
     methods: Sequence[str] | str = (),
     verify: bool = True,
+    picture: str | None = None,
+    scale: float | None = None,
 ) -> Exported:
     """Makes an artifact of a network: the network with its gradient appended.
 
@@ -129,14 +132,14 @@ def export(
             softmax or sigmoid that feeds an output.
         score: ``"softmax"``, ``"sigmoid"`` or ``"logits"``: what the score shall be. By default
             what the network ends in; of logits a softmax, or of one channel a sigmoid.
-        picture: the input that takes the picture, where several could.
+        picture_input: the input that takes the picture, where several could.
         classes: class names in the order of the score's channels, or a label file: a name a line,
             or JSON.
         colors: a label colour (r, g, b) for each class, or a file: ``r,g,b [name]`` a line, or
             JSON.
         color_order: ``"RGB"``, ``"BGR"`` or ``"L"``.
         layout: ``"NCHW"`` or ``"NHWC"``.
-        scale: what pixels of 0 to 255 are multiplied by before ``mean`` and ``std``.
+        rescale: what pixels of 0 to 255 are multiplied by before ``mean`` and ``std``.
         mean: subtracted from scaled pixels, one number or one a channel.
         std: divided by after that, one number or one a channel.
         size: the working size (width, height).
@@ -164,6 +167,8 @@ def export(
             question: for most, the features' whole gradients ``L.grad`` [K, N, C, *space].
         verify: whether the gradient is checked against central differences through the network
             (one of half precision is checked in float32).
+        picture: the old name of ``picture_input``.
+        scale: the old name of ``rescale``.
 
     Returns:
         The artifact. Its inputs are the network's own, ``class_weights`` [K, N or 1, C] and
@@ -181,6 +186,8 @@ def export(
         VerificationError: the gradient disagrees with central differences; nothing is written.
         OutputError: ``path`` cannot be written, which is found before the work.
     """
+    picture_input = renamed("picture", picture, "picture_input", picture_input)
+    rescale = renamed("scale", scale, "rescale", rescale)
     _check_engine(engine)
     notes: list[str] = []
     needs = _needs(methods, engine, static=static, notes=notes)
@@ -192,7 +199,7 @@ def export(
         colors=colors,
         color_order=color_order,
         layout=layout,
-        scale=scale,
+        rescale=rescale,
         mean=mean,
         std=std,
         size=size,
@@ -202,14 +209,14 @@ def export(
     source = network.model.clone()
     prepared = prepare(network.model)
     if static:
-        taken = find_picture(prepared, picture)
+        taken = find_picture(prepared, picture_input)
         make_static(prepared, taken, expectations(network, taken, options).preprocess)
     artifact = _choose(
         network,
         prepared,
         options,
         notes,
-        picture=picture,
+        picture_input=picture_input,
         reduction_layer=reduction_layer,
         score=score,
         feature_layers=feature_layers,
@@ -439,7 +446,7 @@ def _choose(
     options: Options,
     notes: list[str],
     *,
-    picture: str | None,
+    picture_input: str | None,
     reduction_layer: str | None,
     score: str | None,
     feature_layers: Sequence[str] | None,
@@ -452,7 +459,7 @@ def _choose(
 
     A score may be appended, and layers of tokens are folded.
     """
-    taken = find_picture(prepared, picture)
+    taken = find_picture(prepared, picture_input)
     axes = channel_axes(prepared)
     chosen = choose_score(
         prepared, reduction_layer=reduction_layer, score=score, axes=axes, notes=notes

@@ -132,7 +132,7 @@ def _baseline(asking: Query, x: Doubles, baseline: str) -> Doubles:
             ", ",
             Option("std"),
             " and ",
-            Option("scale"),
+            Option("rescale"),
         )
     return np.broadcast_to(constant(how, value), x.shape)
 

@@ -153,7 +153,7 @@ def _how(how: Preprocessing | None, slot: TensorSpec) -> Preprocessing:
             ", ",
             Option("std"),
             " and ",
-            Option("scale"),
+            Option("rescale"),
             ", or pass a preprocessed ",
             Option("tensor"),
         )

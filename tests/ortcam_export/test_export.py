@@ -171,7 +171,7 @@ def test_what_was_chosen_and_assumed_is_said() -> None:
         "score='logits' explains the logits as they stand",
         "feature layer 'dec1_relu', the last activation (Relu) of a convolution before the scorer",
         "nothing says what the network expects of a picture: assumed RGB pixels from 0 to 1, "
-        "without mean and std; say it by scale=, mean=, std= and color_order=",
+        "without mean and std; say it by rescale=, mean=, std= and color_order=",
     )
 
 
@@ -360,7 +360,7 @@ def test_options_that_do_not_fit() -> None:
         InputError, networks.unet(), classes=["a", "b"]
     )
     assert "the network has no input 'image'" in refusal(
-        InputError, networks.unet(), picture="image"
+        InputError, networks.unet(), picture_input="image"
     )
 
 

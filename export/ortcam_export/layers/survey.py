@@ -7,7 +7,7 @@ are not verified, as those of an artifact to keep are.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypedDict, Unpack
 
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import ortcam
 from ortcam import metrics
-from ortcam.errors import InputError, LayerError, Message, ModelError, OrtcamError, nearest
+from ortcam.errors import InputError, LayerError, Message, ModelError, Option, OrtcamError, nearest
 from ortcam.inference.providers import Providers
 from ortcam.pictures import read as pictures
 from ortcam.questions.question import Question, parse, rows
@@ -40,6 +40,7 @@ class Expected(TypedDict, total=False):
     colors: Sequence[Sequence[int]] | str | os.PathLike[str] | None
     color_order: str | None
     layout: str | None
+    rescale: float | None
     scale: float | None
     mean: Sequence[float] | float | None
     std: Sequence[float] | float | None
@@ -96,12 +97,18 @@ def survey(
     if artifact is not None and (given or picture_input is not None):
         raise InputError(
             "an artifact says itself what it expects of a picture; leave out what describes the "
-            f"network ({', '.join(f'{name}=' for name in given or ['picture'])})"
+            "network (",
+            *_listed(given or ["picture_input"]),
+            ")",
         )
     listed = layers(model, reduction_layer=reduction_layer, score=score)
     features = _chosen(listed, feature_layers)
     if artifact is None:
-        given |= {"reduction_layer": reduction_layer, "score": score, "picture": picture_input}
+        given |= {
+            "reduction_layer": reduction_layer,
+            "score": score,
+            "picture_input": picture_input,
+        }
         opening: _Opening = _Exporter(model, given, providers)
     else:
         opening = _Opened(ortcam.load(_path_or_bytes(model), providers))
@@ -113,6 +120,14 @@ def survey(
         if progress is not None:
             progress(done, len(features))
     return look.survey(listed)
+
+
+def _listed(names: Iterable[str]) -> list[str | Option]:
+    """Options, separated by commas, as parts of a message."""
+    parts: list[str | Option] = []
+    for name in names:
+        parts += [", ", Option(name)]
+    return parts[1:]
 
 
 def _chosen(listed: Sequence[Candidate], names: Sequence[str] | None) -> list[Candidate]:

@@ -33,7 +33,7 @@ class Options:
     Attributes:
         classes: names in the order of the score's channels, or the path of a label file.
         colors: (r, g, b) a class, or the path of a colour file.
-        color_order, layout, scale, mean, std, size, divisor: as in
+        color_order, layout, rescale, mean, std, size, divisor: as in
             :class:`ortcam.artifact.Preprocessing`; one number for ``mean`` or ``std`` counts for
             every channel.
     """
@@ -42,7 +42,7 @@ class Options:
     colors: Sequence[Sequence[int]] | PathOr | None = None
     color_order: str | None = None
     layout: str | None = None
-    scale: float | None = None
+    rescale: float | None = None
     mean: Sequence[float] | float | None = None
     std: Sequence[float] | float | None = None
     size: tuple[int, int] | None = None
@@ -84,7 +84,8 @@ def find_picture(model: ir.Model, picture: str | None = None) -> ir.Value:
     listed = ", ".join(f"{value.name!r} {value.shape}" for value in possible or inputs.values())
     if possible:
         raise InputError(
-            f"several inputs could take the picture: {listed}; say which by ", Option("picture")
+            f"several inputs could take the picture: {listed}; say which by ",
+            Option("picture_input"),
         )
     raise InputError(f"no input takes a picture [N, C, H, W]; the network has {listed or 'none'}")
 
@@ -244,7 +245,7 @@ def _preprocess(
             f"color_order {order} does not fit the input {picture.name!r}, "
             f"which takes {_count(channels, 'channel')}"
         )
-    said = (options.scale, options.mean, options.std) != (None, None, None)
+    said = (options.rescale, options.mean, options.std) != (None, None, None)
     try:
         base = told or _assumed(picture, order)
         if len(base.mean) != len(order):  # a grey network told in three values, or the reverse
@@ -267,7 +268,7 @@ def _preprocess(
             Message(
                 "nothing says what the network expects of a picture: assumed "
                 f"{_pixels(result)}; say it by ",
-                Option("scale"),
+                Option("rescale"),
                 ", ",
                 Option("mean"),
                 ", ",
@@ -305,11 +306,11 @@ def _per_channel(
 
 def _scale(options: Options, base: Preprocessing, notes: list[str]) -> float:
     """Mean and std above 1 are of pixels from 0 to 255: then these are not scaled first."""
-    if options.scale is not None:
-        return float(options.scale)
+    if options.rescale is not None:
+        return float(options.rescale)
     mean, std = (_per_channel(v, ()) or (0.0,) for v in (options.mean, options.std))
     if base.assumed and (max(map(abs, mean)) > 1 or max(std) > 2):
-        notes.append("mean and std are of pixels from 0 to 255, so scale is 1")
+        notes.append("mean and std are of pixels from 0 to 255, so pixels are not rescaled")
         return 1.0
     return base.scale
 

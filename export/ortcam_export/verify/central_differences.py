@@ -167,7 +167,7 @@ def judge(
         raise VerificationError(
             f"the network's score or its gradient at {name!r} is not finite on the trial picture, "
             "so no artifact is made; does the network expect other input (",
-            Option("scale"),
+            Option("rescale"),
             ", ",
             Option("mean"),
             ", ",

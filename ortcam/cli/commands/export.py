@@ -43,7 +43,13 @@ if TYPE_CHECKING:
 @token_options
 @score_options
 @description_options
-@click.option("--picture", metavar="INPUT", help="The input that takes the picture.")
+@click.option(
+    "--picture-input",
+    "--picture",
+    "picture_input",
+    metavar="INPUT",
+    help="The input that takes the picture.",
+)
 @click.option(
     "--engine",
     type=click.Choice(list(ENGINES)),

@@ -62,7 +62,9 @@ description_options = stack(
         help="Divides it then, one number a channel.",
     ),
     click.option(
+        "--rescale",
         "--scale",
+        "rescale",
         metavar="X",
         type=parameters.scale,
         help="What a pixel of 0 to 255 is multiplied by first, such as 1/255.",

@@ -225,7 +225,7 @@ def scaled() -> onnx.ModelProto:
 
 
 def test_an_input_that_the_gradient_reads_goes_up_once(crossings: Crossings) -> None:
-    options: dict[str, Any] = {"picture": "input", "size": (96, 64), "verify": False}
+    options: dict[str, Any] = {"picture_input": "input", "size": (96, 64), "verify": False}
     made = export(scaled(), feature_layers=["a_relu"], split=True, **options)
     cam = ortcam.load(made.model, "cpu", gradient=made.gradient)
     scale = np.linspace(-1, 1, 6, dtype=np.float32).reshape(1, 6, 1, 1)

@@ -175,7 +175,7 @@ def test_whoever_reads_the_tokens_reads_the_folded_ones_whatever_its_name() -> N
 
 
 def test_maps_lie_on_the_picture() -> None:
-    exported = export(networks.transformer(head="map"), scale=1 / 255, **FAST)
+    exported = export(networks.transformer(head="map"), rescale=1 / 255, **FAST)
     cam = ortcam.load(exported.model, "cpu")
     picture = (255 * PICTURE[0].transpose(1, 2, 0)).astype(np.uint8)
     explanation = cam.explain(picture, [0, 2], size="native")
@@ -268,8 +268,8 @@ def test_tokens_of_no_convolution() -> None:
         }
     """)
     with pytest.raises(LayerError, match="rows and columns of its tokens cannot be found; say"):
-        export(model, picture="x", feature_layers=["e"], verify=False)
-    said = export(model, picture="x", feature_layers=["e"], token_grid=(16, 5), verify=False)
+        export(model, picture_input="x", feature_layers=["e"], verify=False)
+    said = export(model, picture_input="x", feature_layers=["e"], token_grid=(16, 5), verify=False)
     assert said.artifact.layers[0].name == "e"
 
 

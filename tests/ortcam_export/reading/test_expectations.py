@@ -88,7 +88,7 @@ def test_several_pictures() -> None:
         find_picture(model)
     assert str(caught.value) == (
         "several inputs could take the picture: 'x' [N,3,H,W], 'depth' [N,3,H,W]; "
-        "say which by picture="
+        "say which by picture_input="
     )
     assert find_picture(model, "depth").name == "depth"
     with pytest.raises(InputError, match="the network has no input 'z'; it has 'x', 'depth'"):
@@ -250,7 +250,7 @@ def test_what_nobody_says_is_assumed_and_said() -> None:
     assert told == Expectations(preprocess=Preprocessing(assumed=True))
     assert notes == [
         "nothing says what the network expects of a picture: assumed RGB pixels from 0 to 1, "
-        "without mean and std; say it by scale=, mean=, std= and color_order="
+        "without mean and std; say it by rescale=, mean=, std= and color_order="
     ]
 
 
@@ -291,7 +291,7 @@ def test_options_come_before_metadata() -> None:
         model,
         classes=4,
         color_order="RGB",
-        scale=0.5,
+        rescale=0.5,
         mean=(1, 2, 3),
         std=2,
         size=(64, 32),
@@ -322,7 +322,7 @@ def test_one_option_leaves_the_rest(part: str) -> None:
 
 
 def test_who_says_the_scale_has_said_it() -> None:
-    told, notes = expected(networks.unet(), scale=1 / 127.5, mean=1.0)
+    told, notes = expected(networks.unet(), rescale=1 / 127.5, mean=1.0)
     assert told.preprocess == Preprocessing(scale=1 / 127.5, mean=(1, 1, 1))
     assert notes == []
 
@@ -331,7 +331,7 @@ def test_mean_and_std_of_pixels_from_0_to_255() -> None:
     told, notes = expected(networks.unet(), mean=(123.7, 116.3, 103.5), std=(58.4, 57.1, 57.4))
     assert told.preprocess is not None
     assert told.preprocess.scale == 1.0
-    assert notes == ["mean and std are of pixels from 0 to 255, so scale is 1"]
+    assert notes == ["mean and std are of pixels from 0 to 255, so pixels are not rescaled"]
     told, notes = expected(networks.unet(), mean=(0.485, 0.456, 0.406), std=(0.2, 0.2, 0.2))
     assert told.preprocess is not None
     assert told.preprocess.scale == 1 / 255
