@@ -23,7 +23,7 @@ from ortcam_export.append import ablations as ablate
 
 Array = NDArray[Any]
 
-FAST: dict[str, Any] = {"size": (48, 32), "scale": 1 / 255, "mean": 0.5, "std": 0.25}
+FAST: dict[str, Any] = {"size": (48, 32), "rescale": 1 / 255, "mean": 0.5, "std": 0.25}
 METHODS = ("score-cam", "ablation-cam")
 CLASSES = (2, 0, 1)
 
