@@ -13,12 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from ortcam.artifact import FORMAT, METADATA_KEY, Artifact, Color
 from ortcam.drawing.palette import distinct_colors
 from ortcam.drawing.presets import DEFAULT
-from ortcam.errors import ArtifactError, InputError, Option
+from ortcam.errors import ArtifactError, InputError
 from ortcam.inference.artifact_graph import Graph
 from ortcam.inference.providers import Providers
 from ortcam.inference.query import Progress
 from ortcam.inference.session import Session
 from ortcam.inference.two_part import Runs, TwoPartSession, open_parts
+from ortcam.messages import Option
 from ortcam.methods.registry import GRAD_CAM
 from ortcam.pictures import read as pictures
 from ortcam.pictures.network_inputs import entering, feeds

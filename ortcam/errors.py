@@ -18,15 +18,16 @@
     └── DependencyError       an optional package that this call needs is not installed
 
 Each message is one sentence or two: what is wrong, where, and what to do about it. A message names
-an option by an :class:`Option` among its parts, so that every interface spells it its own way:
-Python as ``size=``, the command line as ``--size``.
+an option by an :class:`~ortcam.messages.Option` among its parts, so that every interface spells it
+its own way: Python as ``size=``, the command line as ``--size``.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+
+from ortcam.messages import Message, Option
 
 __all__ = [
     "ArtifactError",
@@ -34,10 +35,8 @@ __all__ = [
     "DependencyError",
     "InputError",
     "LayerError",
-    "Message",
     "ModelError",
     "OperatorError",
-    "Option",
     "OrtcamError",
     "OutputError",
     "PictureError",
@@ -48,54 +47,6 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Option:
-    """An option that a message names, with or without a value; its text is Python's spelling.
-
-    Example:
-        >>> str(Option("size")), str(Option("score", "logits")), str(Option("verify", False))
-        ('size=', "score='logits'", 'verify=False')
-    """
-
-    name: str
-    value: str | bool | None = None
-
-    def __str__(self) -> str:
-        return f"{self.name}=" if self.value is None else f"{self.name}={self.value!r}"
-
-
-class Message(str):
-    """A sentence that names options; as a string it spells them as Python does.
-
-    Attributes:
-        parts: its text and its options, in order.
-
-    Example:
-        >>> message = Message("choose a smaller ", Option("size"))
-        >>> str(message), message.spelled(lambda option: f"--{option.name}")
-        ('choose a smaller size=', 'choose a smaller --size')
-    """
-
-    parts: tuple[str | Option, ...]
-
-    def __new__(cls, *parts: str | Option) -> Message:
-        """Joins text, options, and other messages."""
-        message = super().__new__(cls, "".join(map(str, parts)))
-        message.parts = tuple(
-            inner
-            for part in parts
-            for inner in (part.parts if isinstance(part, Message) else (part,))
-        )
-        return message
-
-    def __getnewargs__(self) -> tuple[str | Option, ...]:  # type: ignore[override]
-        return self.parts
-
-    def spelled(self, spell: Callable[[Option], str]) -> str:
-        """The sentence with every option spelled by ``spell``."""
-        return "".join(spell(part) if isinstance(part, Option) else part for part in self.parts)
-
-
 class OrtcamError(Exception):
     """The base of every error that ortcam raises on purpose.
 
@@ -104,6 +55,7 @@ class OrtcamError(Exception):
         options: the options that the message names.
 
     Example:
+        >>> from ortcam.messages import Option
         >>> error = InputError("a picture has no slices; leave ", Option("slice"), " out")
         >>> str(error), error.options
         ('a picture has no slices; leave slice= out', (Option(name='slice', value=None),))

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from ortcam.artifact import Color, Layer
 from ortcam.drawing.presets import DEFAULT, PRESETS, Preset, preset_named
-from ortcam.errors import InputError, ModelError, Option
+from ortcam.errors import InputError, ModelError
 from ortcam.grids.labels import classes_seen
 from ortcam.grids.resample import check_method
 from ortcam.inference.answer import Answer
 from ortcam.inference.artifact_graph import Graph, PictureBatch
 from ortcam.inference.query import Progress, Query
+from ortcam.messages import Option
 from ortcam.methods import grad_cam as maps
 from ortcam.methods.registry import Method, method_named, require
 from ortcam.pictures.network_inputs import Feeds, joined

@@ -29,10 +29,11 @@ from ortcam.artifact import (
     map_name,
 )
 from ortcam.deprecated import renamed
-from ortcam.errors import InputError, Message, ModelError, Option, VerificationError
+from ortcam.errors import InputError, ModelError, VerificationError
 from ortcam.files.atomic import check_writable
 from ortcam.inference.providers import Providers
 from ortcam.inference.two_part import Runs, TwoPartSession
+from ortcam.messages import Message, Option
 from ortcam.methods.registry import ABLATIONS, GRADIENTS, METHODS, PIXELS, names_of_methods
 from ortcam_export.append import ort_training as training
 from ortcam_export.append.ablations import append_ablations, may_stand_together

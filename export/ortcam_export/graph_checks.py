@@ -115,7 +115,7 @@ class Checked:
             feature_layers=layers,
             reduction_layer=self.artifact.score.name,
             score=self.artifact.score.kind,
-            picture=self.artifact.picture,
+            picture_input=self.artifact.picture,
             methods=methods,
             verify=False,
         )

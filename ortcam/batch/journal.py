@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ortcam.errors import InputError, Option, OutputError
+from ortcam.errors import InputError, OutputError
 from ortcam.files.atomic import write_whole
+from ortcam.messages import Option
 
 __all__ = ["Journal", "Points", "Record", "Row"]
 

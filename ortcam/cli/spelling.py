@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ortcam.errors import Message, Option
+from ortcam.messages import Message, Option
 
 __all__ = ["spell"]
 

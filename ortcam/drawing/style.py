@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ortcam.drawing import colormap as colormaps
 from ortcam.drawing.presets import Preset
-from ortcam.errors import InputError, LayerError, Option
+from ortcam.errors import InputError, LayerError
+from ortcam.messages import Option
 
 __all__ = [
     "SCALES",

@@ -15,10 +15,11 @@ from ortcam import metrics
 from ortcam.batch.dataset import Item
 from ortcam.batch.journal import Record, Row
 from ortcam.batch.workers import CancelCheck
-from ortcam.errors import ClassError, LayerError, Option
+from ortcam.errors import ClassError, LayerError
 from ortcam.evaluation.measure_picture import Looked, look, rounded
 from ortcam.evaluation.options import Options
 from ortcam.grids.resample import upsample
+from ortcam.messages import Option
 
 if TYPE_CHECKING:
     from ortcam.cam import Cam

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ortcam.artifact import Artifact, Layer
-from ortcam.errors import ArtifactError, LayerError, Option, PictureError
+from ortcam.errors import ArtifactError, LayerError, PictureError
 from ortcam.inference.answer import Answer, Formula
 from ortcam.inference.ort_errors import RunError
 from ortcam.inference.two_part import ForwardPass, Runs, TwoPartSession
+from ortcam.messages import Option
 from ortcam.pictures.network_inputs import Feeds, varied
 
 __all__ = ["Graph", "PictureBatch"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ortcam.errors import Message, ModelError, Option
+from ortcam.errors import ModelError
+from ortcam.messages import Message, Option
 
 __all__ = ["RunError", "cuda_graph_error", "load_error", "plain_message"]
 

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from ortcam.artifact import Artifact
-from ortcam.errors import ArtifactError, Option, ProviderError
+from ortcam.errors import ArtifactError, ProviderError
 from ortcam.inference.providers import Providers
 from ortcam.inference.session import DeviceTensor, Session
+from ortcam.messages import Option
 from ortcam.tensor_spec import TensorSpec
 
 __all__ = ["ForwardPass", "Runs", "TwoPartSession", "open_parts"]

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ortcam.artifact import Layer
-from ortcam.errors import InputError, Option
+from ortcam.errors import InputError
 from ortcam.inference.answer import Answer
 from ortcam.inference.query import Query
+from ortcam.messages import Option
 from ortcam.methods import cam_formulas as formulas
 from ortcam.methods.passes import Passes
 from ortcam.pictures.preprocess import constant

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from ortcam.artifact import Artifact, Layer
-from ortcam.errors import ArtifactError, InputError, LayerError, Option, nearest
+from ortcam.errors import ArtifactError, InputError, LayerError, nearest
 from ortcam.inference.answer import Answer
 from ortcam.inference.query import Query
+from ortcam.messages import Option
 from ortcam.methods import cam_formulas as formulas
 from ortcam.methods import input_gradients as attribution
 from ortcam.methods import perturbation

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ortcam.artifact import Artifact, Preprocessing
-from ortcam.errors import InputError, Option, PictureError, nearest
+from ortcam.errors import InputError, PictureError, nearest
+from ortcam.messages import Option
 from ortcam.pictures import preprocess
 from ortcam.pictures import read as pictures
 from ortcam.tensor_spec import TensorSpec

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ortcam.artifact import Preprocessing
-from ortcam.errors import InputError, Option
+from ortcam.errors import InputError
+from ortcam.messages import Option
 
 __all__ = ["Size", "constant", "to_array", "working_size"]
 

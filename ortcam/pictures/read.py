@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ortcam.errors import Option, PictureError
+from ortcam.errors import PictureError
+from ortcam.messages import Option
 
 if TYPE_CHECKING:
     import numpy as np

@@ -24,10 +24,11 @@ from ortcam.drawing.style import (
     check_scale,
     scale_of,
 )
-from ortcam.errors import ClassError, InputError, LayerError, Option
+from ortcam.errors import ClassError, InputError, LayerError
 from ortcam.files.atomic import check_writable, write_whole
 from ortcam.files.formats import ARRAYS, figure_bytes, save_arrays, suffix_of
 from ortcam.grids.resample import resample
+from ortcam.messages import Option
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,7 +15,7 @@ import ortcam
 from ortcam.artifact import METADATA_KEY, Artifact, Layer, Score
 from ortcam.errors import ModelError, OutputError
 from ortcam.inference.session import Session
-from ortcam_export import write_artifact as module
+from ortcam_export.graph import model_io
 from ortcam_export.graph.model_io import open_session, serialise
 from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.model_file import load
@@ -33,7 +33,7 @@ def model() -> ir.Model:
 @pytest.fixture
 def limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """As though these small weights were beyond 2 GB."""
-    monkeypatch.setattr(module, "LARGEST_IN_ONE", 100)
+    monkeypatch.setattr(model_io, "LARGEST_IN_ONE", 100)
 
 
 def output(session: Session) -> np.ndarray:  # type: ignore[type-arg]

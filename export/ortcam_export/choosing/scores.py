@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from ortcam.artifact import Score
-from ortcam.errors import InputError, LayerError, Message, Option
+from ortcam.errors import InputError, LayerError
+from ortcam.messages import Message, Option
 from ortcam_export.choosing.channel_axes import Axes, channel_axes
 from ortcam_export.choosing.operator_kinds import CONVOLUTIONS, FLOATS, is_spatial
 from ortcam_export.choosing.tokens import token_grids

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 import onnx_ir as ir
 
 from ortcam.artifact import Layer
-from ortcam.errors import InputError, LayerError, Message, Option
+from ortcam.errors import InputError, LayerError
+from ortcam.messages import Message, Option
 from ortcam_export.choosing.channel_axes import Axes
 from ortcam_export.gradient.tensor import Dim, Tape, is_recorded
 from ortcam_export.graph.model_io import opset

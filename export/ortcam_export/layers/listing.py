@@ -8,7 +8,8 @@ from dataclasses import replace
 import onnx_ir as ir
 
 from ortcam.artifact import Score
-from ortcam.errors import InputError, LayerError, Option
+from ortcam.errors import InputError, LayerError
+from ortcam.messages import Option
 from ortcam_export.append.strip import without_gradient
 from ortcam_export.choosing.channel_axes import Axes, channel_axes
 from ortcam_export.choosing.features import before_scorer, choose_features

@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 import ortcam
 from ortcam import metrics
-from ortcam.errors import InputError, LayerError, Message, ModelError, Option, OrtcamError, nearest
+from ortcam.errors import InputError, LayerError, ModelError, OrtcamError, nearest
 from ortcam.inference.providers import Providers
+from ortcam.messages import Message, Option
 from ortcam.pictures import read as pictures
 from ortcam.questions.question import Question, parse, rows
 from ortcam_export.export import export

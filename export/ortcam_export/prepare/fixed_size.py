@@ -10,7 +10,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from ortcam.artifact import Preprocessing
-from ortcam.errors import InputError, Option
+from ortcam.errors import InputError
+from ortcam.messages import Option
 from ortcam_export.prepare.prepare import settle
 
 __all__ = ["make_static"]

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from ortcam.artifact import METADATA_KEY, Expectations, Preprocessing, expectations_from_json
-from ortcam.errors import InputError, Message, ModelError, Option
+from ortcam.errors import InputError, ModelError
+from ortcam.messages import Message, Option
 from ortcam_export.graph.values import PICTURE_CHANNELS, is_channels_last, rank
 from ortcam_export.reading.known_exporters import hugging_face, ultralytics
 from ortcam_export.reading.label_files import Color, checked_names, read_colors, read_labels

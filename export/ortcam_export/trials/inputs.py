@@ -12,7 +12,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from ortcam.artifact import Preprocessing
-from ortcam.errors import ModelError, Option
+from ortcam.errors import ModelError
+from ortcam.messages import Option
 from ortcam.pictures.preprocess import to_array
 
 __all__ = ["Feeds", "trial_feeds"]

@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from ortcam.artifact import Artifact
-from ortcam.errors import Option, VerificationError
+from ortcam.errors import VerificationError
+from ortcam.messages import Option
 from ortcam_export.trials.inputs import SEED
 from ortcam_export.verify.network_tail import Array, Doubles, Tail
 from ortcam_export.verify.questions import Questions

@@ -34,8 +34,8 @@ import numpy as np
 import onnx_ir as ir
 
 from ortcam.artifact import Artifact, Verification
-from ortcam.errors import Message, Option
 from ortcam.inference.two_part import Runs
+from ortcam.messages import Message, Option
 from ortcam_export.trials.inputs import Feeds, trial_feeds
 from ortcam_export.verify.central_differences import (
     TOLERANCE,

@@ -10,9 +10,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from ortcam.artifact import Artifact, Layer
-from ortcam.errors import ModelError, Option
+from ortcam.errors import ModelError
 from ortcam.inference.ort_errors import RunError
 from ortcam.inference.two_part import Runs
+from ortcam.messages import Option
 from ortcam_export.graph.model_io import open_session
 from ortcam_export.graph.names import find, tensor
 from ortcam_export.graph.traversal import between, part, read_beside

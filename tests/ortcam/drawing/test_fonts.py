@@ -143,7 +143,7 @@ def test_legends_have_no_accents_where_fonts_are_not_known(monkeypatch: pytest.M
     real = builtins.__import__
 
     def without(name: str, *args: Any, **options: Any) -> Any:
-        if name == "ortcam" and "fonts" in (args[2] or ()):
+        if name == "ortcam.drawing" and "fonts" in (args[2] or ()):
             raise ImportError("No module named 'matplotlib'")
         return real(name, *args, **options)
 

@@ -16,7 +16,6 @@ import pytest
 from numpy.typing import NDArray
 from onnx import parser
 
-import ortcam_export.prepare as prepare_module
 from ortcam.errors import ModelError
 from ortcam_export.graph.model_io import opset
 from ortcam_export.prepare.prepare import prepare
@@ -264,8 +263,8 @@ def test_inference_ends_though_it_names_unknown_extents_anew(
         runs.append(args)
         return inference(*args, **kwargs)
 
-    inference = prepare_module.shape_inference.infer_shapes
-    monkeypatch.setattr(prepare_module.shape_inference, "infer_shapes", infer_shapes)
+    inference = onnx.shape_inference.infer_shapes
+    monkeypatch.setattr(onnx.shape_inference, "infer_shapes", infer_shapes)
     g = networks.Builder(0)
     a = g.block("input", 3, 4, "a")
     shape = g.node("Shape", [a], "shape")

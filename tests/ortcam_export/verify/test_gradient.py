@@ -141,7 +141,7 @@ def test_what_rounds_in_the_tail_is_measured_by_a_longer_step(
     assert checked(networks.classifier(), layer="a_relu").error < 1e-2
     with pytest.raises(GradientError, match="is off by"):
         checked(networks.classifier(), scaled("a_relu.weights", 1.03), layer="a_relu")
-    monkeypatch.setattr("ortcam_export.verify.gradient.LONGER", STEPS[-1] / 10)
+    monkeypatch.setattr("ortcam_export.verify.central_differences.LONGER", STEPS[-1] / 10)
     with pytest.raises(GradientError, match="cannot measure"):
         checked(networks.classifier(), layer="a_relu")
 
@@ -163,7 +163,7 @@ def test_a_raised_opset_that_changes_the_network_is_found(monkeypatch: pytest.Mo
     output: networks.Shape = ["N", 3, "H2", "W2"]
     model = g.model({"mask": (TensorProto.FLOAT, output)}, opset=9, ir_version=8)
     assert export(model, size=(96, 64)).artifact.verification is not None
-    monkeypatch.setattr("ortcam_export.prepare.prepare._keep_asymmetric", lambda _: None)
+    monkeypatch.setattr("ortcam_export.prepare.opset._keep_asymmetric", lambda _: None)
     with pytest.raises(VerificationError) as caught:
         export(model, size=(96, 64))
     assert "raising the network's opset changes its output 'mask'" in str(caught.value)

@@ -9,8 +9,9 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 
-from ortcam.errors import DependencyError, LayerError, ModelError, OperatorError, Option
+from ortcam.errors import DependencyError, LayerError, ModelError, OperatorError
 from ortcam.inference.providers import is_training_build
+from ortcam.messages import Option
 from ortcam_export.graph.model_io import IR_VERSION, opset, put_back_weights, skeleton
 from ortcam_export.graph.names import tensor
 

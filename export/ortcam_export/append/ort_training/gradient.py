@@ -8,7 +8,8 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from ortcam.artifact import CLASS_WEIGHTS, REGION, Layer, Score
-from ortcam.errors import OperatorError, Option
+from ortcam.errors import OperatorError
+from ortcam.messages import Option
 from ortcam_export.append.ort_training.builder import NoGradientError, build, gradient_name, require
 from ortcam_export.append.ort_training.loop_over_questions import ask_all, ask_one
 from ortcam_export.append.ort_training.rewrites import WAY_OUT, normalize

@@ -16,7 +16,8 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
-from ortcam.errors import Message, OperatorError, Option
+from ortcam.errors import OperatorError
+from ortcam.messages import Message, Option
 from ortcam_export.gradient.node import Node
 from ortcam_export.gradient.paths import dependencies
 from ortcam_export.gradient.rules.convolution import conv_geometry
