@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
-from ortcam_export.gradient.tensor import Tensor, is_recorded
+from ortcam_export.gradient.tape import is_recorded
+from ortcam_export.gradient.tensor import Tensor
 
 __all__ = ["finish"]
 

@@ -12,7 +12,8 @@ from typing import TypeAlias
 import onnx_ir as ir
 
 from ortcam_export.gradient.node import cotangent_dtype
-from ortcam_export.gradient.tensor import Tape, Tensor
+from ortcam_export.gradient.tape import Tape
+from ortcam_export.gradient.tensor import Tensor
 
 __all__ = ["through_branches"]
 

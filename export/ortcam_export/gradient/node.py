@@ -7,7 +7,8 @@ from typing import Any
 import onnx_ir as ir
 
 from ortcam.errors import OperatorError
-from ortcam_export.gradient.tensor import Tape, Tensor
+from ortcam_export.gradient.tape import Tape
+from ortcam_export.gradient.tensor import Tensor
 
 __all__ = ["Node"]
 

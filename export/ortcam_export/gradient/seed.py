@@ -16,7 +16,8 @@ import onnx_ir as ir
 
 from ortcam_export.gradient.blocks.saturated import complemented, sigmoid_slope
 from ortcam_export.gradient.node import Node
-from ortcam_export.gradient.tensor import Dim, Tape, Tensor, product
+from ortcam_export.gradient.tape import Tape
+from ortcam_export.gradient.tensor import Dim, Tensor, product
 from ortcam_export.gradient.windows import Edged, Ones, Window, Windows
 
 __all__ = ["Given", "Question", "Seed"]

@@ -27,7 +27,8 @@ from ortcam_export.gradient.paths import (
 )
 from ortcam_export.gradient.seed import Given, Seed
 from ortcam_export.gradient.table import broadcasts, lookup, lookup_contracted, lookup_parted
-from ortcam_export.gradient.tensor import Dim, Tape, Tensor, product
+from ortcam_export.gradient.tape import Tape
+from ortcam_export.gradient.tensor import Dim, Tensor, product
 from ortcam_export.gradient.windows import Ones, Windows
 
 __all__ = ["Sweep"]

@@ -15,7 +15,8 @@ from typing import TypeAlias
 
 import onnx_ir as ir
 
-from ortcam_export.gradient.tensor import Dim, Tape, Tensor
+from ortcam_export.gradient.tape import Tape
+from ortcam_export.gradient.tensor import Dim, Tensor
 
 __all__ = ["Edged", "Ones", "Window", "Windows"]
 

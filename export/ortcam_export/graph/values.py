@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-__all__ = ["constant_ints", "extents", "is_channels_last", "rank"]
+__all__ = ["constant_ints", "extents", "is_channels_last", "output_names", "rank"]
 
 #: Extents that are a picture's channels: grey, or in colour.
 PICTURE_CHANNELS = (1, 3)
@@ -20,6 +20,11 @@ def extents(value: ir.Value) -> tuple[int | str, ...]:
     dims = () if value.shape is None else value.shape.dims
     names = (dim if isinstance(dim, int) else dim.value for dim in dims)
     return tuple("?" if n is None or str(n).startswith("unk__") else n for n in names)
+
+
+def output_names(node: ir.Node) -> list[str]:
+    """The names of a node's outputs that have one."""
+    return [value.name for value in node.outputs if value.name]
 
 
 def is_channels_last(value: ir.Value) -> bool:

@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from ortcam_export.graph.expansion import Expansion
 
-__all__ = ["CONTRIB", "unfuse"]
+__all__ = ["CONTRIB", "UnfuseContribOps", "forget_unused_contrib"]
 
 #: The domain of onnxruntime's own operators.
 CONTRIB = "com.microsoft"
@@ -30,22 +30,30 @@ _ACTIVATIONS = {
 }
 
 
-def unfuse(model: ir.Model) -> None:
-    """Replaces the operators of onnxruntime's own that are a few standard ones; others stay.
+class UnfuseContribOps(ir.passes.InPlacePass):
+    """com.microsoft.Op(...) -> the few standard operators it stands for; others stay.
 
-    Args:
-        model: a network of opset 18 or later; its graphs are changed in place.
+    The network has opset 18 or later.
     """
-    for node in list(model.graph.all_nodes()):
-        graph = node.graph
-        assert isinstance(graph, ir.Graph)
-        rule = _RULES.get(node.op_type) if node.domain == CONTRIB else None
-        if rule is None:
-            continue
-        parts = Expansion(node)
-        results = rule(parts)
-        if results is not None:
-            parts.replace(results)
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Replace the nodes of all graphs."""
+        modified = False
+        for node in list(model.graph.all_nodes()):
+            rule = _RULES.get(node.op_type) if node.domain == CONTRIB else None
+            if rule is None:
+                continue
+            parts = Expansion(node)
+            results = rule(parts)
+            if results is not None:
+                parts.replace(results)
+                modified = True
+        forget_unused_contrib(model)
+        return ir.passes.PassResult(model, modified)
+
+
+def forget_unused_contrib(model: ir.Model) -> None:
+    """Remove the import of ONNX Runtime's domain where no node is of it."""
     if not any(node.domain == CONTRIB for node in model.graph.all_nodes()):
         model.opset_imports.pop(CONTRIB, None)
 

@@ -16,9 +16,9 @@ import numpy as np
 import onnx_ir as ir
 
 from ortcam_export.graph.expansion import Expansion, contents
-from ortcam_export.prepare.contrib_ops import CONTRIB
+from ortcam_export.prepare.contrib_ops import CONTRIB, forget_unused_contrib
 
-__all__ = ["needs_opset_21", "to_pairs"]
+__all__ = ["ToPairs", "needs_opset_21", "to_pairs"]
 
 #: What standard quantizers of opset 18 work on; from opset 21 on also on 16 and 4 bits.
 _EIGHT_BITS = (None, ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT32)
@@ -50,23 +50,30 @@ _MOVING = {
 _Line: TypeAlias = "tuple[ir.Value | None, ir.Value | None]"
 
 
-def to_pairs(model: ir.Model) -> None:
-    """Replaces the operators on whole numbers by floating ones between quantizers.
+class ToPairs(ir.passes.InPlacePass):
+    """QLinearOp(q) -> QuantizeLinear(Op(DequantizeLinear(q))), for each operator on integers.
 
-    Those of onnxruntime that have no such form stay.
-
-    Args:
-        model: a network of opset 10 or later with its functions inlined, changed in place.
+    Operators of ONNX Runtime without such a form stay. The network has opset 10 or later and no
+    functions.
     """
-    for graph in tuple(model.graphs()):
-        if any(_rule(node) for node in graph):
-            graph.sort()
-            pairs = _Pairs(graph)
-            for node in tuple(graph):
-                pairs.take(node)
-            graph.sort()  # a DequantizeLinear that was there may stand behind what reads it now
-    if not any(node.domain == CONTRIB for node in model.graph.all_nodes()):
-        model.opset_imports.pop(CONTRIB, None)
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Replace the nodes of all graphs."""
+        modified = False
+        for graph in tuple(model.graphs()):
+            if any(_rule(node) for node in graph):
+                graph.sort()
+                pairs = _Pairs(graph)
+                for node in tuple(graph):
+                    pairs.take(node)
+                graph.sort()  # a DequantizeLinear may stand behind what reads it now
+                modified = True
+        forget_unused_contrib(model)
+        return ir.passes.PassResult(model, modified)
+
+
+#: The pass itself: ``to_pairs(model)``.
+to_pairs = ToPairs()
 
 
 def needs_opset_21(model: ir.Model) -> bool:

@@ -8,11 +8,11 @@ from onnx import shape_inference
 
 from ortcam.errors import ModelError
 from ortcam_export.graph.model_io import skeleton
+from ortcam_export.graph.values import output_names
 from ortcam_export.prepare.onnxruntime_shapes import better
-from ortcam_export.prepare.opset import _names
-from ortcam_export.prepare.shape_arithmetic import fold
+from ortcam_export.prepare.shape_arithmetic import FoldShapes
 
-__all__ = ["infer", "shape_inputs"]
+__all__ = ["DeclareInputShapes", "infer"]
 
 #: The operators through which onnx propagates data: the elements of what may be a shape.
 _PROPAGATING = frozenset(
@@ -38,15 +38,21 @@ _ROUNDS = 64
 _MADE_UP = "unk__"
 
 
-def shape_inputs(model: ir.Model) -> None:
-    """An input of undeclared shape has as many axes and channels as a convolution reads of it."""
-    for value in model.graph.inputs:
-        for node in value.consumers() if value.shape is None else ():
-            weights = node.inputs[1] if node.op_type == "Conv" else None
-            if weights is not None and weights.const_value is not None:
-                channels, *kernel = weights.const_value.shape.numpy()[1:]
-                group = node.attributes.get_int("group", 1)
-                value.shape = ir.Shape([None, channels * group, *[None] * len(kernel)])
+class DeclareInputShapes(ir.passes.InPlacePass):
+    """An input of undeclared shape -> one with the rank and channels that a convolution reads."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Declare the shapes of the network's inputs."""
+        modified = False
+        for value in model.graph.inputs:
+            for node in value.consumers() if value.shape is None else ():
+                weights = node.inputs[1] if node.op_type == "Conv" else None
+                if weights is not None and weights.const_value is not None:
+                    channels, *kernel = weights.const_value.shape.numpy()[1:]
+                    group = node.attributes.get_int("group", 1)
+                    value.shape = ir.Shape([None, channels * group, *[None] * len(kernel)])
+                    modified = True
+        return ir.passes.PassResult(model, modified)
 
 
 def infer(model: ir.Model) -> None:
@@ -74,7 +80,10 @@ def infer(model: ir.Model) -> None:
                 told[value] = shape
                 if value.dtype is None and node.inputs[0] is not None:
                     value.type = node.inputs[0].type
-        if all(_tells(value.shape, shape) for value, shape in told.items()) and not fold(model):
+        if (
+            all(_tells(value.shape, shape) for value, shape in told.items())
+            and not FoldShapes()(model).modified
+        ):
             break
         _forget_shapes(model)
         for value, shape in told.items():
@@ -166,7 +175,7 @@ def _merge_inferred(model: ir.Model, held: list[ir.Node], data_prop: bool) -> No
     """One run of onnx's shape inference; the held nodes keep the shapes that are known."""
     proto = skeleton(model)
     if held:
-        _make_unknown(proto.graph, {name for node in held for name in _names(node)})
+        _make_unknown(proto.graph, {name for node in held for name in output_names(node)})
         proto.opset_import.add(domain=_UNKNOWN, version=1)
     try:
         proto = shape_inference.infer_shapes(proto, data_prop=data_prop)

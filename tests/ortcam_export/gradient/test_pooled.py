@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ortcam_export.gradient.finish import finish
 from ortcam_export.gradient.seed import Given
 from ortcam_export.gradient.sweep import Sweep
-from ortcam_export.gradient.tensor import Tape
+from ortcam_export.gradient.tape import Tape
 from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
 from ortcam_export.prepare.prepare import prepare

@@ -19,7 +19,8 @@ from onnx import TensorProto, helper
 from ortcam_export.append.gradient import question
 from ortcam_export.gradient.finish import finish
 from ortcam_export.gradient.sweep import Sweep
-from ortcam_export.gradient.tensor import Tape, Tensor
+from ortcam_export.gradient.tape import Tape
+from ortcam_export.gradient.tensor import Tensor
 from ortcam_export.gradient.windows import Ones, Windows
 from ortcam_export.prepare.prepare import prepare
 

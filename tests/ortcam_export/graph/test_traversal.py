@@ -18,7 +18,7 @@ from onnx.reference import ReferenceEvaluator
 from ortcam_export.append.gradient import question
 from ortcam_export.gradient.finish import finish
 from ortcam_export.gradient.sweep import Sweep
-from ortcam_export.gradient.tensor import Tape
+from ortcam_export.gradient.tape import Tape
 from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
 from ortcam_export.prepare.prepare import prepare

@@ -17,7 +17,8 @@ import onnx_ir.passes.common as passes
 
 from ortcam.artifact import Layer, Score
 from ortcam_export.gradient.seed import Question
-from ortcam_export.gradient.tensor import Tape, Tensor, minimum
+from ortcam_export.gradient.tape import Tape
+from ortcam_export.gradient.tensor import Tensor, minimum
 from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor, unused
 

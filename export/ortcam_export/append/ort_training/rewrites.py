@@ -23,7 +23,8 @@ from ortcam_export.gradient.paths import dependencies
 from ortcam_export.gradient.rules.convolution import conv_geometry
 from ortcam_export.gradient.rules.pooling import averages, indices
 from ortcam_export.gradient.rules.resampling import matrices
-from ortcam_export.gradient.tensor import Dim, Tape, Tensor
+from ortcam_export.gradient.tape import Tape
+from ortcam_export.gradient.tensor import Dim, Tensor
 from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
 

@@ -13,7 +13,8 @@ import onnx_ir as ir
 from ortcam_export.gradient.blocks.separable import adjoint_contracted, along_band
 from ortcam_export.gradient.node import Node
 from ortcam_export.gradient.table import Ask, contracted, rule
-from ortcam_export.gradient.tensor import Dim, Tape, Tensor, maximum, minimum
+from ortcam_export.gradient.tape import Tape
+from ortcam_export.gradient.tensor import Dim, Tensor, maximum, minimum
 from ortcam_export.gradient.windows import Windows
 
 _Kernel: TypeAlias = Callable[[Node, Tensor], Tensor]
