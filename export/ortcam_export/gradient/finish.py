@@ -1,4 +1,4 @@
-"""Ends a gradient graph: its outputs get their names, and what no output needs goes."""
+"""Finish a gradient graph: name its outputs, and remove what no output needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["finish"]
 
 
 def finish(model: ir.Model, results: Mapping[str, Tensor]) -> None:
-    """Makes tensors the model's outputs under these names, and removes what is unused."""
+    """Make tensors outputs of the model under these names, and remove what is unused."""
     graph = model.graph
     for name, tensor in results.items():
         value = tensor.value
@@ -23,7 +23,7 @@ def finish(model: ir.Model, results: Mapping[str, Tensor]) -> None:
         value.name = name
         graph.outputs.append(value)
     passes.RemoveUnusedNodesPass()(model)
-    for branch in graph.subgraphs():  # the pass leaves these, and onnxruntime warns of them
+    for branch in graph.subgraphs():  # the pass leaves these, and ONNX Runtime warns
         for name, constant in list(branch.initializers.items()):
             if not constant.uses() and constant not in branch.outputs:
                 del branch.initializers[name]

@@ -21,8 +21,8 @@ from ortcam_export.graph.constants import evaluated
 
 __all__ = ["Tape", "is_recorded"]
 
-#: Marks a node that was recorded, as long as it is in memory. Its name tells nothing: a network's
-#: own nodes, such as those of a gradient in it, may bear any.
+#: Marks a recorded node, as long as it is in memory. Its name proves nothing: nodes of the network,
+#: such as those of a gradient in it, may bear any.
 _RECORDED = "ortcam.recorded"
 
 
@@ -31,18 +31,18 @@ class Tape:
 
     Attributes:
         graph: the graph that grows.
-        gate: int64 [1], 0 where nobody asks for what is being recorded and else 1; None where it
-            is always asked for.
-        opset: the version of ai.onnx that the nodes are written in.
+        gate: int64 [1], 0 where the operations recorded now are not needed and else 1; None where
+            they always are.
+        opset: the version of ai.onnx of the nodes.
     """
 
     def __init__(self, graph: ir.Graph, opset: int, *, prefix: str = "grad") -> None:
-        """Starts recording.
+        """Start recording.
 
         Args:
-            graph: the graph; nodes are appended to it.
-            opset: the version of ai.onnx that the nodes are written in.
-            prefix: begins every name that is given.
+            graph: the graph to append nodes to.
+            opset: the version of ai.onnx of the nodes.
+            prefix: begins the name of everything recorded.
         """
         self.graph = graph
         self.gate: Tensor | None = None
@@ -52,7 +52,7 @@ class Tape:
         self._prefix = prefix
         self._recorded: dict[object, list[Tensor]] = {}
         self._constants: dict[object, ir.Value] = {}
-        self._taken = _names(graph)
+        self._names = _names(graph)
         self._count = 0
 
     @property
@@ -66,7 +66,7 @@ class Tape:
 
     @contextmanager
     def gated(self, gate: Tensor | None) -> Iterator[None]:
-        """Records what is asked for only where a gate is open."""
+        """Record operations that are needed only where a gate is open."""
         before, self.gate = self.gate, gate
         try:
             yield
@@ -74,17 +74,17 @@ class Tape:
             self.gate = before
 
     def let_through(self, x: Tensor) -> Tensor:
-        """A tensor with the questions, on its first axis, that the gate lets through."""
+        """A tensor cut, along its first axis, to the questions that the gate lets through."""
         if self.gate is None:
             return x
         cut = x.revealed().slice(0, 0, self.questions)
         return cut.leading() if x.lead else cut
 
     def wrap(self, value: ir.Value, *, lead: int = 0) -> Tensor:
-        """A value of the graph as a tensor of an expression.
+        """Return a value of the graph as a tensor.
 
         Raises:
-            OperatorError: its rank or element type is not known.
+            OperatorError: its rank or element type is unknown.
         """
         if value.shape is None or value.dtype is None:
             raise OperatorError(
@@ -98,35 +98,35 @@ class Tape:
         return Tensor(self, shape=shape, dtype=value.dtype, value=value, const=const, lead=lead)
 
     def constant(self, value: npt.ArrayLike, dtype: ir.DataType | None = None) -> Tensor:
-        """A constant; integers are int64 unless an element type is given."""
+        """Return a constant; integers are int64 by default."""
         array = np.asarray(value, None if dtype is None else dtype.numpy())
         kind = ir.DataType.from_numpy(array.dtype)
         return Tensor(self, shape=array.shape, dtype=kind, const=array)
 
     def shape(self, dims: Sequence[Dim]) -> Tensor:
-        """Extents as one int64 tensor."""
+        """Return extents as one int64 tensor."""
         if all(isinstance(dim, int) for dim in dims):
             return self.constant(np.asarray(dims, np.int64))
         parts = [self.constant([d]) if isinstance(d, int) else d for d in dims]
         return self.concat(parts, 0)
 
     def zeros(self, dims: Sequence[Dim], dtype: ir.DataType, *, lead: int = 0) -> Tensor:
-        """Zeros, made when the graph runs."""
+        """Return zeros, which are made when the graph runs."""
         leading: list[Dim] = [self.questions] if lead else []
         value = ir.tensor(np.zeros(1, dtype.numpy()))
         physical = [*leading, *dims]
-        made = self.op("ConstantOfShape", self.shape(physical), lead=lead, value=value)
-        return made.stamped(physical)
+        zeros = self.op("ConstantOfShape", self.shape(physical), lead=lead, value=value)
+        return zeros.stamped(physical)
 
     def arange(self, stop: Dim) -> Tensor:
-        """0, 1, ... below ``stop``, int64."""
+        """Return 0, 1, ... below ``stop``, int64."""
         if isinstance(stop, int):
             return self.constant(np.arange(stop, dtype=np.int64))
         start, step = self.constant(0), self.constant(1)
         return self.op("Range", start, stop.squeeze([0]), step)
 
     def concat(self, tensors: Sequence[Tensor], axis: int) -> Tensor:
-        """Tensors joined along an axis."""
+        """Join tensors along an axis."""
         if len(tensors) == 1:
             return tensors[0]
         lead = max(t.lead for t in tensors)
@@ -135,7 +135,7 @@ class Tape:
         return self.op("Concat", *tensors, lead=lead, axis=axis % tensors[0].rank + lead)
 
     def initializer(self, array: Array) -> ir.Value:
-        """An initializer with this value; equal ones are shared."""
+        """Return an initializer with this value; equal ones are shared."""
         key = content(array)
         if key not in self._constants:
             name = self._name("const")
@@ -143,27 +143,27 @@ class Tape:
         return self._constants[key]
 
     def again(self, value: ir.Value) -> ir.Value:
-        """The same value once more, so that it can bear another name."""
+        """Return a copy of a value, so that it can bear another name."""
         copy = self._tape.op("Identity", [value], name=self._name("Identity"))
         copy.type, copy.shape = value.type, value.shape
         return _marked(copy)
 
     def inside(self, graph: ir.Graph) -> Tape:
-        """A tape for a graph that a node recorded here will hold; its names are made unique."""
+        """Return a tape for a graph inside a node recorded here; its names are made unique."""
         inner = Tape(graph, self.opset, prefix=self._name("inside"))
         for node in graph.all_nodes():
             node.name = f"{inner._prefix}.{node.name}"
-        for held in (graph, *graph.subgraphs()):
-            own = [value for node in held for value in node.outputs if value.name]
-            for value in (*held.inputs, *tuple(held.initializers.values()), *own):
+        for nested in (graph, *graph.subgraphs()):
+            outputs = [value for node in nested for value in node.outputs if value.name]
+            for value in (*nested.inputs, *tuple(nested.initializers.values()), *outputs):
                 value.name = f"{inner._prefix}.{value.name}"
         questions = self.questions
         inner.questions = questions if isinstance(questions, int) else inner.seen(questions)
         return inner
 
     def seen(self, tensor: Tensor) -> Tensor:
-        """A tensor of the tape outside this one, as operations here see it."""
-        seen = Tensor(
+        """Return a tensor of the outer tape as one of this tape."""
+        inner = Tensor(
             self,
             shape=tensor.shape,
             dtype=tensor.dtype,
@@ -171,8 +171,8 @@ class Tape:
             const=tensor.const,
             lead=tensor.lead,
         )
-        seen.symbol = tensor.symbol
-        return seen
+        inner.symbol = tensor.symbol
+        return inner
 
     def branch(
         self,
@@ -181,15 +181,15 @@ class Tape:
         dtype: ir.DataType,
         physical: Sequence[int | str | None],
     ) -> Tensor:
-        """Records an If of two graphs, whose one output has the questions' axis."""
-        held = dict(zip(("then_branch", "else_branch"), branches, strict=True))
-        value = self._tape.op("If", [condition], held, name=self._name("If"))
+        """Record an If of two graphs, whose one output has the questions' axis."""
+        attributes = dict(zip(("then_branch", "else_branch"), branches, strict=True))
+        value = self._tape.op("If", [condition], attributes, name=self._name("If"))
         value.name, value.dtype = self._name("If_out"), dtype
         value.shape = ir.Shape(physical)
         return Tensor(self, shape=physical, dtype=dtype, value=_marked(value), lead=1)
 
     def op(self, op_type: str, *inputs: Tensor | None, lead: int = 0, **attributes: Any) -> Tensor:
-        """Records a standard operator and returns its first output."""
+        """Record a standard operator and return its first output."""
         return self.ops(op_type, *inputs, lead=lead, outputs=1, **attributes)[0]
 
     def ops(
@@ -200,7 +200,7 @@ class Tape:
         outputs: int = 1,
         **attributes: Any,
     ) -> list[Tensor]:
-        """Records a standard operator and returns all its outputs."""
+        """Record a standard operator and return all its outputs."""
         attributes = {name: value for name, value in attributes.items() if value is not None}
         key = (
             op_type,
@@ -249,16 +249,17 @@ class Tape:
     def _folded(
         self, proto: onnx.NodeProto, inputs: Sequence[Tensor | None], lead: int
     ) -> list[Tensor] | None:
-        known = {
+        """The outputs where all inputs are constants and no output is large."""
+        constants = {
             name: t.const
             for name, t in zip(proto.input, inputs, strict=True)
             if t is not None and t.const is not None
         }
-        if len(known) < sum(t is not None for t in inputs) or not known:
+        if len(constants) < sum(t is not None for t in inputs) or not constants:
             return None
         if proto.op_type in ("Expand", "ConstantOfShape", "Tile"):
             return None  # a large constant is made when the graph runs, not stored in it
-        arrays = evaluated(proto, known, self.opset)
+        arrays = evaluated(proto, constants, self.opset)
         if arrays is None:
             return None
         results = []
@@ -294,12 +295,12 @@ class Tape:
         while True:
             name = f"{self._prefix}.{kind}_{self._count}"
             self._count += 1
-            if name not in self._taken:
+            if name not in self._names:
                 return name
 
 
 def is_recorded(node: ir.Node | None) -> bool:
-    """Whether a node was recorded on a tape, or is a copy of one that was."""
+    """True if a node was recorded on a tape, or is a copy of one that was."""
     return node is not None and _RECORDED in node.meta
 
 
@@ -326,10 +327,10 @@ def _marked(value: ir.Value) -> ir.Value:
 
 def _names(graph: ir.Graph) -> set[str]:
     names: set[str | None] = set()
-    for held in (graph, *graph.subgraphs()):
-        names.update(value.name for value in held.inputs)
-        names.update(held.initializers)
-        for node in held:
+    for nested in (graph, *graph.subgraphs()):
+        names.update(value.name for value in nested.inputs)
+        names.update(nested.initializers)
+        for node in nested:
             names.add(node.name)
             names.update(value.name for value in node.outputs)
     return {name for name in names if name}

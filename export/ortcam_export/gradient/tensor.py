@@ -1,15 +1,15 @@
 """Expressions over ONNX: arithmetic on tensors that records nodes in a graph.
 
-A rule of calculus is written with these tensors as it would be with NumPy's. Three things are
-taken care of here, so that no rule has to:
+A rule of calculus is written with these tensors as with NumPy's. Three things are handled here, so
+that no rule has to:
 
-* The leading axis. A cotangent carries one extra leading axis, K, the questions asked at once.
-  Its tensor has ``lead == 1``; every axis and shape a rule names is counted without it, and
-  tensors with and without it combine as broadcasting demands.
-* Constants. An operation on constants is carried out at once; what it yields is a constant. So
-  static shapes leave no shape arithmetic in the graph, and frozen weights are rearranged once.
+* The leading axis. A cotangent has one extra leading axis, K, the questions asked at once. Its
+  tensor has ``lead == 1``; the axes and shapes that a rule names do not count it, and tensors with
+  and without it combine as broadcasting demands.
+* Constants. An operation on constants is carried out at once and yields a constant. So static
+  shapes leave no shape arithmetic in the graph, and frozen weights are rearranged once.
 * Repetition. The same operation on the same tensors is recorded once, and operations that change
-  nothing (a product with one, a transposition into the same order) are not recorded at all.
+  nothing (a product with one, a transposition into the same order) are not recorded.
 """
 
 from __future__ import annotations
@@ -96,12 +96,12 @@ class Tensor:
     """A tensor in an expression.
 
     Attributes:
-        tape: where operations on it are recorded.
+        tape: records the operations on it.
         shape: its extents, with the leading axis: integers where known, else None or a symbol.
         dtype: its element type.
-        const: its value, where it is a constant known now.
-        lead: 1 where axis 0 is the questions' axis K, which ``rank`` and every axis leave out.
-        symbol: where this is an extent, the symbol the network has for it.
+        const: its value, if it is a constant.
+        lead: 1 where axis 0 is the questions' axis K, which ``rank`` and axes do not count.
+        symbol: of a tensor that is an extent, the network's name for it.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Tensor:
 
     @property
     def value(self) -> ir.Value:
-        """The graph's value; a constant becomes an initializer when it is first asked for it."""
+        """The graph's value; a constant becomes an initializer on first use."""
         if self._value is None:
             assert self.const is not None
             self._value = self.tape.initializer(self.const)
@@ -136,18 +136,18 @@ class Tensor:
 
     @cached_property
     def identity(self) -> object:
-        """What makes it the same as another: its value, of a constant made here its content."""
+        """A key, equal for equal tensors: the value, or the content of a recorded constant."""
         if self.const is None or self._is_of_graph:  # weights are large, and rarely equal
             return id(self.value), self.lead
         return *content(self.const), self.lead
 
     @property
     def rank(self) -> int:
-        """The number of axes, the questions' axis left out."""
+        """The number of axes, without the questions' axis."""
         return len(self.shape) - self.lead
 
     def extent(self, axis: int) -> int | str | None:
-        """What is known of the extent of an axis."""
+        """The extent of an axis as far as it is known: a number, a symbol or None."""
         return self.shape[axis % self.rank + self.lead]
 
     def dim(self, axis: int) -> Dim:
@@ -198,7 +198,7 @@ class Tensor:
         return _elementwise("Div", other, self)
 
     def __floordiv__(self, other: Operand) -> Tensor:
-        """The quotient of integers that are not negative (ONNX truncates, as floor does there)."""
+        """The quotient of integers that are not negative (where ONNX's truncation is floor)."""
         assert self.dtype.is_integer()
         return self / other
 
@@ -251,7 +251,7 @@ class Tensor:
         return mask.where(self, 0)
 
     def passed(self, mask: Tensor) -> Tensor:
-        """As :meth:`masked`, for finite numbers: a product, which on the CPU is far cheaper."""
+        """The same as :meth:`masked`, for finite numbers: a product, far cheaper on the CPU."""
         return self * mask.cast(self.dtype)
 
     # Functions of each element.
@@ -302,7 +302,7 @@ class Tensor:
         return self.tape.op(op_type, self, physical, lead=self.lead, keepdims=int(keepdims))
 
     def sum(self, axes: Sequence[int], *, keepdims: bool = False) -> Tensor:
-        """The sum over axes; none is over no axis."""
+        """The sum over axes; over none, the tensor itself."""
         if all(self.extent(axis) == 1 for axis in axes):
             return self if keepdims else self.squeeze(axes)
         return self._reduce("ReduceSum", axes, keepdims)
@@ -338,18 +338,18 @@ class Tensor:
         return shaped.ranked(len(dims)).stamped(physical)
 
     def stamped(self, physical: Sequence[Dim | str | None]) -> Tensor:
-        """This tensor, its extents (with the questions' axis) noted where inference lost them."""
+        """This tensor, with the extents (questions' axis included) that inference lost."""
         extents = [dim.symbol if isinstance(dim, Tensor) else dim for dim in physical]
         self.shape = tuple(
-            known if extent in (None, -1) else extent
-            for extent, known in zip(extents, self.shape, strict=True)
+            inferred if extent in (None, -1) else extent
+            for extent, inferred in zip(extents, self.shape, strict=True)
         )
         if self.const is None:
             self.value.shape = ir.Shape(self.shape)
         return self
 
     def ranked(self, rank: int) -> Tensor:
-        """This tensor, its rank noted where inference lost it."""
+        """This tensor, with the rank that inference lost."""
         if self.rank != rank:
             self.shape = (None,) * (rank + self.lead)
             self.value.shape = ir.Shape(self.shape)
@@ -369,7 +369,7 @@ class Tensor:
         return self.transpose(order)
 
     def unsqueeze(self, axes: Sequence[int]) -> Tensor:
-        """Axes of extent 1 put in; counted in the result."""
+        """Axes of extent 1 inserted; counted in the result."""
         if not axes:
             return self
         rank = self.rank + len(axes)
@@ -377,7 +377,7 @@ class Tensor:
         return self.tape.op("Unsqueeze", self, physical, lead=self.lead)
 
     def squeeze(self, axes: Sequence[int]) -> Tensor:
-        """Axes of extent 1 taken out."""
+        """Axes of extent 1 removed."""
         if not axes:
             return self
         physical = self.tape.constant(sorted(axis % self.rank + self.lead for axis in axes))
@@ -387,7 +387,7 @@ class Tensor:
         """Axes of extent 1 repeated up to these extents."""
         if tuple(dims) == self.shape[self.lead :]:
             return self
-        if 0 in dims:  # onnxruntime's optimiser takes such an Expand out
+        if 0 in dims:  # ONNX Runtime's optimizer removes such an Expand
             return self.tape.zeros(dims, self.dtype, lead=self.lead)
         leading: list[Dim] = [self.tape.questions] if self.lead else []
         physical = [*leading, *dims]
@@ -395,7 +395,7 @@ class Tensor:
         return repeated.ranked(len(dims)).stamped(physical)
 
     def asked(self, questions: Dim | None = None) -> Tensor:
-        """This tensor with the questions' axis in front, repeated along it: all, or so many."""
+        """This tensor repeated along the questions' axis, for all questions or this many."""
         if self.lead:
             return self
         physical = [self.tape.questions if questions is None else questions, *self.dims]
@@ -404,7 +404,7 @@ class Tensor:
     def slice(self, axis: int, start: Dim, stop: Dim, step: int = 1) -> Tensor:
         """The elements ``start``, ``start + step``, ... before ``stop`` along an axis.
 
-        Counted as ONNX does: negative bounds from the end, and clamped.
+        ONNX clamps the bounds, and counts negative ones from the end.
         """
         if start == 0 and step == 1 and isinstance(stop, int) and stop == self.extent(axis):
             return self
@@ -419,13 +419,13 @@ class Tensor:
         return self if self.extent(axis) == 1 else self.slice(axis, -1, -(2**62), -1)
 
     def pad(self, axis: int, before: Dim, after: Dim) -> Tensor:
-        """Zeros put before and after along an axis; negative amounts crop."""
+        """This tensor padded with zeros along an axis; negative amounts crop."""
         if before == 0 and after == 0:
             return self
         if isinstance(before, int) and isinstance(after, int) and min(before, after) < 0:
             cropped = self.slice(axis, max(-before, 0), after if after < 0 else 2**62)
             return cropped.pad(axis, max(before, 0), max(after, 0))
-        # All axes are told: onnxruntime's transpose optimiser misreads a Pad that names its axes.
+        # Amounts for all axes: ONNX Runtime's transpose optimizer misreads a Pad that names axes.
         along, rank = axis % self.rank + self.lead, self.rank + self.lead
         amounts: list[Dim] = [0] * (2 * rank)
         amounts[along], amounts[rank + along] = before, after
@@ -434,18 +434,18 @@ class Tensor:
         return padded._alike(self, axis)
 
     def _alike(self, other: Tensor, but: int) -> Tensor:
-        """This tensor, its extents those of another along every axis but one."""
+        """This tensor, with the extents of another along every axis but one."""
         changed = but % other.rank + other.lead
-        known = (*other.shape[:changed], self.shape[changed], *other.shape[changed + 1 :])
-        return self.stamped(known)
+        shape = (*other.shape[:changed], self.shape[changed], *other.shape[changed + 1 :])
+        return self.stamped(shape)
 
     # Linear algebra.
 
     def __matmul__(self, other: Tensor) -> Tensor:
         """The matrix product over the last two axes, the others broadcast.
 
-        onnxruntime before 1.32 does not broadcast an extent of 1 to one of 0, as the questions' can
-        be, unless the right-hand side is one matrix: both sides have that axis then.
+        ONNX Runtime before 1.32 does not broadcast an extent of 1 to 0, which the questions' can
+        be, unless the right-hand side is one matrix: both sides get that axis then.
         """
         a, b = _aligned([self, other])
         questions = (a if a.lead else b).revealed().dim(0)
@@ -466,15 +466,15 @@ class Tensor:
         if axis % self.rank == self.rank - 1:
             return self @ matrix.mT
         if axis % self.rank == self.rank - 2:
-            if self.tape.gate is not None and not self.lead:  # of no picture, maybe: as for @
+            if self.tape.gate is not None and not self.lead:  # perhaps of no picture: as for @
                 return (self.mT @ matrix.mT).mT
             return matrix @ self
         return (self.moved(axis, -1) @ matrix.mT).moved(-1, axis)
 
     def folded(self) -> Tensor:
-        """The questions' axis merged into the first axis, for operators that know one batch axis.
+        """The questions' axis merged into the first axis, for operators with one batch axis.
 
-        :meth:`unfolded` takes it apart again.
+        :meth:`unfolded` is the inverse.
         """
         if not self.lead:
             return self
@@ -485,16 +485,16 @@ class Tensor:
         return self.revealed().reshape(physical)
 
     def unfolded(self, first: Dim) -> Tensor:
-        """The first axis taken apart into the questions' axis and one of extent ``first``."""
+        """The first axis split into the questions' axis and one of extent ``first``."""
         physical = [self.tape.questions, first, *self.dims[1:]]
         return self.revealed().reshape(physical).leading()
 
     def leading(self) -> Tensor:
-        """This tensor with axis 0 taken as the questions' axis."""
+        """This tensor with axis 0 as the questions' axis."""
         return _relabelled(self, 1)
 
     def revealed(self) -> Tensor:
-        """This tensor with the questions' axis, if it has one, counted as any other."""
+        """This tensor with the questions' axis, if any, counted as any other."""
         return _relabelled(self, 0)
 
 
@@ -514,12 +514,12 @@ def minimum(a: Operand, b: Operand) -> Tensor:
 
 
 def at_least(dim: Dim, low: int) -> Dim:
-    """An extent, or ``low`` where it is below."""
+    """An extent, but at least ``low``."""
     return maximum(dim, low) if isinstance(dim, Tensor) else max(dim, low)
 
 
 def at_most(dim: Dim, high: Dim) -> Dim:
-    """An extent, or ``high`` where it is above."""
+    """An extent, but at most ``high``."""
     if isinstance(dim, int) and isinstance(high, int):
         return min(dim, high)
     return minimum(dim, high)
@@ -552,10 +552,10 @@ def _relabelled(tensor: Tensor, lead: int) -> Tensor:
 
 
 def _aligned(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The same tensors, those with the questions' axis brought to the common rank behind it.
+    """The same tensors, all those with the questions' axis of the same rank.
 
-    NumPy aligns shapes from the right, which would set the questions' axis of a tensor of lower
-    rank against an axis of another.
+    Shapes are aligned from the right, which would pair the questions' axis of a tensor of lower
+    rank with another axis.
     """
     rank = max(t.rank for t in tensors)
     return [t.unsqueeze(range(rank - t.rank)) if t.lead else t for t in tensors]

@@ -37,7 +37,7 @@ def compress(n: Node, g: Tensor) -> Tensor:
 @rule("Unique", inputs=[0])
 def unique(n: Node, g: Tensor) -> Tensor:
     """The cotangent of an element goes to where it was found first."""
-    places = n.made(1, ir.DataType.INT64, ir.Shape([None]))
+    places = n.optional_output(1, ir.DataType.INT64, ir.Shape([None]))
     if n.attribute("axis") is None:
         return added(g.unsqueeze([0, 2]), places, product(n.x.dims)).reshape(n.x.dims)
     return _along_axis(n, g, places)

@@ -22,9 +22,9 @@ def layer_normalization(n: Node, g: Tensor) -> Tensor:
     total = standardized_back(g * n.input(1), z, deviation, axes)
     cells = product(n.x.dims[axes[0] :])
     count = cells.cast(g.dtype) if isinstance(cells, Tensor) else cells
-    if n.wanted(1):  # the mean, whose derivative is 1 / cells
+    if n.needed(1):  # the mean, whose derivative is 1 / cells
         total = total + n.cotangent(1) / count
-    if n.wanted(2):  # the inverse deviation, whose derivative is -z / deviation^2 / cells
+    if n.needed(2):  # the inverse deviation, whose derivative is -z / deviation^2 / cells
         total = total - n.cotangent(2) * z / (deviation * deviation) / count
     return total
 

@@ -89,7 +89,7 @@ def _powered(x: Tensor, power: int) -> Tensor:
 
 def indices(n: Node) -> Tensor:
     """Where a MaxPool found each output, flat over the whole input; the node gets that output."""
-    return _by_rows(n, n.made(1, ir.DataType.INT64, n.node.outputs[0].shape))
+    return _by_rows(n, n.optional_output(1, ir.DataType.INT64, n.node.outputs[0].shape))
 
 
 def _places(n: Node) -> Tensor:
