@@ -31,7 +31,7 @@ def conv_x(n: Node, g: Tensor) -> Tensor:
 
 @parted("Conv")
 def conv_x_part(n: Node, g: Tensor, start: Dim, stop: Dim) -> Tensor:
-    """g_x of some channels: these channels' kernels, turned round, and no others."""
+    """g_x of some channels, by the kernels of these channels alone."""
     if n.attribute("group", 1) > 1:
         return conv_x(n, g).slice(1, start, stop)
     return _transposed_conv(n, g, n.input(1).slice(1, start, stop), conv_geometry(n))
@@ -162,7 +162,7 @@ def _conv_transpose(n: Node) -> _Geometry:
         return _Geometry(kernel, strides, dilations, list(pads[:space]), list(pads[space:]))
     extra = n.attribute("output_padding", [0] * space)
     before, after = [], []
-    for i in range(space):  # what is cut off follows from how long the output is
+    for i in range(space):  # the length of the output tells the amounts that are cut off
         span = dilations[i] * (kernel[i] - 1) + 1
         full = (n.x.dim(2 + i) - 1) * strides[i] + extra[i] + span
         total = full - n.y.dim(2 + i) if mode != "VALID" else 0
@@ -192,8 +192,8 @@ def _transposed_conv(n: Node, g: Tensor, w: Tensor, geometry: _Geometry) -> Tens
         for i, p in enumerate(side)
     ]
     if all(s == 1 for s in geometry.strides) and min(pads) >= 0:
-        # a convolution with the kernel turned round; faster than ConvTranspose in onnxruntime,
-        # much so where there are many groups
+        # a convolution with the kernel reversed: in ONNX Runtime faster than ConvTranspose, much
+        # faster with many groups
         kernel = _swapped(w, group)
         for i in range(space):
             kernel = kernel.flip(2 + i)
@@ -201,7 +201,7 @@ def _transposed_conv(n: Node, g: Tensor, w: Tensor, geometry: _Geometry) -> Tens
             "Conv", folded, kernel, group=group, dilations=geometry.dilations, pads=pads
         )
         return out.unfolded(n.x.dim(0))
-    # Up to stride - 1 elements at the end met no kernel: make the longest output, cut it to size.
+    # Up to stride - 1 elements at the end met no kernel: make the longest output, then crop it.
     out = n.tape.op(
         "ConvTranspose",
         folded,
@@ -218,7 +218,7 @@ def _transposed_conv(n: Node, g: Tensor, w: Tensor, geometry: _Geometry) -> Tens
 
 
 def _correlated(x: Tensor, kernel: Tensor, geometry: _Geometry, group: int) -> Tensor:
-    """x correlated with a cotangent as long as the output: one value for each tap."""
+    """x correlated with a cotangent of the output's extents: one value per tap."""
     out = x.tape.op(
         "Conv",
         geometry.padded(x),
@@ -260,7 +260,7 @@ def _few(windows: Windows) -> bool:
 
 
 def _tapped(n: Node, windows: Windows, axis: int, geometry: _Geometry) -> Window:
-    """The windows [a, extent] as seen through each tap: [a * taps, output extent]."""
+    """The windows [a, extent] seen through each tap: [a * taps, output extent]."""
     i = axis - 2
     window, extent = windows.axes[axis], n.x.dim(axis)
     out, taps = n.y.dim(axis), geometry.kernel[i]
@@ -271,28 +271,28 @@ def _tapped(n: Node, windows: Windows, axis: int, geometry: _Geometry) -> Window
             return window
     if isinstance(window, Ones) and _few_at_ends(geometry, i, extent):
         return _edged(n, windows, axis, geometry)
-    seen = n.tape.arange(out) * geometry.strides[i] + (
+    places = n.tape.arange(out) * geometry.strides[i] + (
         n.tape.arange(taps).unsqueeze([1]) * geometry.dilations[i] - geometry.before[i]
     )
-    return _looked_up(windows, axis, seen, (seen >= 0) & (seen < extent), extent, out)
+    return _looked_up(windows, axis, places, (places >= 0) & (places < extent), extent, out)
 
 
 def _few_at_ends(geometry: _Geometry, i: int, extent: Dim) -> bool:
-    """Whether few places along an axis are seen by some taps only."""
+    """True if only few places along an axis are seen by some taps but not all."""
     before, after, taps = geometry.before[i], geometry.after[i], geometry.kernel[i]
     if geometry.strides[i] > 1 or not isinstance(before, int) or not isinstance(after, int):
         return False
     if min(before, after) < 1:
         return False
-    # of an extent not known now, what the maps of a picture have at least, as a rule
+    # an unknown extent counts as 48, which the maps of a picture usually exceed
     return taps * (before + after) * 2 <= (extent if isinstance(extent, int) else 48)
 
 
 def _edged(n: Node, windows: Windows, axis: int, geometry: _Geometry) -> Edged:
-    """Ones as seen through each tap at stride 1, 0 where the tap lies in the padding.
+    """Ones seen through each tap at stride 1, 0 where the tap lies in the padding.
 
-    Tap i is before the tensor at the first p - d i places of the output, p the padding before; it
-    is behind it at the last p' - d (taps - 1 - i) places, p' the padding after.
+    With p the padding before and p' the padding after, tap i lies before the tensor at the first
+    p - d i places of the output, and behind it at the last p' - d (taps - 1 - i) places.
     """
     i = axis - 2
     tape, out = n.tape, n.y.dim(axis)
@@ -307,17 +307,17 @@ def _edged(n: Node, windows: Windows, axis: int, geometry: _Geometry) -> Edged:
 
 
 def _spread(n: Node, windows: Windows, axis: int, geometry: _Geometry) -> Tensor:
-    """The windows [a, extent] as each tap puts them out: [a * taps, output extent]."""
+    """The windows [a, extent] as each tap writes them: [a * taps, output extent]."""
     i = axis - 2
     stride, extent, out = geometry.strides[i], n.x.dim(axis), n.y.dim(axis)
-    reached = n.tape.arange(out) - (
+    places = n.tape.arange(out) - (
         n.tape.arange(geometry.kernel[i]).unsqueeze([1]) * geometry.dilations[i]
         - geometry.before[i]
     )
-    # counted from a multiple of the stride below every place, for a division that truncates
+    # counted from a multiple of the stride below every place, as the division truncates
     shift = geometry.span(i) * stride
-    source = (reached + shift) // stride - shift // stride
-    hit = (source * stride).equals(reached) & (source >= 0) & (source < extent)
+    source = (places + shift) // stride - shift // stride
+    hit = (source * stride).equals(places) & (source >= 0) & (source < extent)
     return _looked_up(windows, axis, source, hit, extent, out)
 
 
@@ -339,7 +339,7 @@ def _rows(places: Tensor) -> int:
 
 
 def _combined(n: Node, p: Tensor, w: Tensor, geometry: _Geometry) -> Tensor:
-    """The contractions of all taps put together: sum over taps of W[i] P[i]."""
+    """The contractions of all taps combined: sum over taps of W[i] P[i]."""
     out = n.tape.op("Conv", p.folded(), w, group=n.attribute("group", 1), strides=geometry.kernel)
     return out.unfolded(n.x.dim(0))
 

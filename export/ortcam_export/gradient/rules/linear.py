@@ -30,7 +30,7 @@ def matmul(n: Node, g: Tensor) -> Tensor:
 
 @rule("Gemm", inputs=[0, 1, 2])
 def gemm(n: Node, g: Tensor) -> Tensor:
-    """y = alpha A B + beta C: g_A = alpha g B', g_B = alpha A' g, g_C = beta g; A or B transposed."""
+    """y = alpha A B + beta C: g_A = alpha g B', g_B = alpha A' g, g_C = beta g."""
     if n.index == 2:
         return summed_to(g * n.attribute("beta", 1.0), n.y.dims, n.here)
     a, b = n.input(0), n.input(1)
