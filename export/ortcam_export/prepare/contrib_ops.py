@@ -1,8 +1,7 @@
-"""Operators of onnxruntime's own (com.microsoft), put into standard ones.
+"""Operators of ONNX Runtime's domain (com.microsoft), replaced by standard ones.
 
-onnxruntime's optimiser fuses nodes into operators that no other runtime knows. Those that are
-plainly a few standard ones are put back into these; a tensor that such a node computed keeps its
-name.
+ONNX Runtime's optimizer fuses nodes into operators that no other runtime knows. Those that stand
+for a few standard ones are replaced by these; tensors keep their names.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from ortcam_export.graph.expansion import Expansion
 
 __all__ = ["CONTRIB", "UnfuseContribOps", "forget_unused_contrib"]
 
-#: The domain of onnxruntime's own operators.
+#: The domain of ONNX Runtime's operators.
 CONTRIB = "com.microsoft"
 
 _ACTIVATIONS = {
@@ -58,8 +57,8 @@ def forget_unused_contrib(model: ir.Model) -> None:
         model.opset_imports.pop(CONTRIB, None)
 
 
-#: What stands for each of the node's outputs, None for one that nobody uses; None where the node
-#: is to stay.
+#: The replacement of each of the node's outputs, None for one that is unused; None where the node
+#: stays.
 _Results: TypeAlias = "Sequence[ir.Value | None] | None"
 
 
@@ -85,7 +84,7 @@ def _fused_mat_mul(p: Expansion) -> _Results:
     factors = []
     for index, name in enumerate("AB"):
         x = p.input(index)
-        if p.attribute(f"transBatch{name}", 0):  # its first axis stands before those of the batch
+        if p.attribute(f"transBatch{name}", 0):  # its first axis stands before the batch axes
             x = p.op("Einsum", x, equation="i...j->...ij")
         if p.attribute(f"trans{name}", 0):
             x = p.op("Einsum", x, equation="...ij->...ji")
@@ -114,8 +113,8 @@ def _fused_conv(p: Expansion) -> _Results:
     if activation not in (None, "", *_ACTIVATIONS):
         return None
     names = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
-    given = {name: p.attribute(name) for name in names if p.attribute(name) is not None}
-    y = p.sum(p.op("Conv", p.input(0), p.input(1), p.input(2), **given), p.input(3))
+    attributes = {name: p.attribute(name) for name in names if p.attribute(name) is not None}
+    y = p.sum(p.op("Conv", p.input(0), p.input(1), p.input(2), **attributes), p.input(3))
     if not activation:
         return [y]
     parameters = list(p.attribute("activation_params", []))

@@ -19,7 +19,7 @@ from ortcam_export.gradient.windows import Windows
 
 _Kernel: TypeAlias = Callable[[Node, Tensor], Tensor]
 
-#: From this size on bands pay. Two questions, 11 classes, ONNX Runtime on two cores, bands to dense:
+#: From this size on bands pay. Two questions, 11 classes, ONNX Runtime, two cores, bands to dense:
 #: 90 x 120 to 360 x 480 0.53 to 0.58, 180 x 240 to 720 x 960 0.58; 19 classes 90 x 120 to 360 x 480
 #: 0.41; 128 channels 23 x 30 to 90 x 120 1.5, and 256 channels 30 x 40 to 60 x 80 2.3.
 _LARGE = 1 << 14
