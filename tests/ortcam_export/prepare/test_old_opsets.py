@@ -259,7 +259,7 @@ def _cases(cases: Mapping[str, tuple[Any, ...]]) -> list[Any]:
 
 
 @pytest.mark.parametrize(("name", "opset"), _cases(CASES))
-def test_an_operator_at_its_opset(name, opset):
+def test_an_operator_at_its_opset(name: Any, opset: Any) -> None:
     x = CASES[name][3][0] if CASES[name][0] == "Where" else CASES[name][5]
     # the rank of what is squeezed of all that is 1 is known only where that is known
     check_old(network(name, opset), x, dynamic=name != "Squeeze-1, all")
@@ -274,7 +274,7 @@ SEVERAL = {
 
 
 @pytest.mark.parametrize(("name", "opset"), _cases(SEVERAL))
-def test_a_split_at_its_opset(name, opset):
+def test_a_split_at_its_opset(name: Any, opset: Any) -> None:
     _, _, _, others, attributes = SEVERAL[name]
     names = ["x", *(f"c{i}" for i in range(len(others)))]
     nodes = [
@@ -297,7 +297,7 @@ def test_a_split_at_its_opset(name, opset):
         ("Hardmax", {}),
     ],
 )
-def test_what_chooses_by_size_at_its_opset(op_type, attributes, opset):
+def test_what_chooses_by_size_at_its_opset(op_type: Any, attributes: Any, opset: Any) -> None:
     """What is chosen does not change with x a little: it multiplies x like a constant."""
     nodes = [
         helper.make_node(op_type, ["x"], ["i"], **attributes),
@@ -309,7 +309,7 @@ def test_what_chooses_by_size_at_its_opset(op_type, attributes, opset):
 
 
 @pytest.mark.parametrize("opset", [OLDEST, 8, 9, 12, 13, OPSET - 1])
-def test_a_cast_at_its_opset(opset):
+def test_a_cast_at_its_opset(opset: Any) -> None:
     nodes = [
         helper.make_node("Cast", ["x"], ["d"], to=onnx.TensorProto.DOUBLE),
         helper.make_node("Exp" if opset > 12 else "MatMul", ["d", *(["w"] * (opset < 13))], ["e"]),
