@@ -6,9 +6,11 @@ What needs a training build of onnxruntime is skipped elsewhere; ``make test-tra
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
 import networks
 import numpy as np
 import onnx
@@ -156,8 +158,8 @@ def prelu(g: Builder, x: str) -> str:
 
 OPERATORS: dict[str, Callable[[], onnx.ModelProto]] = {
     **{
-        f"Conv {mode} {strides}": lambda mode=mode, strides=strides: around(
-            lambda g, x: padded_by_itself(g, x, auto_pad=mode, strides=[strides] * 2)
+        f"Conv {mode} {strides}": partial(
+            around, partial(padded_by_itself, auto_pad=mode, strides=[strides] * 2)
         )
         for mode in ("SAME_UPPER", "SAME_LOWER", "VALID")
         for strides in (1, 2)
@@ -203,9 +205,10 @@ OPERATORS: dict[str, Callable[[], onnx.ModelProto]] = {
 }
 
 
-@pytest.fixture(params=OPERATORS.values(), ids=OPERATORS.keys())
+@pytest.fixture(params=OPERATORS.values(), ids=list(OPERATORS))
 def network(request: pytest.FixtureRequest) -> onnx.ModelProto:
-    return request.param()
+    network: onnx.ModelProto = request.param()
+    return network
 
 
 def picture(height: int = 21, width: int = 26, n: int = 2) -> Array:
@@ -527,4 +530,5 @@ def test_the_metadata_tell_what_the_artifact_needs() -> None:
 def test_the_command_knows_the_engines() -> None:
     option = next(p for p in main.commands["export"].params if p.name == "engine")
     assert option.default == "ortcam"
+    assert isinstance(option.type, click.Choice)
     assert list(option.type.choices) == ["ortcam", "ort-training"]

@@ -75,7 +75,7 @@ CASES = {
 def network(nodes: Any, kernel: Any) -> Any:
     channels = {"DepthToSpace": 2, "SpaceToDepth": 32}.get(nodes[0].op_type, 8)
     random = np.random.default_rng(1)
-    constants = {
+    constants: dict[str, Any] = {
         "w": random.standard_normal((3, channels, kernel, kernel)).astype(np.float32),
         "scale": np.array(0.02, np.float32),
         "zero": np.array(3, np.int8),
@@ -96,12 +96,12 @@ def network(nodes: Any, kernel: Any) -> Any:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
 
 
-def pooled(model: Any, name: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def pooled(model: Any, name: Any, monkeypatch: pytest.MonkeyPatch | None) -> Any:
     """The network with the mean of a tensor's cotangent as its last output."""
     network = prepare(load(model))
     tape = Tape(network.graph, opset(network))
     y = tensor(network, "y")
-    cotangent = ir.val("y.cotangent", dtype=y.dtype, shape=["K", *y.shape])
+    cotangent = ir.val("y.cotangent", dtype=y.dtype, shape=["K", *(y.shape or ())])
     network.graph.inputs.append(cotangent)
     g = tape.wrap(cotangent)
     tape.questions = g.dim(0)

@@ -274,8 +274,9 @@ def max_pools(draw: Any) -> Any:
 def test_max_pool_gives_each_cotangent_to_one_element(example: Any) -> None:
     case, _ = example
     y = forward(case.model, case.feeds, "y")
-    u = np.random.default_rng(0).integers(1, 9, y.shape).astype(np.float32)
-    g = forward(vjp(case.model, "y", ["x"]), {**case.feeds, "y.cotangent": u}, "x.grad")
+    u = np.random.default_rng(0).integers(1, 9, y.shape)
+    feeds = {**case.feeds, "y.cotangent": np.asarray(u, np.float32)}
+    g = forward(vjp(case.model, "y", ["x"]), feeds, "x.grad")
     assert g.sum() == u.sum()
     chosen = case.feeds["x"][g != 0]
     assert set(chosen) == set(y.reshape(-1))
@@ -386,8 +387,9 @@ def ties(draw: Any) -> Any:
 @given(ties())
 def test_ties_share_a_cotangent_and_lose_nothing_of_it(case: Any) -> None:
     x, y = case.feeds["x"], forward(case.model, case.feeds, "y")
-    u = np.random.default_rng(0).integers(1, 9, y.shape).astype(np.float32)
-    g = forward(vjp(case.model, "y", ["x"]), {**case.feeds, "y.cotangent": u}, "x.grad")
+    u = np.random.default_rng(0).integers(1, 9, y.shape)
+    feeds = {**case.feeds, "y.cotangent": np.asarray(u, np.float32)}
+    g = forward(vjp(case.model, "y", ["x"]), feeds, "x.grad")
     assert g.sum() == pytest.approx(u.sum())
     assert (g >= 0).all()  # so a mixture of the choices, each of which is a derivative
     assert set(x[g != 0]) <= set(y.reshape(-1))

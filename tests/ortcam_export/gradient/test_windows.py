@@ -239,22 +239,23 @@ def network(op_type: Any, others: Any, attributes: Any, x: Any = PICTURES) -> An
 
 
 def contracted(
-    model: Any, windows: Any, monkeypatch: pytest.MonkeyPatch = None, spaces: Any = (2, 3)
+    model: Any, windows: Any, monkeypatch: pytest.MonkeyPatch | None = None, spaces: Any = (2, 3)
 ) -> Any:
     """A network with x's cotangent contracted with windows (None: ones) as its second output."""
     network = prepare(load(model))
     tape = Tape(network.graph, opset(network))
     y, x = tensor(network, "y"), tensor(network, "x")
-    cotangent = ir.val("u", dtype=y.dtype, shape=["K", *y.shape])
+    cotangent = ir.val("u", dtype=y.dtype, shape=["K", *(y.shape or ())])
     network.graph.inputs.append(cotangent)
     g = tape.wrap(cotangent)
     tape.questions = g.dim(0)
     sweep = Sweep(tape, Given(y, g.leading()))
     if monkeypatch is not None:
         monkeypatch.setattr(sweep, "whole", None)  # not to be called
-    seen, dtype = tape.wrap(x), cotangent_dtype(x.dtype)
+    tensor_x = tape.wrap(x)
+    dtype = cotangent_dtype(tensor_x.dtype)
     axes = {
-        axis: Ones(seen.dim(axis)) if window is None else tape.constant(window, dtype)
+        axis: Ones(tensor_x.dim(axis)) if window is None else tape.constant(window, dtype)
         for axis, window in zip(spaces, windows, strict=True)
     }
     answer = sweep.contracted(x, Windows(tape, dtype, axes))
@@ -303,10 +304,10 @@ def test_in_double_precision_the_two_are_one(name: Any) -> None:
     u = np.random.default_rng(2).standard_normal((K, *run_forward(case).shape))
     windows = (ROWS.astype(np.float64), None)
     asked = contracted(model, windows)
-    (found,) = ReferenceEvaluator(asked).run(["answer"], {"x": x, "u": u})
-    (g,) = ReferenceEvaluator(vjp(model, "y", ["x"], questions=True)).run(
-        ["x.grad"], {"x": x, "y.cotangent": u}
-    )
+    evaluator: Any = ReferenceEvaluator(asked)
+    (found,) = evaluator.run(["answer"], {"x": x, "u": u})
+    evaluator = ReferenceEvaluator(vjp(model, "y", ["x"], questions=True))
+    (g,) = evaluator.run(["x.grad"], {"x": x, "y.cotangent": u})
     known = np.einsum("ah,knchw->kncaw", ROWS.astype(np.float64), g).sum(4, keepdims=True)
     np.testing.assert_allclose(found, known, rtol=1e-12, atol=1e-12 * np.abs(known).max())
 

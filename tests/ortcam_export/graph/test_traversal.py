@@ -134,7 +134,7 @@ def test_weights_are_how_the_score_answers(
     model = network(nodes, kernel, extents, symbols)
     random = np.random.default_rng(1)
     x = random.standard_normal((2, C, *extents)).astype(np.float32)
-    reference = ReferenceEvaluator(recast(model))
+    reference: Any = ReferenceEvaluator(recast(model))
     (s,) = reference.run(None, {"x": x.astype(np.float64)})
     weights = np.zeros((2, 1, CLASSES), np.float32)
     weights[0, 0, 1], weights[1, 0] = 1, random.standard_normal(CLASSES)

@@ -23,7 +23,7 @@ def f(*shape: Any) -> Any:
     return np.random.default_rng([*shape]).standard_normal(shape).astype(np.float32)
 
 
-CONV = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2]}
+CONV: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2]}
 X, W, B, Z = f(2, 4, 6, 6), f(3, 4, 3, 3), f(3), f(2, 3, 3, 3)
 
 CASES = {

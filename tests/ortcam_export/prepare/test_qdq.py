@@ -109,7 +109,7 @@ def case(name: str) -> tuple[onnx.ModelProto, onnx.ModelProto, Array, float]:
     """The network on whole numbers, the floating operator, what enters both, and y's step."""
     op_type, inputs, attributes, own, real, names, step = CASES[name]
     shape = SHAPES.get(name, (2, 4, 6, 5))
-    constants = {
+    constants: dict[str, Array] = {
         "x.scale": np.array(1 / 64, np.float32),
         "x.zero": np.array(5, np.int8),
         "w.scale": np.array(0.01, np.float32),
@@ -185,10 +185,11 @@ def test_it_computes_the_same_within_a_step(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_its_gradient_is_that_of_the_floating_operator(name: str) -> None:
     model, real, x, _ = case(name)
-    evaluator = ReferenceEvaluator(real)
+    evaluator: Any = ReferenceEvaluator(real)
 
     def y(at: Array) -> Array:
-        return evaluator.run(None, {"x": at})[0]
+        (y,) = evaluator.run(None, {"x": at})
+        return np.asarray(y)
 
     random = np.random.default_rng(1)
     u = random.standard_normal(y(x.astype(np.float64)).shape).astype(np.float32)
@@ -210,7 +211,7 @@ def test_readers_of_a_tensor_share_its_dequantizer() -> None:
         NODE("QLinearAdd", ["s", *Y, "t", *Y, *Y], ["r"], domain=CONTRIB),
         NODE("DequantizeLinear", ["r", *Y], ["y"]),
     ]
-    constants = {
+    constants: dict[str, Array] = {
         "x.scale": np.array(1 / 64, np.float32),
         "x.zero": np.array(0, np.int8),
         "y.scale": np.array(1 / 16, np.float32),

@@ -14,7 +14,8 @@ from ortcam_export.reading.model_file import load
 def constants(text: Any) -> Any:
     model = prepare(load(parser.parse_model(f'<ir_version: 10, opset_import: ["": 18]> {text}')))
     return {
-        name: value.const_value.numpy().tolist() for name, value in model.graph.initializers.items()
+        name: None if value.const_value is None else value.const_value.numpy().tolist()
+        for name, value in model.graph.initializers.items()
     }
 
 

@@ -73,7 +73,7 @@ def test_one_operand(normal: Any, op_type: Any) -> None:
 
 
 def test_max_shares_a_tie() -> None:
-    a, b = np.float32([1, 2, 3]), np.float32([1, 3, 2])
+    a, b = np.array([1, 2, 3], np.float32), np.array([1, 3, 2], np.float32)
     case = operator("Max", {"a": a, "b": b})
     g = gradients(case, np.ones(3, np.float32), ["a", "b"])
     np.testing.assert_array_equal(g, [[0.5, 0, 1], [0.5, 1, 0]])
@@ -87,7 +87,7 @@ def test_pow_by_a_constant(positive: Any, exponent: Any) -> None:
 
 @pytest.mark.parametrize("exponent", [0, 1, 2, 3])
 def test_pow_of_numbers_that_are_not_positive(exponent: Any) -> None:
-    a = np.float32([-2, -0.5, 0, 1])
+    a = np.array([-2, -0.5, 0, 1], np.float32)
     case = operator("Pow", {"a": a, "b": np.array(exponent, np.float32)}, fixed=["b"])
     (g,) = gradients(case, np.ones(4, np.float32), ["a"])
     expected = exponent * a ** max(exponent - 1, 0)
@@ -137,7 +137,8 @@ def test_clip(normal: Any, bounds: Any, fixed: Any) -> None:
 
 def test_clip_gives_a_bound_to_the_inside() -> None:
     bounds = {"low": np.array(0, np.float32), "high": np.array(6, np.float32)}
-    case = operator("Clip", {"x": np.float32([-1, 0, 3, 6, 7]), **bounds}, fixed=list(bounds))
+    x = np.array([-1, 0, 3, 6, 7], np.float32)
+    case = operator("Clip", {"x": x, **bounds}, fixed=list(bounds))
     (g,) = gradients(case, np.ones(5, np.float32), ["x"])
     np.testing.assert_array_equal(g, [0, 1, 1, 1, 0])
 
@@ -198,7 +199,7 @@ def test_a_cast_to_integers_stops_a_gradient(normal: Any) -> None:
     graph.node[1].attribute.add(name="to", type=2, i=TensorProto.FLOAT)
     graph.node.add(op_type="Mul", input=["f", "x"], output=["y"])
     graph.output[0].name = "y"
-    x = np.float32([1.5, -2.5, 3.5])
+    x = np.array([1.5, -2.5, 3.5], np.float32)
     (g,) = gradients(Case(case.model, {"x": x}), np.ones(3, np.float32), ["x"])
     np.testing.assert_array_equal(g, np.trunc(x))
 

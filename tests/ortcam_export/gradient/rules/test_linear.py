@@ -44,7 +44,7 @@ def test_gemm(normal: Any, left: Any, right: Any, c: Any) -> None:
     }
     if c is not None:
         inputs["c"] = normal(*c).reshape(c) if c else normal(1).reshape(())
-    scales = {"alpha": 0.7, "beta": 1.6} if left != right else {}
+    scales: dict[str, Any] = {"alpha": 0.7, "beta": 1.6} if left != right else {}
     check_operator("Gemm", inputs, transA=left, transB=right, **scales)
 
 

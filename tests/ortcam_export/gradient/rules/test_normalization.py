@@ -119,10 +119,11 @@ def test_lp_normalization(normal: Any, axis: Any, p: Any) -> None:
 
 def test_nothing_flows_where_all_is_zero() -> None:
     case = operator("LpNormalization", {"x": np.zeros((1, 3), np.float32)})
-    evaluator = ReferenceEvaluator(vjp(case.model, "y", ["x"]))
+    evaluator: Any = ReferenceEvaluator(vjp(case.model, "y", ["x"]))
     feeds = {**case.feeds, "y.cotangent": np.ones((1, 3), np.float32)}
     with np.errstate(all="ignore"):
-        assert not evaluator.run(["x.grad"], feeds)[0].any()
+        (g,) = evaluator.run(["x.grad"], feeds)
+    assert not g.any()
 
 
 @pytest.mark.parametrize("size", [1, 3, 5, 4])
@@ -146,13 +147,13 @@ def test_lrn(normal: Any, size: Any) -> Any:
 def check_reference(x: Any, function: Any, size: Any) -> None:
     """The gradient on onnx's evaluator against differences of the formula, element by element."""
     case = operator("LRN", {"x": x}, size=size, alpha=0.4, beta=0.6, bias=1.5)
-    evaluator = ReferenceEvaluator(vjp(case.model, "y", ["x"]))
+    evaluator: Any = ReferenceEvaluator(vjp(case.model, "y", ["x"]))
     u = np.linspace(-1, 1, x.size, dtype=np.float32).reshape(x.shape)
-    found = evaluator.run(["x.grad"], {"x": x, "y.cotangent": u})[0]
+    (g,) = evaluator.run(["x.grad"], {"x": x, "y.cotangent": u})
     expected = np.zeros(x.shape)
     for place in np.ndindex(x.shape):
         step = np.zeros(x.shape)
         step[place] = 1e-5
         slope = (function({"x": x + step}) - function({"x": x - step})) / 2e-5
         expected[place] = (u * slope).sum()
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_allclose(g, expected, atol=1e-4)

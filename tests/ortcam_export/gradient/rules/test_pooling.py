@@ -66,7 +66,9 @@ def test_average_pool_of_sequences_and_volumes(
 @pytest.mark.parametrize("op_type", ["AveragePool", "MaxPool"])
 def test_a_window_that_would_start_in_the_padding_is_left_out(normal: Any, op_type: Any) -> None:
     # onnx's shape inference counts it, so only symbolic shapes are right
-    attributes = {"kernel_shape": [3], "strides": [2], "pads": [1, 1], "ceil_mode": 1}
+    attributes: dict[str, Any] = {
+        "kernel_shape": [3], "strides": [2], "pads": [1, 1], "ceil_mode": 1,
+    }  # fmt: skip
     x = normal(2, 2, 6)
     linear, function = op_type == "AveragePool", functools.partial(max_pool, attributes)
     check_operator(
@@ -121,8 +123,9 @@ def max_pool(attributes: Any, feeds: Any) -> Any:
         for tap in itertools.product(*map(range, kernel)):
             place = [starts[i][cell[i]] + gaps[i] * tap[i] for i in range(rank)]
             if all(0 <= p < extent for p, extent in zip(place, x.shape[2:], strict=True)):
-                at = (..., *cell)
-                y[at] = np.maximum(y[at], x[(..., *place)])
+                at: Any = (..., *cell)
+                tap_at: Any = (..., *place)
+                y[at] = np.maximum(y[at], x[tap_at])
     return y
 
 
@@ -188,7 +191,7 @@ def test_max_unpool(normal: Any, shape: Any) -> None:
     inputs = {"x": normal(2, 2, 3, 2), "places": places}
     if shape:
         inputs["shape"] = np.array(shape)
-    windows = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    windows: dict[str, Any] = {"kernel_shape": [2, 2], "strides": [2, 2]}
     case = operator("MaxUnpool", inputs, fixed=["shape"], **windows)
     if shape:  # onnx's inference does not look into the input
         case.model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", 1, shape))

@@ -41,9 +41,9 @@ def test_axes_as_an_attribute(positive: Any, op_type: Any) -> None:
 def test_ties_share(op_type: Any) -> None:
     x = np.zeros((2, 4), np.float32)
     case = operator(op_type, {"x": x, "axes": np.array([1])}, fixed=["axes"])
-    feeds = {"x": x, "y.cotangent": np.float32([[1], [2]])}
+    feeds = {"x": x, "y.cotangent": np.array([[1], [2]], np.float32)}
     g = forward(vjp(case.model, "y", ["x"]), feeds, "x.grad")
-    np.testing.assert_array_equal(g, np.float32([[0.25] * 4, [0.5] * 4]))
+    np.testing.assert_array_equal(g, np.array([[0.25] * 4, [0.5] * 4], np.float32))
 
 
 def test_l2_norm_of_zero() -> None:

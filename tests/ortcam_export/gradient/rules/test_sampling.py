@@ -26,6 +26,10 @@ def grid(points: Any, space: Any, align_corners: Any = 0) -> Any:
     return scaled.astype(np.float32)
 
 
+def hat(d: Any) -> Any:
+    return np.maximum(1 - np.abs(d), 0)
+
+
 def keys(d: Any) -> Any:
     a, d = -0.75, np.abs(d)
     near, far = (a + 2) * d**3 - (a + 3) * d**2 + 1, a * (d**3 - 5 * d**2 + 8 * d - 4)
@@ -36,7 +40,7 @@ def sampled(mode: Any, padding_mode: Any, align_corners: Any, f: Any) -> Any:
     """GridSample by its definition: every cell near a point, weighted by how near it is."""
     x, points = f["x"], f["grid"]
     space = x.shape[2:]
-    reach, weight = (2, lambda d: np.maximum(1 - np.abs(d), 0)) if mode == "linear" else (3, keys)
+    reach, weight = (2, hat) if mode == "linear" else (3, keys)
     taps = []
     for axis, extent in enumerate(space):
         u = points[..., len(space) - 1 - axis]
@@ -55,7 +59,7 @@ def sampled(mode: Any, padding_mode: Any, align_corners: Any, f: Any) -> Any:
             along.append((np.clip(cell, 0, extent - 1), share))
         taps.append(along)
     pictures = np.arange(len(x)).reshape(-1, *[1] * len(space))
-    total = 0
+    total: Any = 0
     for corner in itertools.product(*taps):
         share = np.prod([s for _, s in corner], 0)
         cells = x.transpose(0, *range(2, x.ndim), 1)[(pictures, *(c for c, _ in corner))]

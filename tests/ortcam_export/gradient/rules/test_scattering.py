@@ -122,7 +122,7 @@ def test_tensor_scatter(normal: Any, mode: Any, axis: Any) -> None:
 @pytest.mark.parametrize("reduction", ["max", "min"])
 def test_equals_share_the_cotangent(reduction: Any) -> None:
     sign = 1 if reduction == "max" else -1
-    inputs = {
+    inputs: dict[str, Any] = {
         "x": sign * np.array([1, 2, 3, 4], np.float32),
         "indices": np.array([0, 0, 2, 3], np.int64),
         "updates": sign * np.array([1, 1, 3, 3], np.float32),
@@ -130,5 +130,5 @@ def test_equals_share_the_cotangent(reduction: Any) -> None:
     case = operator("ScatterElements", inputs, opset=18, axis=0, reduction=reduction)
     evaluator = ReferenceEvaluator(vjp(case.model, "y", ["x", "updates"]))
     u = np.array([6, 1, 2, 5], np.float32)
-    found = evaluator.run(["x.grad", "updates.grad"], {**case.feeds, "y.cotangent": u})
-    np.testing.assert_allclose(found, [[2, 1, 1, 5], [2, 2, 1, 0]])
+    gradients: Any = evaluator.run(["x.grad", "updates.grad"], {**case.feeds, "y.cotangent": u})
+    np.testing.assert_allclose(gradients, [[2, 1, 1, 5], [2, 2, 1, 0]])
