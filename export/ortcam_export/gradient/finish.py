@@ -9,6 +9,7 @@ import onnx_ir.passes.common as passes
 
 from ortcam_export.gradient.tape import is_recorded
 from ortcam_export.gradient.tensor import Tensor
+from ortcam_export.graph.rewriting import rewrite
 
 __all__ = ["finish"]
 
@@ -22,9 +23,26 @@ def finish(model: ir.Model, results: Mapping[str, Tensor]) -> None:
             value = tensor.tape.again(value)
         value.name = name
         graph.outputs.append(value)
-    passes.RemoveUnusedNodesPass()(model)
-    for branch in graph.subgraphs():  # the pass leaves these, and ONNX Runtime warns
-        for name, constant in list(branch.initializers.items()):
-            if not constant.uses() and constant not in branch.outputs:
-                del branch.initializers[name]
-    passes.TopologicalSortPass()(model)
+    rewrite(
+        model,
+        passes.RemoveUnusedNodesPass(),
+        RemoveUnusedBranchConstants(),
+        passes.TopologicalSortPass(),
+    )
+
+
+class RemoveUnusedBranchConstants(ir.passes.InPlacePass):
+    """An unused initializer of a subgraph -> nothing.
+
+    RemoveUnusedNodesPass leaves these, and ONNX Runtime warns about them.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Remove the unused initializers of all subgraphs."""
+        modified = False
+        for branch in model.graph.subgraphs():
+            for name, constant in list(branch.initializers.items()):
+                if not constant.uses() and constant not in branch.outputs:
+                    del branch.initializers[name]
+                    modified = True
+        return ir.passes.PassResult(model, modified)

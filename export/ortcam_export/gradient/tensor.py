@@ -40,7 +40,7 @@ Array: TypeAlias = npt.NDArray[Any]
 
 
 class Recorder(Protocol):
-    """What a tensor needs of the tape that its operations are recorded on.
+    """The part of a tape that tensors need to record their operations.
 
     :class:`ortcam_export.gradient.tape.Tape` is the one there is.
     """

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import onnx_ir as ir
+from typing import Any
 
-__all__ = ["constant_ints", "extents", "is_channels_last", "output_names", "rank"]
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+__all__ = ["constant_input", "constant_ints", "extents", "is_channels_last", "output_names", "rank"]
 
 #: The numbers of channels of a picture: grey, or colour.
 PICTURE_CHANNELS = (1, 3)
@@ -34,8 +37,17 @@ def is_channels_last(value: ir.Value) -> bool:
     return value.shape[1] not in PICTURE_CHANNELS and value.shape[3] in PICTURE_CHANNELS
 
 
+def constant_input(node: ir.Node, index: int) -> NDArray[Any] | None:
+    """The value of a node's input, or None where it is absent or not constant."""
+    return _constant(node.inputs[index] if index < len(node.inputs) else None)
+
+
 def constant_ints(value: ir.Value | None) -> list[int] | None:
     """The integers in a constant tensor, or None where it is not constant."""
-    if value is None or value.const_value is None:
-        return None
-    return [int(v) for v in value.const_value.numpy().reshape(-1)]
+    array = _constant(value)
+    return None if array is None else [int(v) for v in array.reshape(-1)]
+
+
+def _constant(value: ir.Value | None) -> NDArray[Any] | None:
+    tensor = None if value is None else ir.convenience.get_const_tensor(value)
+    return None if tensor is None else tensor.numpy()

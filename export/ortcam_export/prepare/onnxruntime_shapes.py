@@ -14,6 +14,8 @@ from typing import TypeAlias
 import numpy as np
 import onnx_ir as ir
 
+from ortcam_export.graph.values import constant_input
+
 __all__ = ["better"]
 
 _Dims: TypeAlias = list[int | ir.SymbolicDim]
@@ -38,7 +40,7 @@ def _slice(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
     onnx's inference drops them where the ends are computed, and with them the number of channels of
     a U-Net that crops.
     """
-    axes = _constant(node, 3)
+    axes = constant_input(node, 3)
     if axes is None:
         return []
     sliced = {int(axis) % len(x) for axis in axes}
@@ -123,7 +125,7 @@ def _conv_transpose(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
 
 def _resize(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
     """Extents times scales are rounded to single precision before they are truncated."""
-    scales = _constant(node, 2)
+    scales = constant_input(node, 2)
     if scales is None or not scales.size:
         return []
     dims: _Dims = list(x.dims)
@@ -146,7 +148,7 @@ def _gather_nd(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
 def _stft(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
     """The frames that fit in the signal, with as many frequencies as a frame is long, or half."""
     window = node.inputs[2] if len(node.inputs) > 2 else None
-    step, frame = _constant(node, 1), _constant(node, 3)
+    step, frame = constant_input(node, 1), constant_input(node, 3)
     length = None if frame is None else int(frame.reshape(()))
     if window is not None and window.shape is not None and isinstance(window.shape[0], int):
         length = window.shape[0]
@@ -189,13 +191,6 @@ def _agreeing(node: ir.Node, dims: _Dims) -> list[ir.Shape]:
         for dim, inferred in zip(dims, y.dims, strict=True)
     )
     return [shape for _ in node.outputs]
-
-
-def _constant(
-    node: ir.Node, index: int
-) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]] | None:
-    value = node.inputs[index] if index < len(node.inputs) else None
-    return None if value is None or value.const_value is None else value.const_value.numpy()
 
 
 def _integer(node: ir.Node, name: str, default: int) -> int:

@@ -33,8 +33,8 @@ def summed_to(g: Tensor, output: Sequence[Dim], shape: Tensor) -> Tensor:
 def _summed_at_run_time(g: Tensor, output: Sequence[Dim], shape: Tensor) -> Tensor:
     tape = g.tape
     full = tape.shape(output)
-    own = tape.shape([*([1] * (len(output) - shape.rank)), *shape.dims])
-    repeated = tape.op("NonZero", ~full.equals(own)).reshape([-1])
+    operand = tape.shape([*([1] * (len(output) - shape.rank)), *shape.dims])
+    repeated = tape.op("NonZero", ~full.equals(operand)).reshape([-1])
     summed = tape.op(
         "ReduceSum", g, repeated + g.lead, lead=g.lead, keepdims=1, noop_with_empty_axes=1
     )

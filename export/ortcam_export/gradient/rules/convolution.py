@@ -18,6 +18,8 @@ from ortcam_export.gradient.table import Ask, contracted, parted, rule
 from ortcam_export.gradient.tensor import Dim, Tensor, at_most
 from ortcam_export.gradient.windows import Edged, Ones, Window, Windows
 
+__all__ = ["Geometry", "conv_geometry"]
+
 #: More windows than this cost more than the convolution whose gradient they spare.
 _MOST_WINDOWS = 128
 
@@ -115,8 +117,8 @@ def conv_transpose_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor | N
 
 
 @dataclass(frozen=True)
-class _Geometry:
-    """What is the same for a convolution and its adjoint, along each space axis."""
+class Geometry:
+    """The geometry of a convolution and its adjoint, along each space axis."""
 
     kernel: list[int]
     strides: list[int]
@@ -125,17 +127,17 @@ class _Geometry:
     after: list[Dim]
 
     def span(self, i: int) -> int:
-        """How far a kernel reaches along a space axis."""
+        """The extent of a dilated kernel along a space axis."""
         return self.dilations[i] * (self.kernel[i] - 1) + 1
 
     @property
     def static_pads(self) -> list[int]:
-        """The padding as an attribute; zeros where :meth:`padded` has done it."""
+        """The padding as an attribute; zeros where :meth:`padded` applies it."""
         pads = [*self.before, *self.after]
         return [p for p in pads if isinstance(p, int)] if self._static else [0] * len(pads)
 
     def padded(self, x: Tensor) -> Tensor:
-        """x padded by an operator where no attribute can say how much."""
+        """x padded by an operator, where an attribute cannot hold the amounts."""
         if not self._static:
             for i, (before, after) in enumerate(zip(self.before, self.after, strict=True)):
                 x = x.pad(2 + i, before, after)
@@ -146,20 +148,20 @@ class _Geometry:
         return all(isinstance(p, int) and p >= 0 for p in [*self.before, *self.after])
 
 
-def conv_geometry(n: Node) -> _Geometry:
-    """What a Conv does along each space axis, its padding made explicit."""
+def conv_geometry(n: Node) -> Geometry:
+    """The geometry of a Conv, with explicit padding."""
     kernel, strides, dilations = _kernel(n)
     before, after = zip(*padding(n, kernel, strides, dilations), strict=True)
-    return _Geometry(kernel, strides, dilations, list(before), list(after))
+    return Geometry(kernel, strides, dilations, list(before), list(after))
 
 
-def _conv_transpose(n: Node) -> _Geometry:
+def _conv_transpose(n: Node) -> Geometry:
     kernel, strides, dilations = _kernel(n)
     space = len(kernel)
     mode = n.attribute("auto_pad", "NOTSET")
     if mode == "NOTSET" and not n.attribute("output_shape"):
         pads = n.attribute("pads", [0] * 2 * space)
-        return _Geometry(kernel, strides, dilations, list(pads[:space]), list(pads[space:]))
+        return Geometry(kernel, strides, dilations, list(pads[:space]), list(pads[space:]))
     extra = n.attribute("output_padding", [0] * space)
     before, after = [], []
     for i in range(space):  # the length of the output tells the amounts that are cut off
@@ -170,7 +172,7 @@ def _conv_transpose(n: Node) -> _Geometry:
         large = total - small
         before.append(small if mode == "SAME_UPPER" else large)
         after.append(large if mode == "SAME_UPPER" else small)
-    return _Geometry(kernel, strides, dilations, before, after)
+    return Geometry(kernel, strides, dilations, before, after)
 
 
 def _kernel(n: Node) -> tuple[list[int], list[int], list[int]]:
@@ -182,7 +184,7 @@ def _kernel(n: Node) -> tuple[list[int], list[int], list[int]]:
     return kernel, list(n.attribute("strides", ones)), list(n.attribute("dilations", ones))
 
 
-def _transposed_conv(n: Node, g: Tensor, w: Tensor, geometry: _Geometry) -> Tensor:
+def _transposed_conv(n: Node, g: Tensor, w: Tensor, geometry: Geometry) -> Tensor:
     """The adjoint of a convolution in its input."""
     group, space = n.attribute("group", 1), len(geometry.kernel)
     folded = g.folded()
@@ -217,7 +219,7 @@ def _transposed_conv(n: Node, g: Tensor, w: Tensor, geometry: _Geometry) -> Tens
     return out.unfolded(n.x.dim(0))
 
 
-def _correlated(x: Tensor, kernel: Tensor, geometry: _Geometry, group: int) -> Tensor:
+def _correlated(x: Tensor, kernel: Tensor, geometry: Geometry, group: int) -> Tensor:
     """x correlated with a cotangent of the output's extents: one value per tap."""
     out = x.tape.op(
         "Conv",
@@ -259,7 +261,7 @@ def _few(windows: Windows) -> bool:
     return windows.total <= _MOST_WINDOWS
 
 
-def _tapped(n: Node, windows: Windows, axis: int, geometry: _Geometry) -> Window:
+def _tapped(n: Node, windows: Windows, axis: int, geometry: Geometry) -> Window:
     """The windows [a, extent] seen through each tap: [a * taps, output extent]."""
     i = axis - 2
     window, extent = windows.axes[axis], n.x.dim(axis)
@@ -277,7 +279,7 @@ def _tapped(n: Node, windows: Windows, axis: int, geometry: _Geometry) -> Window
     return _looked_up(windows, axis, places, (places >= 0) & (places < extent), extent, out)
 
 
-def _few_at_ends(geometry: _Geometry, i: int, extent: Dim) -> bool:
+def _few_at_ends(geometry: Geometry, i: int, extent: Dim) -> bool:
     """True if only few places along an axis are seen by some taps but not all."""
     before, after, taps = geometry.before[i], geometry.after[i], geometry.kernel[i]
     if geometry.strides[i] > 1 or not isinstance(before, int) or not isinstance(after, int):
@@ -288,7 +290,7 @@ def _few_at_ends(geometry: _Geometry, i: int, extent: Dim) -> bool:
     return taps * (before + after) * 2 <= (extent if isinstance(extent, int) else 48)
 
 
-def _edged(n: Node, windows: Windows, axis: int, geometry: _Geometry) -> Edged:
+def _edged(n: Node, windows: Windows, axis: int, geometry: Geometry) -> Edged:
     """Ones seen through each tap at stride 1, 0 where the tap lies in the padding.
 
     With p the padding before and p' the padding after, tap i lies before the tensor at the first
@@ -306,7 +308,7 @@ def _edged(n: Node, windows: Windows, axis: int, geometry: _Geometry) -> Edged:
     return Edged(Ones(out), head.slice(1, 0, first), tail.slice(1, after - last, after), out)
 
 
-def _spread(n: Node, windows: Windows, axis: int, geometry: _Geometry) -> Tensor:
+def _spread(n: Node, windows: Windows, axis: int, geometry: Geometry) -> Tensor:
     """The windows [a, extent] as each tap writes them: [a * taps, output extent]."""
     i = axis - 2
     stride, extent, out = geometry.strides[i], n.x.dim(axis), n.y.dim(axis)
@@ -338,7 +340,7 @@ def _rows(places: Tensor) -> int:
     return rows
 
 
-def _combined(n: Node, p: Tensor, w: Tensor, geometry: _Geometry) -> Tensor:
+def _combined(n: Node, p: Tensor, w: Tensor, geometry: Geometry) -> Tensor:
     """The contractions of all taps combined: sum over taps of W[i] P[i]."""
     out = n.tape.op("Conv", p.folded(), w, group=n.attribute("group", 1), strides=geometry.kernel)
     return out.unfolded(n.x.dim(0))

@@ -12,6 +12,8 @@ from ortcam_export.gradient.table import Ask, contracted, rule
 from ortcam_export.gradient.tensor import Dim, Tensor, at_least, maximum, product
 from ortcam_export.gradient.windows import Ones, Windows
 
+__all__ = ["averages", "indices"]
+
 
 @rule("MaxPool", inputs=[0])
 def max_pool(n: Node, g: Tensor) -> Tensor:
@@ -26,8 +28,8 @@ def max_pool(n: Node, g: Tensor) -> Tensor:
 def max_unpool(n: Node, g: Tensor) -> Tensor:
     """g_x = g_y at the place that each element was put."""
     flat = g.reshape([product(n.y.dims)])
-    taken = n.tape.op("Gather", flat, n.input(1).reshape([-1]), lead=1, axis=1)
-    return taken.reshape(n.x.dims)
+    gathered = n.tape.op("Gather", flat, n.input(1).reshape([-1]), lead=1, axis=1)
+    return gathered.reshape(n.x.dims)
 
 
 @rule("AveragePool", inputs=[0])

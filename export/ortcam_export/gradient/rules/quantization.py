@@ -8,16 +8,15 @@ at 0 is a ReLU, and has the derivative of one. A quantized tensor carries a floa
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from ortcam_export.gradient.node import Node
 from ortcam_export.gradient.table import Ask, contracted, rule
 from ortcam_export.gradient.tensor import Tensor
 from ortcam_export.gradient.windows import Windows
 from ortcam_export.graph.number_formats import representable
+from ortcam_export.graph.values import constant_input
 
 __all__ = ["cut_off_at"]
 
@@ -181,7 +180,7 @@ def _keeps_within(node: ir.Node) -> bool:
 
 def _line(node: ir.Node) -> tuple[float, float, float, float] | None:
     """Scale, zero point and range of integers of a node with one constant scale, or None."""
-    scale, zero = _constant(node, 1), _constant(node, 2)
+    scale, zero = constant_input(node, 1), constant_input(node, 2)
     quantized = node.outputs[0] if node.op_type == "QuantizeLinear" else node.inputs[0]
     if scale is None or scale.size != 1 or not 0 < scale.reshape(-1)[0] < math.inf:
         return None
@@ -191,11 +190,6 @@ def _line(node: ir.Node) -> tuple[float, float, float, float] | None:
         return None
     offset = 0.0 if zero is None else float(zero.reshape(-1)[0])
     return float(scale.reshape(-1)[0]), offset, *representable(quantized.dtype)
-
-
-def _constant(node: ir.Node, index: int) -> NDArray[Any] | None:
-    value = node.inputs[index] if index < len(node.inputs) else None
-    return None if value is None or value.const_value is None else value.const_value.numpy()
 
 
 def _over(n: Node, values: Tensor) -> Tensor:

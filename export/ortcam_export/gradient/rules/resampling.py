@@ -17,6 +17,8 @@ from ortcam_export.gradient.tape import Tape
 from ortcam_export.gradient.tensor import Dim, Tensor, maximum, minimum
 from ortcam_export.gradient.windows import Windows
 
+__all__ = ["matrices"]
+
 _Kernel: TypeAlias = Callable[[Node, Tensor], Tensor]
 
 #: From this size on bands pay. Two questions, 11 classes, ONNX Runtime, two cores, bands to dense:
