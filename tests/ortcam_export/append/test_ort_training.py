@@ -1,6 +1,7 @@
 """The second engine, ONNX Runtime's own gradient builder, against the first.
 
-What needs a training build of onnxruntime is skipped elsewhere; ``make test-training`` runs it.
+Tests that need a training build of onnxruntime are skipped elsewhere; ``make test-training`` runs
+them.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ Array = NDArray[Any]
 TOLERANCE = 1e-4
 
 with_training_build = pytest.mark.skipif(
-    not is_training_build(), reason="the installed onnxruntime is no training build"
+    not is_training_build(), reason="the installed onnxruntime is not a training build"
 )
 without_training_build = pytest.mark.skipif(
     is_training_build(), reason="the installed onnxruntime is a training build"
@@ -267,7 +268,7 @@ def compare(
     axis: int = 1,
     region: bool = True,
 ) -> None:
-    """The engines' weights for three questions, each with a region of its own."""
+    """The engines' weights for three questions, with a region each."""
     asked = [Layer(name=n, weights=weights_name(n), channel_axis=axis) for n in layers]
     ours, theirs = (
         engine.append_gradient(prepare(load(model)), Score(name=score, class_axis=axis), asked)
@@ -459,21 +460,24 @@ def test_the_builder_keeps_quiet(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
-# Where there is no training build
+# Where there is not a training build
 
 
-def test_an_engine_that_nobody_knows_is_an_error() -> None:
+def test_an_unknown_engine_is_an_error() -> None:
     with pytest.raises(InputError, match="engine is 'tf'; it is 'ortcam' or 'ort-training'"):
         export(networks.unet(), engine="tf")
 
 
 @without_training_build
 def test_the_engine_says_what_to_install() -> None:
-    said = r"needs a training build of onnxruntime.*pip install 'ortcam\[export,training\]'.*of its"
-    with pytest.raises(DependencyError, match=said):
+    message = (
+        r"needs a training build of onnxruntime.*pip install 'ortcam\[export,training\]'"
+        ".* in a separate environment"
+    )
+    with pytest.raises(DependencyError, match=message):
         export(networks.unet(), engine="ort-training")
     model = prepare(load(networks.unet()))
-    with pytest.raises(DependencyError, match=said):
+    with pytest.raises(DependencyError, match=message):
         training.append_gradient(model, Score(name="probabilities"), [])
 
 

@@ -85,7 +85,7 @@ def test_causal_conv(normal: Any, activation: Any) -> None:
 
 @pytest.mark.parametrize("alpha", [1.0, 1.702])
 def test_swiglu(normal: Any, alpha: Any) -> None:
-    """On onnx's evaluator alone: onnxruntime has no kernel for it."""
+    """On onnx's evaluator alone: ONNX Runtime has no kernel for it."""
     a, b, u = normal(2, 3), normal(2, 3), normal(2, 3)
     case = operator("SwiGLU", {"a": a, "b": b}, opset=28, alpha=alpha)
     evaluator = ReferenceEvaluator(vjp(case.model, "y", ["a", "b"]))

@@ -21,7 +21,7 @@ def listed() -> Any:
 
 @pytest.fixture(scope="module")
 def before() -> Any:
-    """What docs/node_tests.md says, if it is of the versions installed here."""
+    """The results in docs/node_tests.md, if they are of the installed versions."""
     return recorded() or {}
 
 
@@ -36,7 +36,7 @@ def test_case(name: Any, before: Any) -> None:
 
 
 def test_few_are_listed() -> None:
-    run = [name for name in listed() if "batchwise" not in name]  # which onnxruntime does not run
+    run = [name for name in listed() if "batchwise" not in name]  # which ONNX Runtime does not run
     assert len(run) <= MOST_LISTED
 
 

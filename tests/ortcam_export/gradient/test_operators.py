@@ -32,7 +32,7 @@ def test_what_is_decided_is_an_operator() -> None:
     assert {*REFUSED, *NO_DERIVATIVE, *CONVERTED, *BRANCHED} <= set(NAMES)
 
 
-def test_an_operator_that_nobody_knows() -> None:
+def test_an_unknown_operator() -> None:
     with pytest.raises(KeyError):
         decision("Frobnicate")
     with pytest.raises(KeyError):

@@ -52,7 +52,7 @@ def convolutions(draw: Any) -> Any:
         "w": array(draw, (outputs, per_group, *kernel)),
     }
     attributes = {"group": group, "strides": steps, "dilations": gaps, "pads": pads}
-    if draw(st.booleans()):  # onnxruntime wants kernels no wider apart than they are long then
+    if draw(st.booleans()):  # ONNX Runtime wants kernels no farther apart than they are long
         steps = [min(step, k) for step, k in zip(steps, kernel, strict=True)]
         attributes = {"group": group, "strides": steps, "auto_pad": automatic(draw)}
     return operator("Conv", inputs, fixed=["w"], **attributes), ["x", "w"]

@@ -220,8 +220,8 @@ WINDOWS = {
     "rows and ones": (ROWS, None),
 }
 
-#: What onnx's ReferenceEvaluator runs otherwise than onnxruntime, or not at all: pools with
-#: padding, ConvTranspose in groups or with auto_pad, a Pad that crops.
+#: Cases that onnx's ReferenceEvaluator runs differently from ONNX Runtime, or not at all: pools
+#: with padding, ConvTranspose in groups or with auto_pad, a Pad that crops.
 SINGLE_ONLY = {
     "AveragePool", "AveragePool, pads", "AveragePool, count_include_pad", "Conv, groups",
     "Conv, depthwise", "ConvTranspose, groups", "ConvTranspose, SAME_UPPER", "Pad", "Pad, channels",

@@ -1,4 +1,4 @@
-"""onnxruntime's own operators, put back into standard ones."""
+"""Operators of ONNX Runtime's domain, replaced by standard ones."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Networks of opsets 7 to 17: what they compute once prepared, and its gradient.
 
-The network at its old opset, run in onnxruntime as it is, says what is right: in double precision
-where onnxruntime has a kernel for that, else in single with steps so large that they show through
+The network at its old opset, run unchanged in ONNX Runtime, is the reference: in double precision
+where ONNX Runtime has a kernel for that, else in single with steps so large that they show through
 the rounding.
 """
 
@@ -25,11 +25,11 @@ from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.model_file import load
 from ortcam_export.vjp import vjp
 
-#: What cannot be had in double precision from onnxruntime: by its standard, or because the kernel
-#: does not compute in it.
+#: Operators that ONNX Runtime does not compute in double precision: by the standard, or because the
+#: kernel does not.
 _SINGLE = {"Celu", "MeanVarianceNormalization", "Resize", "Shrink", "Upsample"}
 
-#: The oldest opset that onnxruntime promises to run.
+#: The oldest opset that ONNX Runtime promises to run.
 OLDEST = 7
 
 Array = np.ndarray[Any, Any]
@@ -304,7 +304,7 @@ def test_a_split_at_its_opset(name: Any, opset: Any) -> None:
     ],
 )
 def test_what_chooses_by_size_at_its_opset(op_type: Any, attributes: Any, opset: Any) -> None:
-    """What is chosen does not change with x a little: it multiplies x like a constant."""
+    """The choice does not change when x changes a little: it multiplies x like a constant."""
     nodes = [
         helper.make_node(op_type, ["x"], ["i"], **attributes),
         helper.make_node("Cast", ["i"], ["f"], to=1),

@@ -1,4 +1,4 @@
-"""The shapes that onnxruntime computes, where onnx's inference finds others or none."""
+"""The shapes that ONNX Runtime computes, where onnx's inference finds others or none."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ EXAMPLES = settings(
 
 
 def agrees(case: Any) -> None:
-    """Whether the static shape of the output is that of a run, which must be possible."""
+    """Compare the static shape of the output with that of a run, which must be possible."""
     try:
         y = forward(case.model, case.feeds, "y")
-    except Exception:  # an attribute that onnxruntime refuses
+    except Exception:  # an attribute that ONNX Runtime refuses
         assume(False)
     (output,) = prepare(load(case.model)).graph.outputs
     assert output.shape is not None

@@ -1,6 +1,6 @@
-"""Operators on whole numbers, put into the QDQ form.
+"""Operators on integers, rewritten in the QDQ form.
 
-What each computes is compared with onnxruntime's own kernel for it, and the gradient with
+The output of each is compared with that of ONNX Runtime's kernel, and the gradient with
 differences of the floating operator, in double precision by onnx's reference, at the same numbers.
 """
 
@@ -106,7 +106,7 @@ SHAPES = {"QLinearMatMul": (2, 3, 6), "QGemm": (3, 6), "QGemm, not quantized": (
 
 
 def case(name: str) -> tuple[onnx.ModelProto, onnx.ModelProto, Array, float]:
-    """The network on whole numbers, the floating operator, what enters both, and y's step."""
+    """The network on integers, the floating operator, the input of both, and y's step."""
     op_type, inputs, attributes, own, real, names, step = CASES[name]
     shape = SHAPES.get(name, (2, 4, 6, 5))
     constants: dict[str, Array] = {
@@ -202,7 +202,7 @@ def test_its_gradient_is_that_of_the_floating_operator(name: str) -> None:
 
 
 def test_readers_of_a_tensor_share_its_dequantizer() -> None:
-    """Also those that only move its whole numbers about: the gradient at it is that of all."""
+    """Even those that only move its integers: its gradient is that of all readers."""
     nodes = [
         NODE("QuantizeLinear", ["x", *X], ["a_quantized"]),
         NODE("MaxPool", ["a_quantized"], ["p_quantized"], kernel_shape=[1, 1]),
@@ -232,7 +232,7 @@ def test_readers_of_a_tensor_share_its_dequantizer() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16])
-def test_onnxruntimes_own_quantizers(dtype: type) -> None:
+def test_quantizers_of_onnxruntime(dtype: type) -> None:
     """Those of 16 bits are standard ones from opset 21 on, to which the network is raised."""
     nodes = [
         NODE("QuantizeLinear", ["x", "s", "z"], ["q"], domain=CONTRIB),

@@ -20,7 +20,7 @@ CASES = {
 
 
 def deform_conv(attributes: Any, f: Any) -> Any:
-    """Every tap of every offset group by itself."""
+    """Every tap of every offset group separately."""
     x, w, offset = f["x"], f["w"], f["offset"]
     strides, dilations, pads = (
         attributes.get(name, default)

@@ -32,7 +32,7 @@ def test_dft(normal: Any, axis: Any, parts: Any, inverse: Any, onesided: Any, le
 @pytest.mark.parametrize("length", [None, 8, 10, 11, 13])
 @pytest.mark.parametrize("axis", [1, -3])
 def test_the_inverse_of_one_side(normal: Any, axis: Any, length: Any) -> None:
-    # other lengths that do not fit the side's 6 places onnxruntime transforms otherwise than onnx
+    # for other lengths that do not fit the side's 6 places ONNX Runtime differs from onnx
     inputs = {
         "x": normal(2, 6, 5, 2),
         "length": None if length is None else np.array(length, np.int64),

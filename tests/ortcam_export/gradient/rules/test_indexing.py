@@ -118,7 +118,7 @@ def test_gather_by_32_bit_indices(normal: Any) -> None:
 
 
 def test_a_slice_between_transposes(normal: Any) -> None:
-    """onnxruntime moves Transposes past a Pad, and misreads one that names its axes."""
+    """ONNX Runtime moves Transposes past a Pad, and misreads one that names its axes."""
     model = parser.parse_model("""<ir_version: 10, opset_import: ["": 21]>
         g (float[2, 3, 4] x) => (float[2, 3, 2] y) <int64[1] s = {1}, int64[1] e = {3}> {
             t = Transpose <perm = [0, 2, 1]> (x)

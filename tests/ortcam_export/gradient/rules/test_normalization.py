@@ -109,7 +109,7 @@ def test_large_values_are_normalised_like_small_ones(normal: Any) -> None:
 @pytest.mark.parametrize("p", [1, 2])
 @pytest.mark.parametrize("axis", [-1, 0, 1])
 def test_lp_normalization(normal: Any, axis: Any, p: Any) -> None:
-    def function(f: Any) -> Any:  # onnx's evaluator adds what may be negative
+    def function(f: Any) -> Any:  # onnx's evaluator does not take absolute values
         return f["x"] / (np.abs(f["x"]) ** p).sum(axis, keepdims=True) ** (1 / p)
 
     check_operator(
@@ -137,7 +137,7 @@ def test_lrn(normal: Any, size: Any) -> Any:
         return x / (1.5 + 0.4 / size * square) ** 0.6
 
     x = normal(2, 6, 3, 4)
-    if size % 2 == 0:  # onnxruntime runs none
+    if size % 2 == 0:  # ONNX Runtime does not run it
         return check_reference(x, function, size)
     return check_operator(
         "LRN", {"x": x}, size=size, alpha=0.4, beta=0.6, bias=1.5, function=function

@@ -99,7 +99,7 @@ def check_max_pool(x: Any, attributes: Any, **options: Any) -> None:
 
 
 def max_pool(attributes: Any, feeds: Any) -> Any:
-    """MaxPool as onnxruntime runs it: no window may start beyond the elements and pads before."""
+    """MaxPool as ONNX Runtime runs it: no window may start beyond the elements and pads before."""
     x, kernel = feeds["x"], attributes["kernel_shape"]
     rank = len(kernel)
     steps = attributes.get("strides", [1] * rank)

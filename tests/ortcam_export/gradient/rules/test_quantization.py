@@ -71,7 +71,7 @@ def test_a_pair(normal: Any, dtype: Any) -> None:
 def test_a_range_from_0_is_a_relu_of_what_may_be_negative(
     normal: Any, nodes: Any, relu: Any
 ) -> None:
-    """Also where exactly 0 is read, as of a convolution without a bias where nothing is."""
+    """Even where exactly 0 is read, as behind a convolution of zeros without a bias."""
     x, u = np.round(normal(40, 50) * 4) / 4, normal(40, 50)
     nodes = [
         *nodes,
@@ -146,7 +146,7 @@ def test_a_float8_pair(normal: Any) -> None:
 
 
 def test_what_stands_between_the_two(normal: Any) -> None:
-    """Elements are arranged, chosen and joined while they are whole numbers."""
+    """Elements are arranged, chosen and joined while they are integers."""
     x, u = normal(2, 3, 4, 4), normal(2, 6, 4)
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),

@@ -1,7 +1,7 @@
 """Resize and Upsample in every mode.
 
-Resize is linear, and is checked against onnxruntime's own differences: where the two differ, it is
-onnxruntime's pixels that the gradient belongs to.
+Resize is linear, and is checked against ONNX Runtime's differences: where onnx's evaluator
+differs, the gradient belongs to ONNX Runtime's pixels.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def test_no_digit_is_lost_where_one_class_is_sure(normal: Any, op_type: Any, sur
     )
     (found,) = session.run(["x.grad"], {"x": logits, "y.cotangent": u})
     exact, terms = GRADIENT[op_type](logits.astype(np.float64), u.astype(np.float64))
-    # each entry by itself, however small, as well as its terms in float32 add up
+    # each entry separately, however small, as well as its terms add up in float32
     assert np.all(np.abs(found - exact) <= 2e-5 * terms)
 
 
