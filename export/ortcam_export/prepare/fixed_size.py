@@ -19,6 +19,8 @@ __all__ = ["make_static"]
 def make_static(model: ir.Model, picture: ir.Value, preprocess: Preprocessing | None) -> None:
     """Fix the input at one picture of the working size, and infer all shapes from it.
 
+    A function, not a pass: it needs one of the model's inputs.
+
     Args:
         model: a prepared network, changed in place.
         picture: the input that takes the picture.

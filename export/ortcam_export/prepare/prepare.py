@@ -56,6 +56,8 @@ def prepare(model: ir.Model) -> ir.Model:
 def settle(model: ir.Model) -> None:
     """Infer shapes and unfold the control flow that they decide, until nothing changes.
 
+    A function, not a pass: like :func:`infer`, it always runs last and mainly annotates.
+
     Raises:
         ModelError: the shapes do not fit together.
     """
