@@ -12,7 +12,7 @@ from ortcam_export.gradient.finish import finish
 from ortcam_export.gradient.function_bodies import expand
 from ortcam_export.gradient.seed import Given
 from ortcam_export.gradient.sweep import Sweep
-from ortcam_export.gradient.tensor import Tape
+from ortcam_export.gradient.tape import Tape
 from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor, unused
 from ortcam_export.prepare.prepare import prepare

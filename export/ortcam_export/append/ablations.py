@@ -12,7 +12,8 @@ import onnx_ir as ir
 
 from ortcam.artifact import Artifact, Layer
 from ortcam_export.gradient.finish import finish
-from ortcam_export.gradient.tensor import Tape, Tensor, product
+from ortcam_export.gradient.tape import Tape
+from ortcam_export.gradient.tensor import Tensor, product
 from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
 from ortcam_export.graph.traversal import between, part, read_beside, reads

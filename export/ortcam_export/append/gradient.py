@@ -11,7 +11,8 @@ from ortcam_export.gradient.finish import finish
 from ortcam_export.gradient.function_bodies import expand
 from ortcam_export.gradient.seed import Question
 from ortcam_export.gradient.sweep import Sweep
-from ortcam_export.gradient.tensor import Tape, Tensor
+from ortcam_export.gradient.tape import Tape
+from ortcam_export.gradient.tensor import Tensor
 from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
 

@@ -8,7 +8,8 @@ import onnx_ir as ir
 
 from ortcam.artifact import Layer
 from ortcam_export.gradient.finish import finish
-from ortcam_export.gradient.tensor import Tape, Tensor, product
+from ortcam_export.gradient.tape import Tape
+from ortcam_export.gradient.tensor import Tensor, product
 from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import onnx_ir as ir
 
 from ortcam.artifact import Artifact
-from ortcam_export.gradient.tensor import is_recorded
+from ortcam_export.gradient.tape import is_recorded
 from ortcam_export.graph.model_io import portable_ir
 from ortcam_export.graph.traversal import reads
 

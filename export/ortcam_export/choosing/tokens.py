@@ -19,7 +19,8 @@ from ortcam.artifact import Layer
 from ortcam.errors import InputError, LayerError
 from ortcam.messages import Message, Option
 from ortcam_export.choosing.channel_axes import Axes
-from ortcam_export.gradient.tensor import Dim, Tape, is_recorded
+from ortcam_export.gradient.tape import Tape, is_recorded
+from ortcam_export.gradient.tensor import Dim
 from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import find, unused
 from ortcam_export.graph.values import constant_ints, rank

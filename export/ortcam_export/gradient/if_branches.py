@@ -1,7 +1,7 @@
-"""Through a condition that is computed when the network runs: the gradient of the branch taken.
+"""The gradient through an If whose condition is computed when the network runs.
 
-It is an If of the same condition, each of whose branches holds a branch of the network once more,
-for what its gradient needs of it, and that gradient. onnxruntime runs the one branch alone.
+It is an If of the same condition. Each branch repeats the network's branch, as far as its gradient
+needs it, and appends that gradient. ONNX Runtime runs one branch only.
 """
 
 from __future__ import annotations
@@ -12,26 +12,27 @@ from typing import TypeAlias
 import onnx_ir as ir
 
 from ortcam_export.gradient.node import cotangent_dtype
-from ortcam_export.gradient.tensor import Tape, Tensor
+from ortcam_export.gradient.tape import Tape
+from ortcam_export.gradient.tensor import Tensor
 
 __all__ = ["through_branches"]
 
-#: The cotangent of a tensor, given that of one that a graph computes from it; None where it does
-#: not depend on it.
+#: Returns the cotangent of a tensor by that of an output computed from it; None where the output
+#: does not depend on it.
 Back: TypeAlias = Callable[[Tape, ir.Value, Tensor], Tensor | None]
 
 
 def through_branches(
     tape: Tape, node: ir.Node, value: ir.Value, cotangents: Sequence[Tensor | None], back: Back
 ) -> Tensor:
-    """What an If contributes to the cotangent of a tensor that its branches read.
+    """The contribution of an If to the cotangent of a tensor that its branches read.
 
     Args:
-        tape: of the graph the If is in.
+        tape: records on the If's graph.
         node: the If.
         value: the tensor.
-        cotangents: of the If's outputs; None where the score does not depend on one.
-        back: the sweep through a branch, recorded on the tape it is given.
+        cotangents: those of the If's outputs; None where the score does not depend on one.
+        back: the sweep through a branch, recorded on the tape it gets.
     """
     condition = node.inputs[0]
     assert condition is not None

@@ -1,4 +1,4 @@
-"""A node of the network as its gradient rules see it."""
+"""A node of the network as a gradient rule sees it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import Any
 import onnx_ir as ir
 
 from ortcam.errors import OperatorError
-from ortcam_export.gradient.tensor import Tape, Tensor
+from ortcam_export.gradient.tape import Tape
+from ortcam_export.gradient.tensor import Tensor
 
 __all__ = ["Node"]
 
 
 class Node:
-    """A node of the network as its rules see it.
+    """A node of the network as a gradient rule sees it.
 
-    Floating tensors narrower than float32 are seen in float32, in which every cotangent of such a
-    network is carried.
+    A rule sees floating tensors narrower than float32 in float32, in which their cotangents are
+    carried.
     """
 
     def __init__(self, tape: Tape, node: ir.Node, index: int = 0) -> None:
@@ -37,29 +38,29 @@ class Node:
 
     @property
     def here(self) -> Tensor:
-        """The input whose cotangent is wanted."""
+        """The input whose cotangent the rule computes."""
         return self.input(self.index)
 
     def has(self, index: int) -> bool:
-        """Whether an optional input is there."""
+        """True if an optional input is present."""
         return index < len(self.node.inputs) and self.node.inputs[index] is not None
 
     def input(self, index: int) -> Tensor:
         """An input of the node."""
         value = self.node.inputs[index]
         assert value is not None
-        return self._seen(value)
+        return self._carried(value)
 
     def output(self, index: int) -> Tensor:
         """An output of the node."""
-        return self._seen(self.node.outputs[index])
+        return self._carried(self.node.outputs[index])
 
     @property
     def inputs(self) -> list[Tensor]:
-        """All inputs that are there."""
-        return [self._seen(value) for value in self.node.inputs if value is not None]
+        """All inputs that are present."""
+        return [self._carried(value) for value in self.node.inputs if value is not None]
 
-    def _seen(self, value: ir.Value) -> Tensor:
+    def _carried(self, value: ir.Value) -> Tensor:
         tensor = self.tape.wrap(value)
         if not tensor.dtype.is_floating_point():
             return tensor
@@ -73,12 +74,12 @@ class Node:
         y = self.output(output)
         return self.tape.zeros(y.dims, cotangent_dtype(y.dtype), lead=1)
 
-    def wanted(self, output: int) -> bool:
-        """Whether the score depends on an output."""
+    def needed(self, output: int) -> bool:
+        """True if the score depends on an output."""
         return output < len(self.cotangents) and self.cotangents[output] is not None
 
-    def made(self, output: int, dtype: ir.DataType, shape: ir.Shape | None) -> Tensor:
-        """An output that the node may leave out, of this element type and shape."""
+    def optional_output(self, output: int, dtype: ir.DataType, shape: ir.Shape | None) -> Tensor:
+        """An output that the node may omit, added where it does, of this type and shape."""
         node = self.node
         if len(node.outputs) <= output:
             node.resize_outputs(output + 1)
@@ -90,7 +91,7 @@ class Node:
 
     @property
     def described(self) -> str:
-        """The node in an error message."""
+        """The node, for an error message."""
         domain = f"{self.node.domain}." if self.node.domain else ""
         return f"{domain}{self.node.op_type} (node {self.node.name!r})"
 
@@ -106,10 +107,10 @@ class Node:
         return int(self.attribute("axis", default)) % (self.x.rank if rank is None else rank)
 
     def axes(self, index: int, *, rank: int | None = None) -> list[int] | None:
-        """The axes given by an input, counted from the front; None where it is absent."""
-        given = self.constants(index)
+        """The axes in an input, counted from the front; None where it is absent."""
+        axes = self.constants(index)
         rank = self.x.rank if rank is None else rank
-        return None if given is None else sorted({int(axis) % rank for axis in given})
+        return None if axes is None else sorted({int(axis) % rank for axis in axes})
 
     def constants(self, index: int) -> list[Any] | None:
         """The numbers in an input that must be constant; None where it is absent.
@@ -127,11 +128,11 @@ class Node:
             )
         return list(const.reshape(-1).tolist())
 
-    def refuse(self, why: str) -> OperatorError:
-        """The error of a node whose gradient is not to be had."""
-        return OperatorError(f"{self.described} {why}; choose a feature layer after it")
+    def refuse(self, reason: str) -> OperatorError:
+        """The error of a node without a gradient."""
+        return OperatorError(f"{self.described} {reason}; choose a feature layer after it")
 
 
 def cotangent_dtype(dtype: ir.DataType) -> ir.DataType:
-    """The element type cotangents of a tensor are carried in: its own, or float32 if narrower."""
+    """The element type of a tensor's cotangents: its own, or float32 if that is narrower."""
     return dtype if dtype in (ir.DataType.FLOAT, ir.DataType.DOUBLE) else ir.DataType.FLOAT

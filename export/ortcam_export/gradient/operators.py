@@ -1,7 +1,7 @@
-"""What is decided about each operator: one place to read, for people, tests and error messages.
+"""How a gradient meets each operator: one place to read, for people, tests and error messages.
 
-The rules themselves register where they stand, in :mod:`ortcam_export.gradient.rules`; what has
-neither a derivative nor a rule is listed here with its reason.
+The rules register where they stand, in :mod:`ortcam_export.gradient.rules`; an
+operator with neither a derivative nor a rule is listed here with the reason.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from ortcam_export.prepare.control_flow import MOST_NODES
 
 __all__ = ["BRANCHED", "CONVERTED", "REFUSED", "Decision", "Kind", "decision"]
 
-_RECURRENT = "a recurrence over time, whose steps its node does not give away"
+_RECURRENT = "a recurrence over time, whose steps its node hides"
 _SEQUENCE = "it works on sequences of tensors, which carry no cotangent"
 _OPTIONAL = "it works on optional values, which carry no cotangent"
-_RANDOM = "it draws at random, so its derivative is that of another run"
+_RANDOM = "it draws random numbers, so its derivative would be that of another run"
 _BODY = (
-    "its body runs as often as the data say, or so often that its copies would be more than "
-    f"{MOST_NODES} nodes"
+    "its body runs a number of times that depends on the data, or so often that its copies would "
+    f"be more than {MOST_NODES} nodes"
 )
 _INTEGER = (
-    "its arithmetic is of integers, which carry no cotangent between each other; quantize the "
-    "network in the QDQ form instead (onnxruntime.quantization: quant_format=QuantFormat.QDQ)"
+    "it computes on integers, which carry no cotangent; quantize the network in the QDQ form "
+    "instead (onnxruntime.quantization: quant_format=QuantFormat.QDQ)"
 )
 _FUSED = (
-    "onnxruntime's optimiser made it of several operators; take the network as it was before, or "
-    "optimise it no further than ORT_ENABLE_BASIC"
+    "ONNX Runtime's optimizer fused several operators into it; use the original network, or "
+    "optimize it no further than ORT_ENABLE_BASIC"
 )
 
-#: Operators with a derivative that is not to be had here, and why.
+#: Operators whose derivative is not supported, and why.
 REFUSED: dict[str, str] = {
     "Bernoulli": _RANDOM,
     "ConcatFromSequence": _SEQUENCE,
@@ -61,7 +61,7 @@ REFUSED: dict[str, str] = {
     "SplitToSequence": _SEQUENCE,
 }
 
-#: Operators of old files and of quantized ones, and what they are converted into before they are
+#: Operators of old and of quantized networks, and what each is converted to before it is
 #: differentiated.
 CONVERTED = {
     "ConvInteger": "Conv, between quantizers",
@@ -73,12 +73,12 @@ CONVERTED = {
 }
 
 
-#: Operators that are differentiated through the graphs they hold.
-BRANCHED = {"If": "that of the branch taken, to what the branches read"}
+#: Operators that are differentiated through their graphs.
+BRANCHED = {"If": "that of the branch taken, with respect to what the branches read"}
 
 
 class Kind(enum.Enum):
-    """How a gradient meets an operator."""
+    """The ways a gradient meets an operator."""
 
     RULE = "a rule of its own"
     BODY = "through its ONNX function body"
@@ -88,17 +88,17 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True)
 class Decision:
-    """What is decided about an operator, and why where that is not plain."""
+    """The way a gradient meets an operator, with the reason where that is not plain."""
 
     kind: Kind
     reason: str = ""
 
 
 def decision(op_type: str, domain: str = "") -> Decision:
-    """What is decided about an operator.
+    """Return the way a gradient meets an operator.
 
     Raises:
-        KeyError: nothing is.
+        KeyError: the operator is in no table.
     """
     if domain == CONTRIB:
         return Decision(Kind.REFUSED, _contrib_reason(op_type))
@@ -113,7 +113,7 @@ def decision(op_type: str, domain: str = "") -> Decision:
     if op_type in BRANCHED:
         return Decision(Kind.RULE, BRANCHED[op_type])
     if op_type in CONVERTED:
-        return Decision(Kind.RULE, f"that of {CONVERTED[op_type]}, into which it is converted")
+        return Decision(Kind.RULE, f"that of {CONVERTED[op_type]}, to which it is converted")
     if op_type in _with_bodies():
         return Decision(Kind.BODY)
     raise KeyError(op_type)

@@ -1,9 +1,9 @@
-"""Where a sweep starts: the cotangent of the score.
+"""The cotangent of the score, with which a sweep starts.
 
-:class:`Given` takes it as an input, as a vector-Jacobian product does. :class:`Question` is
-Grad-CAM's: y[k, n] = sum of class_weights[k, n, c] * region[k, n, ...] * score[n, c, ...], whose
-cotangent is an outer product; through a softmax or a sigmoid its gradient has a closed form that
-neither cancels nor, where only its mean is wanted, grows with the number of questions.
+:class:`Given` takes it as an input, as a vector-Jacobian product does. :class:`Question` is that of
+Grad-CAM: y[k, n] = sum of class_weights[k, n, c] * region[k, n, ...] * score[n, c, ...], whose
+cotangent is an outer product. Through a softmax or a sigmoid its gradient has a closed form that
+does not cancel and, where only the mean is needed, does not grow with the number of questions.
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ import onnx_ir as ir
 
 from ortcam_export.gradient.blocks.saturated import complemented, sigmoid_slope
 from ortcam_export.gradient.node import Node
-from ortcam_export.gradient.tensor import Dim, Tape, Tensor, product
+from ortcam_export.gradient.tape import Tape
+from ortcam_export.gradient.tensor import Dim, Tensor, product
 from ortcam_export.gradient.windows import Edged, Ones, Window, Windows
 
 __all__ = ["Given", "Question", "Seed"]
 
-#: The closed form of a softmax is taken for one window always, for several up to this many
-#: windows times classes; beyond, its products with every window outweigh the plain sweep. For one
-#: window on onnxruntime's CPU provider it costs less than the plain sweep at any number of classes
-#: where the questions share a region; where each has its own, see _MANY_CLASSES.
+#: The closed form of a softmax is used for one window always, for several up to this many windows
+#: times classes; beyond, its products with every window outweigh the plain sweep. For one window on
+#: ONNX Runtime's CPU provider it costs less than the plain sweep at any number of classes where the
+#: questions share a region; where each has its own, see _MANY_CLASSES.
 _CLOSED_FORM_LIMIT = 128
 
-#: From so many classes on, questions with a region each are asked without a product for each: in
-#: onnxruntime on two cores, 360 x 480 cells, 150 classes, beyond inference 0.78 of it instead of 17
-#: for 150 questions, 0.31 instead of 0.95 for 11; of 11 classes both take the same for 11.
+#: From this many classes on, questions with a region each take no product each. ONNX Runtime on two
+#: cores, 360 x 480 cells, 150 classes, time beyond inference in inferences: 0.78 instead of 17 for
+#: 150 questions, 0.31 instead of 0.95 for 11. With 11 classes and 11 questions both are equal.
 _MANY_CLASSES = 32
 _UNKNOWN = 2**31
 
 
 class Seed(Protocol):
-    """The start of a sweep: the cotangent of a tensor."""
+    """The cotangent of a tensor, with which a sweep starts."""
 
     value: ir.Value
 
@@ -46,14 +47,14 @@ class Seed(Protocol):
         """The cotangent contracted with windows."""
 
     def before(self, n: Node, windows: Windows | None) -> Tensor | None:
-        """The cotangent of the input of the node that makes the tensor, in closed form.
+        """The cotangent of the input of the tensor's node, in closed form.
 
-        Whole where ``windows`` is None, else contracted; None where there is no such form.
+        Whole where ``windows`` is None, else contracted; None where there is no closed form.
         """
 
 
 class Given:
-    """A cotangent that is an input of the graph."""
+    """A cotangent that is a tensor of the graph."""
 
     def __init__(self, value: ir.Value, cotangent: Tensor) -> None:
         self.value = value
@@ -68,7 +69,7 @@ class Given:
         return windows.contract(self._cotangent)
 
     def before(self, n: Node, windows: Windows | None) -> Tensor | None:
-        """Nothing is known of a given cotangent."""
+        """None: a given cotangent has no closed form."""
         return None
 
 
@@ -76,7 +77,7 @@ class Question:
     """The cotangent of a reduced class score: class weights times region.
 
     Args of the constructor:
-        value: the score, [N, C, *space] with its classes on ``class_axis``.
+        value: the score, [N, C, *space] with the classes on ``class_axis``.
         class_weights: [K, N or 1, C].
         region: [K or 1, N or 1, *space], each extent of space full or 1.
     """
@@ -91,7 +92,7 @@ class Question:
         self._classes = class_axis
         self._space = [axis for axis in range(1, score.rank) if axis != class_axis]
         self._class_weights = class_weights.leading()
-        # [K or 1, N or 1, *space], full in space: a sum over an extent of 1 would miss the rest
+        # [K or 1, N or 1, *space], full in space: a sum over an extent of 1 would miss cells
         space = [self._dims[axis] for axis in self._space]
         self._full_region = region.expand([region.dim(0), region.dim(1), *space])
 
@@ -177,13 +178,13 @@ class Question:
         return g if self._tape.gate is None else g.reshape(self._contracted_dims(windows))
 
     def _regions_may_cost(self, windows: Windows) -> bool:
-        """Whether an M for each region would be much, and there is but one window."""
+        """True if there is one window and an M for each region would be expensive."""
         single = all(windows.count(axis) == 1 for axis in self._space)
         edged = any(isinstance(window, Edged) for window in windows.axes.values())
         return single and not edged and _MANY_CLASSES <= self._class_count() < _UNKNOWN
 
     def _before_softmax_of_regions(self, n: Node, windows: Windows) -> Tensor:
-        """As contracted, by M where the questions share a region, else without it."""
+        """:meth:`_before_softmax_contracted`, with M only where the questions share a region."""
         s, region = self._flat(self._softmax(n)), self._full_region
         for i, axis in enumerate(self._space):
             window = windows.axes[axis]
@@ -192,27 +193,27 @@ class Question:
                 region = region * window.squeeze([0]).unsqueeze(behind)
         region = self._asked(region.reshape([*region.dims[:2], self._cells()]), 1)
         weights, tape, branches = self._asked(self._weights, 0), self._tape, []
-        own, each = region.dim(0), tape.let_through(region)
+        regions, each = region.dim(0), tape.let_through(region)
         for name, form, where in (("own", _apart, each), ("shared", _paired, region)):
             branch = ir.Graph([], [], nodes=[], name=name)
             inner = tape.inside(branch)
             branch.outputs.append(form(*(inner.seen(t) for t in (s, where, weights))).value)
             branches.append(branch)
-        assert isinstance(own, Tensor)
+        assert isinstance(regions, Tensor)
         questions = tape.questions if isinstance(tape.questions, int) else tape.questions.symbol
         shape = [questions, s.shape[0], s.shape[1]]
-        g = tape.branch((own.squeeze([0]) > 1).value, branches, s.dtype, shape)
+        g = tape.branch((regions.squeeze([0]) > 1).value, branches, s.dtype, shape)
         g = g.unsqueeze(range(2, 2 + len(self._space))).moved(1, self._classes)
         return g if self._tape.gate is None else g.reshape(self._contracted_dims(windows))
 
     def _softmax(self, n: Node) -> Tensor:
-        """The score in float32 where the network is narrower: from its logits."""
+        """The softmax; of a network narrower than float32, in float32 from its logits."""
         if self.value.dtype == n.y.dtype:
             return n.y
         return n.x.apply("Softmax", axis=n.axis(-1))
 
     def _asked(self, x: Tensor, axis: int) -> Tensor:
-        """No picture of a tensor where the gate is shut: what is made of the score costs too."""
+        """A tensor, without any picture where the gate is shut: work on the score costs too."""
         gate = self._tape.gate
         return x if gate is None else x.slice(axis, 0, gate * self._dims[0])
 
@@ -272,9 +273,9 @@ def _paired(s: Tensor, region: Tensor, weights: Tensor) -> Tensor:
 
 
 def _apart(s: Tensor, region: Tensor, weights: Tensor) -> Tensor:
-    """The same as :func:`_paired` without M, for a region each: as K C cells, not K C^2 cells.
+    """:func:`_paired` without M, for a region each: K C cells instead of K C^2.
 
-    With o the classes beside the dominant one, d the weight of the dominant one and
+    With o the classes but the dominant one, d the weight of the dominant one and
     b = sum_j (w_j - d) o_j, the sum over cells of r s_c (w_c - d - b) is
     w_c sum(r o_c) - sum(r d o_c) - sum(r b s_c): at the dominant class w_c - d is exactly 0.
     """
@@ -298,7 +299,7 @@ def _several(window: Window) -> bool:
 
 
 def _inner(windows: Iterable[Window]) -> int:
-    """How many windows of the last axis that has several :func:`_products` multiplies out."""
+    """The windows of the last axis with several, which :func:`_products` multiplies out."""
     counts = [w.shape[0] for w in windows if isinstance(w, Tensor) and _several(w)]
     inner = counts[-1] if counts else 1
     assert isinstance(inner, int)
@@ -309,9 +310,9 @@ def _products(s: Tensor, region: Tensor, windows: Sequence[Tensor | Ones]) -> Te
     """S diag(r A) S' for each window A.
 
     A single window is multiplied into the region; the last axis with several is multiplied out;
-    along the axes before it the products stay apart until they are summed up with its windows.
-    In onnxruntime on the CPU, for 3 x 3 windows over 360 x 480 cells, that takes a third of the
-    time of nine outer products.
+    along the axes before it the products stay apart until they are summed with its windows. In ONNX
+    Runtime on the CPU, for 3 x 3 windows over 360 x 480 cells, that takes a third of the time of
+    nine outer products.
 
     Args:
         s: [N, C, *space].

@@ -1,8 +1,8 @@
-"""The reverse sweep: from a score back to the tensors whose cotangents are wanted.
+"""The reverse sweep: from a score back to the tensors whose cotangents are needed.
 
-Reverse-mode differentiation as a graph-to-graph transformation. What is common to all rules is
-done here: which tensors lie between the targets and the score, adding up over consumers, summing
-over broadcast axes, and whether a cotangent is wanted whole or contracted with windows.
+Reverse-mode differentiation as a graph-to-graph transformation. The sweep does what all rules have
+in common: it finds the tensors between the targets and the score, adds up over consumers, sums
+over broadcast axes, and asks for cotangents whole or contracted with windows.
 """
 
 from __future__ import annotations
@@ -18,34 +18,35 @@ from ortcam_export.gradient.if_branches import through_branches
 from ortcam_export.gradient.node import Node, cotangent_dtype
 from ortcam_export.gradient.operators import decision
 from ortcam_export.gradient.paths import (
-    _captured,
-    _unblocked,
-    _without_rule,
+    captured_operands,
     consumers,
     dependencies,
     passes,
+    unblocked,
+    without_rule,
 )
 from ortcam_export.gradient.seed import Given, Seed
 from ortcam_export.gradient.table import broadcasts, lookup, lookup_contracted, lookup_parted
-from ortcam_export.gradient.tensor import Dim, Tape, Tensor, product
+from ortcam_export.gradient.tape import Tape
+from ortcam_export.gradient.tensor import Dim, Tensor, product
 from ortcam_export.gradient.windows import Ones, Windows
 
 __all__ = ["Sweep"]
 
 
 class Sweep:
-    """One reverse sweep through a graph; the cotangents it makes are shared by all targets."""
+    """One reverse sweep through a graph, whose cotangents all targets share."""
 
     def __init__(
         self, tape: Tape, seed: Seed, gates: Mapping[ir.Value, Tensor | None] | None = None
     ) -> None:
-        """Starts a sweep.
+        """Start a sweep.
 
         Args:
-            tape: where it is recorded.
-            seed: where it starts.
-            gates: for tensors whose whole cotangent is not always wanted, the gate that says
-                whether it is (see :attr:`Tape.gate`). A gate is open where one further up is.
+            tape: records the sweep.
+            seed: the cotangent it starts with.
+            gates: for tensors whose whole cotangent is not always needed, the gate that tells when
+                it is (see :attr:`Tape.gate`). A gate is open where one further up is.
         """
         self._tape = tape
         self._seed = seed
@@ -63,9 +64,9 @@ class Sweep:
             OperatorError: an operator on the way has no rule.
         """
         self._require(value)
-        wanted = self._downstream(value)
-        for v in wanted:
-            if v is not value and self._wanted_in_part(v, wanted):
+        missing = self._downstream(value)
+        for v in missing:
+            if v is not value and self._needed_in_part(v, missing):
                 self._in_parts.add(v)
             elif v not in self._whole:
                 with self._tape.gated(self._gates.get(v)):
@@ -78,12 +79,12 @@ class Sweep:
 
     @property
     def carried(self) -> set[ir.Value]:
-        """The tensors whose whole cotangents were made, or all of them that was wanted."""
+        """The tensors whose whole cotangents were recorded, or all of them that was needed."""
         return self._in_parts.union(self._whole)
 
     @property
     def wholes(self) -> list[Tensor]:
-        """The whole cotangents that were made."""
+        """The whole cotangents that were recorded."""
         return list(self._whole.values())
 
     def mean(self, value: ir.Value, channel_axis: int) -> Tensor:
@@ -108,7 +109,7 @@ class Sweep:
             return self._tape.zeros(windows.dims(self._tape.wrap(value)), windows.dtype, lead=1)
         uses = list(self._uses(value))
         terms = [self._contracted_through(node, index, windows) for node, index in uses]
-        if terms == [None]:  # whole, it serves others too
+        if terms == [None]:  # the whole one serves other targets too
             return self._let_through(value, windows.contract(self.whole(value)))
         return _sum(
             windows.contract(self._through(node, index)) if term is None else term
@@ -116,24 +117,24 @@ class Sweep:
         )
 
     def _contracted_through(self, node: ir.Node, index: int, windows: Windows) -> Tensor | None:
-        """A consumer's contribution without its own whole; None where it needs its outputs'."""
+        """A consumer's contribution, contracted; None where that needs its outputs' whole ones."""
         n = Node(self._tape, node, index)
         if node.outputs[0] is self._seed.value:
             closed = self._seed.before(n, windows)
             if closed is not None:
                 return closed
-        second = lookup_contracted(node, index)
-        if second is not None:
-            answer = second(n, windows, self.contracted)
-            if answer is not None:
-                return answer
+        contracted = lookup_contracted(node, index)
+        if contracted is not None:
+            g = contracted(n, windows, self.contracted)
+            if g is not None:
+                return g
         for output in node.outputs:
             if output in self._on_path:
                 self.whole(output)
         return None
 
     def _through(self, node: ir.Node, index: int) -> Tensor:
-        """What one consumer contributes to the cotangent of its input, given its outputs' own."""
+        """A consumer's contribution to the cotangent of its input, by those of its outputs."""
         n = Node(self._tape, node, index)
         if node.outputs[0] is self._seed.value:
             closed = self._seed.before(n, None)
@@ -146,7 +147,7 @@ class Sweep:
             for output in node.outputs
         ]
         if index < 0:
-            value = _captured(node)[-1 - index]
+            value = captured_operands(node)[-1 - index]
             return through_branches(self._tape, node, value, n.cotangents, _inner(value))
         rule = lookup(node, index)
         assert rule is not None
@@ -156,12 +157,12 @@ class Sweep:
         return g
 
     def _let_through(self, value: ir.Value, g: Tensor) -> Tensor:
-        """What was made of a tensor's cotangent, with the questions that are asked here."""
+        """A function of a tensor's cotangent, for the questions that the gate here lets through."""
         same = self._gates.get(value) is self._tape.gate
         return g if same else self._tape.let_through(g)
 
-    def _wanted_in_part(self, value: ir.Value, wanted: Sequence[ir.Value]) -> bool:
-        """Whether of channels joined only some are wanted, and all readers can tell them apart."""
+    def _needed_in_part(self, value: ir.Value, needed: Sequence[ir.Value]) -> bool:
+        """True if of joined channels only some are needed, and all readers have a parted rule."""
         node = value.producer()
         return (
             node is not None
@@ -169,7 +170,7 @@ class Sweep:
             and value is not self._seed.value
             and value not in self._whole
             and Node(self._tape, node).axis(0) == 1
-            and sum(operand in wanted for operand in node.inputs) == 1
+            and sum(operand in needed for operand in node.inputs) == 1
             and all(lookup_parted(reader, index) for reader, index in self._uses(value))
         )
 
@@ -192,11 +193,11 @@ class Sweep:
         """The consumers through which the score depends on a tensor.
 
         Raises:
-            OperatorError: nobody has decided about the operator of one of them.
+            OperatorError: the operator of one of them has no rule.
         """
         for node, index in consumers(self._tape.graph, value):
             if any(output in self._on_path for output in node.outputs) and passes(node, index):
-                for blocking in _without_rule(node):
+                for blocking in without_rule(node):
                     raise self._refusal(node, blocking)
                 yield node, index
 
@@ -222,24 +223,24 @@ class Sweep:
 
     @cached_property
     def _reachable(self) -> set[ir.Value]:
-        return _unblocked(self._tape.graph, self._seed.value)
+        return unblocked(self._tape.graph, self._seed.value)
 
     def _downstream(self, value: ir.Value) -> list[ir.Value]:
         """The tensors between this one and the score whose cotangents are missing, last first."""
-        found, stack = {value}, [value]
+        missing, stack = {value: None}, [value]  # a dict: in an order that every run repeats
         while stack:
             v = stack.pop()
             if v is self._seed.value or v in self._whole:
                 continue
             for node, _ in self._uses(v):
                 for output in node.outputs:
-                    if output in self._on_path and output not in found:
-                        found.add(output)
+                    if output in self._on_path and output not in missing:
+                        missing[output] = None
                         stack.append(output)
-        return sorted(found, key=self.position, reverse=True)
+        return sorted(missing, key=self.position, reverse=True)
 
     def position(self, value: ir.Value) -> int:
-        """Where in the graph a tensor is made; -1 for inputs, initializers and what is outside."""
+        """The position of a tensor's node; -1 for inputs, initializers and outer tensors."""
         producer = value.producer()
         return -1 if producer is None else self._order.get(producer, -1)
 
@@ -263,7 +264,7 @@ def _inner(value: ir.Value) -> Callable[[Tape, ir.Value, Tensor], Tensor | None]
 
 
 def _has_space(value: ir.Value) -> bool:
-    """Whether a tensor has more axes than pictures and channels: a feature layer needs some."""
+    """True if a tensor has more axes than pictures and channels, as a feature layer has."""
     return value.shape is not None and len(value.shape) > 2
 
 

@@ -1,10 +1,10 @@
-"""The table of gradient rules, and what a rule sees of its node.
+"""The table of gradient rules.
 
-A rule belongs to one operator and one of its inputs. It is given the node and the cotangent of
-the node's first output and returns the cotangent of that input: ``vjp(n, g)``, the transposed
-Jacobian applied to ``g``. A second rule, for linear operators, answers for a cotangent that is
-wanted only contracted with windows: see :mod:`ortcam_export.gradient.windows`. A third one
-answers for some channels of the input alone, where what is joined to them needs no cotangent.
+A rule belongs to one operator and one of its inputs. It takes the node and the cotangent of the
+node's first output and returns the cotangent of that input: ``vjp(n, g)``, the transposed Jacobian
+applied to ``g``. A linear operator may have two more: a contracted rule, for a cotangent that is
+needed only contracted with windows (see :mod:`ortcam_export.gradient.windows`), and a parted rule,
+for the cotangent of some channels of the input alone.
 
 A rule names axes and shapes as the forward operator does; the questions' axis is hidden.
 """
@@ -23,6 +23,10 @@ from ortcam_export.gradient.windows import Windows
 __all__ = [
     "NO_DERIVATIVE",
     "Ask",
+    "ContractedRule",
+    "PartedRule",
+    "Rule",
+    "broadcasts",
     "contracted",
     "elementwise",
     "lookup",
@@ -35,51 +39,41 @@ __all__ = [
     "ruled_inputs",
 ]
 
-#: Contracts the cotangent of the node's output with windows.
+#: Contracts the cotangent of one of the node's outputs with windows.
 Ask: TypeAlias = Callable[[ir.Value, Windows], Tensor]
 
+#: (n, g) -> g_x.
+Rule: TypeAlias = Callable[[Node, Tensor], Tensor]
 
-Rule: TypeAlias = "Callable[[Node, Tensor], Tensor]"
+#: (n, A, ask) -> <A, g_x>, or None where that would take many windows of the output.
+ContractedRule: TypeAlias = Callable[[Node, Windows, Ask], Tensor | None]
 
-
-ContractedRule: TypeAlias = "Callable[[Node, Windows, Ask], Tensor | None]"
-
-
-PartedRule: TypeAlias = "Callable[[Node, Tensor, Dim, Dim], Tensor]"
-
-
-_RULES: dict[str, dict[int, Rule | None] | Rule] = {}
-
-
-_CONTRACTED: dict[str, dict[int, ContractedRule] | ContractedRule] = {}
-
-
-_PARTED: dict[str, dict[int, PartedRule]] = {}
-
-
-_BROADCASTS: set[str] = set()
-
+#: (n, g, start, stop) -> g_x of the channels from start to stop.
+PartedRule: TypeAlias = Callable[[Node, Tensor, Dim, Dim], Tensor]
 
 #: Operators whose outputs do not change, or jump, when their inputs change a little.
 NO_DERIVATIVE: set[str] = set()
 
+_RULES: dict[str, dict[int, Rule] | Rule] = {}
+_CONTRACTED: dict[str, dict[int, ContractedRule] | ContractedRule] = {}
+_PARTED: dict[str, dict[int, PartedRule]] = {}
+_BROADCASTS: set[str] = set()
+
 
 def no_derivative(*op_types: str) -> None:
-    """Declares operators without a derivative: no gradient passes them."""
+    """Register operators without a derivative: no gradient passes them."""
     NO_DERIVATIVE.update(op_types)
 
 
-def rule(
-    *op_types: str, inputs: Iterable[int] | None = None
-) -> Callable[[Callable[[Node, Tensor], Tensor]], Callable[[Node, Tensor], Tensor]]:
-    """Registers a rule for some inputs of operators; other inputs have no derivative.
+def rule(*op_types: str, inputs: Iterable[int] | None = None) -> Callable[[Rule], Rule]:
+    """Register a rule for some inputs of operators; other inputs have no derivative.
 
     Args:
         op_types: the operators.
         inputs: the indices of the inputs; None for every input (variadic operators).
     """
 
-    def register(f: Callable[[Node, Tensor], Tensor]) -> Callable[[Node, Tensor], Tensor]:
+    def register(f: Rule) -> Rule:
         for op_type in op_types:
             _add(_RULES, op_type, inputs, f)
         return f
@@ -89,18 +83,14 @@ def rule(
 
 def contracted(
     *op_types: str, inputs: Iterable[int] | None = (0,)
-) -> Callable[
-    [Callable[[Node, Windows, Ask], Tensor | None]], Callable[[Node, Windows, Ask], Tensor | None]
-]:
-    """Registers the second rule of linear operators.
+) -> Callable[[ContractedRule], ContractedRule]:
+    """Register the contracted rule of linear operators.
 
-    The rule returns the contraction of the input's cotangent with the windows, having asked for
-    the output's with windows of its own, or None where it cannot do so with few windows.
+    The rule asks for the cotangent of the output, contracted with windows of its own, and returns
+    that of the input contracted with its windows, or None where this would take many windows.
     """
 
-    def register(
-        f: Callable[[Node, Windows, Ask], Tensor | None],
-    ) -> Callable[[Node, Windows, Ask], Tensor | None]:
+    def register(f: ContractedRule) -> ContractedRule:
         for op_type in op_types:
             _add(_CONTRACTED, op_type, inputs, f)
         return f
@@ -109,7 +99,7 @@ def contracted(
 
 
 def parted(*op_types: str) -> Callable[[PartedRule], PartedRule]:
-    """Registers the third rule of operators, for channels ``start`` to ``stop`` of input 0."""
+    """Register the parted rule of operators, for channels ``start`` to ``stop`` of input 0."""
 
     def register(f: PartedRule) -> PartedRule:
         for op_type in op_types:
@@ -120,13 +110,12 @@ def parted(*op_types: str) -> Callable[[PartedRule], PartedRule]:
 
 
 def elementwise(op_type: str, *partials: Callable[..., Tensor] | None) -> None:
-    """Registers an operator that acts on each element by itself.
+    """Register an operator that acts on each element separately.
 
     Args:
         op_type: the operator.
         partials: for each input a function of (g, y, *inputs): the cotangent g times the partial
-            derivative. None where there is no derivative. Summing over broadcast axes is the
-            driver's work.
+            derivative. None where there is no derivative. The sweep sums over broadcast axes.
     """
     _BROADCASTS.add(op_type)
     for index, partial in enumerate(partials):
@@ -135,15 +124,15 @@ def elementwise(op_type: str, *partials: Callable[..., Tensor] | None) -> None:
 
 
 def broadcasts(op_type: str) -> bool:
-    """Whether inputs of the operator are broadcast to the output's shape."""
+    """True if the operator broadcasts its inputs to the output's shape."""
     return op_type in _BROADCASTS
 
 
 def lookup(node: ir.Node, index: int) -> Rule | None:
-    """The rule for an input of a node, or None where no gradient passes.
+    """Return the rule for an input of a node, or None where no gradient passes.
 
     Raises:
-        KeyError: nobody has decided about the operator.
+        KeyError: the operator is in no table.
     """
     if node.domain not in ("", "ai.onnx"):
         raise KeyError(node.op_type)
@@ -154,23 +143,23 @@ def lookup(node: ir.Node, index: int) -> Rule | None:
 
 
 def lookup_contracted(node: ir.Node, index: int) -> ContractedRule | None:
-    """The second rule for an input of a node, or None where it has none."""
+    """Return the contracted rule for an input of a node, if any."""
     entry = None if node.domain else _CONTRACTED.get(node.op_type)
     return entry.get(index) if isinstance(entry, dict) else entry
 
 
 def lookup_parted(node: ir.Node, index: int) -> PartedRule | None:
-    """The third rule for an input of a node, or None where it has none."""
+    """Return the parted rule for an input of a node, if any."""
     return None if node.domain else _PARTED.get(node.op_type, {}).get(index)
 
 
 def ruled(op_type: str) -> bool:
-    """Whether an operator has a rule."""
+    """True if an operator has a rule."""
     return op_type in _RULES
 
 
 def ruled_inputs(op_type: str) -> list[int] | None:
-    """The inputs of an operator for which it has a rule; None where these are all."""
+    """The inputs for which an operator has a rule; None for all of them."""
     entry = _RULES[op_type]
     return sorted(entry) if isinstance(entry, dict) else None
 

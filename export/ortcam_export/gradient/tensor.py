@@ -1,70 +1,112 @@
 """Expressions over ONNX: arithmetic on tensors that records nodes in a graph.
 
-A rule of calculus is written with these tensors as it would be with NumPy's. Three things are
-taken care of here, so that no rule has to:
+A rule of calculus is written with these tensors as with NumPy's. Three things are handled here, so
+that no rule has to:
 
-* The leading axis. A cotangent carries one extra leading axis, K, the questions asked at once.
-  Its tensor has ``lead == 1``; every axis and shape a rule names is counted without it, and
-  tensors with and without it combine as broadcasting demands.
-* Constants. An operation on constants is carried out at once; what it yields is a constant. So
-  static shapes leave no shape arithmetic in the graph, and frozen weights are rearranged once.
+* The leading axis. A cotangent has one extra leading axis, K, the questions asked at once. Its
+  tensor has ``lead == 1``; the axes and shapes that a rule names do not count it, and tensors with
+  and without it combine as broadcasting demands.
+* Constants. An operation on constants is carried out at once and yields a constant. So static
+  shapes leave no shape arithmetic in the graph, and frozen weights are rearranged once.
 * Repetition. The same operation on the same tensors is recorded once, and operations that change
-  nothing (a product with one, a transposition into the same order) are not recorded at all.
+  nothing (a product with one, a transposition into the same order) are not recorded.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnx_ir as ir
-from onnx.reference import ReferenceEvaluator
-
-from ortcam.errors import OperatorError
 
 __all__ = [
+    "Array",
     "Dim",
-    "Tape",
+    "Recorder",
     "Tensor",
     "at_least",
     "at_most",
-    "is_recorded",
+    "content",
     "maximum",
     "minimum",
     "product",
 ]
 
-#: Results of folded operations are kept below this many elements, unless their inputs were larger.
-_FOLD_LIMIT = 1 << 22
-
-#: Marks a node that was recorded, as long as it is in memory. Its name tells nothing: a network's
-#: own nodes, such as those of a gradient in it, may bear any.
-_RECORDED = "ortcam.recorded"
-
 Array: TypeAlias = npt.NDArray[Any]
+
+
+class Recorder(Protocol):
+    """The part of a tape that tensors need to record their operations.
+
+    :class:`ortcam_export.gradient.tape.Tape` is the one there is.
+    """
+
+    @property
+    def graph(self) -> ir.Graph:
+        """The graph that grows."""
+
+    @property
+    def questions(self) -> Dim:
+        """K, the extent of the questions' axis."""
+
+    @property
+    def gate(self) -> Tensor | None:
+        """int64 [1], 0 where the operations recorded now are not needed; None: always needed."""
+
+    def op(self, op_type: str, *inputs: Tensor | None, lead: int = 0, **attributes: Any) -> Tensor:
+        """Record a standard operator and return its first output."""
+
+    def ops(
+        self,
+        op_type: str,
+        *inputs: Tensor | None,
+        lead: int = 0,
+        outputs: int = 1,
+        **attributes: Any,
+    ) -> list[Tensor]:
+        """Record a standard operator and return all its outputs."""
+
+    def constant(self, value: npt.ArrayLike, dtype: ir.DataType | None = None) -> Tensor:
+        """Return a constant."""
+
+    def initializer(self, array: Array) -> ir.Value:
+        """Return an initializer with this value."""
+
+    def again(self, value: ir.Value) -> ir.Value:
+        """Return a copy of a value, so that it can bear another name."""
+
+    def shape(self, dims: Sequence[Dim]) -> Tensor:
+        """Return extents as one int64 tensor."""
+
+    def zeros(self, dims: Sequence[Dim], dtype: ir.DataType, *, lead: int = 0) -> Tensor:
+        """Return zeros of these extents."""
+
+    def arange(self, stop: Dim) -> Tensor:
+        """Return 0, 1, ... below ``stop``, int64."""
+
+    def concat(self, tensors: Sequence[Tensor], axis: int) -> Tensor:
+        """Join tensors along an axis."""
 
 
 class Tensor:
     """A tensor in an expression.
 
     Attributes:
-        tape: where operations on it are recorded.
+        tape: records the operations on it.
         shape: its extents, with the leading axis: integers where known, else None or a symbol.
         dtype: its element type.
-        const: its value, where it is a constant known now.
-        lead: 1 where axis 0 is the questions' axis K, which ``rank`` and every axis leave out.
-        symbol: where this is an extent, the symbol the network has for it.
+        const: its value, if it is a constant.
+        lead: 1 where axis 0 is the questions' axis K, which ``rank`` and axes do not count.
+        symbol: of a tensor that is an extent, the network's name for it.
     """
 
     def __init__(
         self,
-        tape: Tape,
+        tape: Recorder,
         *,
         shape: Sequence[int | str | None],
         dtype: ir.DataType,
@@ -86,7 +128,7 @@ class Tensor:
 
     @property
     def value(self) -> ir.Value:
-        """The graph's value; a constant becomes an initializer when it is first asked for it."""
+        """The graph's value; a constant becomes an initializer on first use."""
         if self._value is None:
             assert self.const is not None
             self._value = self.tape.initializer(self.const)
@@ -94,18 +136,18 @@ class Tensor:
 
     @cached_property
     def identity(self) -> object:
-        """What makes it the same as another: its value, of a constant made here its content."""
+        """A key, equal for equal tensors: the value, or the content of a recorded constant."""
         if self.const is None or self._is_of_graph:  # weights are large, and rarely equal
             return id(self.value), self.lead
-        return *_content(self.const), self.lead
+        return *content(self.const), self.lead
 
     @property
     def rank(self) -> int:
-        """The number of axes, the questions' axis left out."""
+        """The number of axes, without the questions' axis."""
         return len(self.shape) - self.lead
 
     def extent(self, axis: int) -> int | str | None:
-        """What is known of the extent of an axis."""
+        """The extent of an axis as far as it is known: a number, a symbol or None."""
         return self.shape[axis % self.rank + self.lead]
 
     def dim(self, axis: int) -> Dim:
@@ -156,7 +198,7 @@ class Tensor:
         return _elementwise("Div", other, self)
 
     def __floordiv__(self, other: Operand) -> Tensor:
-        """The quotient of integers that are not negative (ONNX truncates, as floor does there)."""
+        """The quotient of integers that are not negative (where ONNX's truncation is floor)."""
         assert self.dtype.is_integer()
         return self / other
 
@@ -209,7 +251,7 @@ class Tensor:
         return mask.where(self, 0)
 
     def passed(self, mask: Tensor) -> Tensor:
-        """As :meth:`masked`, for finite numbers: a product, which on the CPU is far cheaper."""
+        """The same as :meth:`masked`, for finite numbers: a product, far cheaper on the CPU."""
         return self * mask.cast(self.dtype)
 
     # Functions of each element.
@@ -260,7 +302,7 @@ class Tensor:
         return self.tape.op(op_type, self, physical, lead=self.lead, keepdims=int(keepdims))
 
     def sum(self, axes: Sequence[int], *, keepdims: bool = False) -> Tensor:
-        """The sum over axes; none is over no axis."""
+        """The sum over axes; over none, the tensor itself."""
         if all(self.extent(axis) == 1 for axis in axes):
             return self if keepdims else self.squeeze(axes)
         return self._reduce("ReduceSum", axes, keepdims)
@@ -296,18 +338,18 @@ class Tensor:
         return shaped.ranked(len(dims)).stamped(physical)
 
     def stamped(self, physical: Sequence[Dim | str | None]) -> Tensor:
-        """This tensor, its extents (with the questions' axis) noted where inference lost them."""
+        """This tensor, with the extents (questions' axis included) that inference lost."""
         extents = [dim.symbol if isinstance(dim, Tensor) else dim for dim in physical]
         self.shape = tuple(
-            known if extent in (None, -1) else extent
-            for extent, known in zip(extents, self.shape, strict=True)
+            inferred if extent in (None, -1) else extent
+            for extent, inferred in zip(extents, self.shape, strict=True)
         )
         if self.const is None:
             self.value.shape = ir.Shape(self.shape)
         return self
 
     def ranked(self, rank: int) -> Tensor:
-        """This tensor, its rank noted where inference lost it."""
+        """This tensor, with the rank that inference lost."""
         if self.rank != rank:
             self.shape = (None,) * (rank + self.lead)
             self.value.shape = ir.Shape(self.shape)
@@ -327,7 +369,7 @@ class Tensor:
         return self.transpose(order)
 
     def unsqueeze(self, axes: Sequence[int]) -> Tensor:
-        """Axes of extent 1 put in; counted in the result."""
+        """Axes of extent 1 inserted; counted in the result."""
         if not axes:
             return self
         rank = self.rank + len(axes)
@@ -335,7 +377,7 @@ class Tensor:
         return self.tape.op("Unsqueeze", self, physical, lead=self.lead)
 
     def squeeze(self, axes: Sequence[int]) -> Tensor:
-        """Axes of extent 1 taken out."""
+        """Axes of extent 1 removed."""
         if not axes:
             return self
         physical = self.tape.constant(sorted(axis % self.rank + self.lead for axis in axes))
@@ -345,7 +387,7 @@ class Tensor:
         """Axes of extent 1 repeated up to these extents."""
         if tuple(dims) == self.shape[self.lead :]:
             return self
-        if 0 in dims:  # onnxruntime's optimiser takes such an Expand out
+        if 0 in dims:  # ONNX Runtime's optimizer removes such an Expand
             return self.tape.zeros(dims, self.dtype, lead=self.lead)
         leading: list[Dim] = [self.tape.questions] if self.lead else []
         physical = [*leading, *dims]
@@ -353,7 +395,7 @@ class Tensor:
         return repeated.ranked(len(dims)).stamped(physical)
 
     def asked(self, questions: Dim | None = None) -> Tensor:
-        """This tensor with the questions' axis in front, repeated along it: all, or so many."""
+        """This tensor repeated along the questions' axis, for all questions or this many."""
         if self.lead:
             return self
         physical = [self.tape.questions if questions is None else questions, *self.dims]
@@ -362,7 +404,7 @@ class Tensor:
     def slice(self, axis: int, start: Dim, stop: Dim, step: int = 1) -> Tensor:
         """The elements ``start``, ``start + step``, ... before ``stop`` along an axis.
 
-        Counted as ONNX does: negative bounds from the end, and clamped.
+        ONNX clamps the bounds, and counts negative ones from the end.
         """
         if start == 0 and step == 1 and isinstance(stop, int) and stop == self.extent(axis):
             return self
@@ -377,13 +419,13 @@ class Tensor:
         return self if self.extent(axis) == 1 else self.slice(axis, -1, -(2**62), -1)
 
     def pad(self, axis: int, before: Dim, after: Dim) -> Tensor:
-        """Zeros put before and after along an axis; negative amounts crop."""
+        """This tensor padded with zeros along an axis; negative amounts crop."""
         if before == 0 and after == 0:
             return self
         if isinstance(before, int) and isinstance(after, int) and min(before, after) < 0:
             cropped = self.slice(axis, max(-before, 0), after if after < 0 else 2**62)
             return cropped.pad(axis, max(before, 0), max(after, 0))
-        # All axes are told: onnxruntime's transpose optimiser misreads a Pad that names its axes.
+        # Amounts for all axes: ONNX Runtime's transpose optimizer misreads a Pad that names axes.
         along, rank = axis % self.rank + self.lead, self.rank + self.lead
         amounts: list[Dim] = [0] * (2 * rank)
         amounts[along], amounts[rank + along] = before, after
@@ -392,18 +434,18 @@ class Tensor:
         return padded._alike(self, axis)
 
     def _alike(self, other: Tensor, but: int) -> Tensor:
-        """This tensor, its extents those of another along every axis but one."""
+        """This tensor, with the extents of another along every axis but one."""
         changed = but % other.rank + other.lead
-        known = (*other.shape[:changed], self.shape[changed], *other.shape[changed + 1 :])
-        return self.stamped(known)
+        shape = (*other.shape[:changed], self.shape[changed], *other.shape[changed + 1 :])
+        return self.stamped(shape)
 
     # Linear algebra.
 
     def __matmul__(self, other: Tensor) -> Tensor:
         """The matrix product over the last two axes, the others broadcast.
 
-        onnxruntime before 1.32 does not broadcast an extent of 1 to one of 0, as the questions' can
-        be, unless the right-hand side is one matrix: both sides have that axis then.
+        ONNX Runtime before 1.32 does not broadcast an extent of 1 to 0, which the questions' can
+        be, unless the right-hand side is one matrix: both sides get that axis then.
         """
         a, b = _aligned([self, other])
         questions = (a if a.lead else b).revealed().dim(0)
@@ -424,15 +466,15 @@ class Tensor:
         if axis % self.rank == self.rank - 1:
             return self @ matrix.mT
         if axis % self.rank == self.rank - 2:
-            if self.tape.gate is not None and not self.lead:  # of no picture, maybe: as for @
+            if self.tape.gate is not None and not self.lead:  # perhaps of no picture: as for @
                 return (self.mT @ matrix.mT).mT
             return matrix @ self
         return (self.moved(axis, -1) @ matrix.mT).moved(-1, axis)
 
     def folded(self) -> Tensor:
-        """The questions' axis merged into the first axis, for operators that know one batch axis.
+        """The questions' axis merged into the first axis, for operators with one batch axis.
 
-        :meth:`unfolded` takes it apart again.
+        :meth:`unfolded` is the inverse.
         """
         if not self.lead:
             return self
@@ -443,300 +485,22 @@ class Tensor:
         return self.revealed().reshape(physical)
 
     def unfolded(self, first: Dim) -> Tensor:
-        """The first axis taken apart into the questions' axis and one of extent ``first``."""
+        """The first axis split into the questions' axis and one of extent ``first``."""
         physical = [self.tape.questions, first, *self.dims[1:]]
         return self.revealed().reshape(physical).leading()
 
     def leading(self) -> Tensor:
-        """This tensor with axis 0 taken as the questions' axis."""
+        """This tensor with axis 0 as the questions' axis."""
         return _relabelled(self, 1)
 
     def revealed(self) -> Tensor:
-        """This tensor with the questions' axis, if it has one, counted as any other."""
+        """This tensor with the questions' axis, if any, counted as any other."""
         return _relabelled(self, 0)
 
 
 #: An extent: a number where it is known now, else an int64 tensor [1].
 Dim: TypeAlias = int | Tensor
 Operand: TypeAlias = Tensor | float | int
-
-
-class Tape:
-    """Records operations at the end of a graph.
-
-    Attributes:
-        graph: the graph that grows.
-        gate: int64 [1], 0 where nobody asks for what is being recorded and else 1; None where it
-            is always asked for.
-        opset: the version of ai.onnx that the nodes are written in.
-    """
-
-    def __init__(self, graph: ir.Graph, opset: int, *, prefix: str = "grad") -> None:
-        """Starts recording.
-
-        Args:
-            graph: the graph; nodes are appended to it.
-            opset: the version of ai.onnx that the nodes are written in.
-            prefix: begins every name that is given.
-        """
-        self.graph = graph
-        self.gate: Tensor | None = None
-        self.opset = opset
-        self._questions: Dim = 1
-        self._tape = ir.tape.Tape(graph)
-        self._prefix = prefix
-        self._recorded: dict[object, list[Tensor]] = {}
-        self._constants: dict[object, ir.Value] = {}
-        self._taken = _names(graph)
-        self._count = 0
-
-    @property
-    def questions(self) -> Dim:
-        """K, the extent of the questions' axis: 0 where the gate is shut."""
-        return self._questions if self.gate is None else self.gate * self._questions
-
-    @questions.setter
-    def questions(self, extent: Dim) -> None:
-        self._questions = extent
-
-    @contextmanager
-    def gated(self, gate: Tensor | None) -> Iterator[None]:
-        """Records what is asked for only where a gate is open."""
-        before, self.gate = self.gate, gate
-        try:
-            yield
-        finally:
-            self.gate = before
-
-    def let_through(self, x: Tensor) -> Tensor:
-        """A tensor with the questions, on its first axis, that the gate lets through."""
-        if self.gate is None:
-            return x
-        cut = x.revealed().slice(0, 0, self.questions)
-        return cut.leading() if x.lead else cut
-
-    def wrap(self, value: ir.Value, *, lead: int = 0) -> Tensor:
-        """A value of the graph as a tensor of an expression.
-
-        Raises:
-            OperatorError: its rank or element type is not known.
-        """
-        if value.shape is None or value.dtype is None:
-            raise OperatorError(
-                f"the rank of tensor {value.name!r} cannot be inferred, and its gradient needs it; "
-                "declare the shapes of the network's inputs, or choose a later feature layer"
-            )
-        shape = [d if isinstance(d, int) else d.value for d in value.shape]
-        const = None
-        if value.const_value is not None and not value.is_graph_input():
-            const = value.const_value.numpy()
-        return Tensor(self, shape=shape, dtype=value.dtype, value=value, const=const, lead=lead)
-
-    def constant(self, value: npt.ArrayLike, dtype: ir.DataType | None = None) -> Tensor:
-        """A constant; integers are int64 unless an element type is given."""
-        array = np.asarray(value, None if dtype is None else dtype.numpy())
-        kind = ir.DataType.from_numpy(array.dtype)
-        return Tensor(self, shape=array.shape, dtype=kind, const=array)
-
-    def shape(self, dims: Sequence[Dim]) -> Tensor:
-        """Extents as one int64 tensor."""
-        if all(isinstance(dim, int) for dim in dims):
-            return self.constant(np.asarray(dims, np.int64))
-        parts = [self.constant([d]) if isinstance(d, int) else d for d in dims]
-        return self.concat(parts, 0)
-
-    def zeros(self, dims: Sequence[Dim], dtype: ir.DataType, *, lead: int = 0) -> Tensor:
-        """Zeros, made when the graph runs."""
-        leading: list[Dim] = [self.questions] if lead else []
-        value = ir.tensor(np.zeros(1, dtype.numpy()))
-        physical = [*leading, *dims]
-        made = self.op("ConstantOfShape", self.shape(physical), lead=lead, value=value)
-        return made.stamped(physical)
-
-    def arange(self, stop: Dim) -> Tensor:
-        """0, 1, ... below ``stop``, int64."""
-        if isinstance(stop, int):
-            return self.constant(np.arange(stop, dtype=np.int64))
-        start, step = self.constant(0), self.constant(1)
-        return self.op("Range", start, stop.squeeze([0]), step)
-
-    def concat(self, tensors: Sequence[Tensor], axis: int) -> Tensor:
-        """Tensors joined along an axis."""
-        if len(tensors) == 1:
-            return tensors[0]
-        lead = max(t.lead for t in tensors)
-        if lead:
-            tensors = [t.asked() for t in tensors]
-        return self.op("Concat", *tensors, lead=lead, axis=axis % tensors[0].rank + lead)
-
-    def initializer(self, array: Array) -> ir.Value:
-        """An initializer with this value; equal ones are shared."""
-        key = _content(array)
-        if key not in self._constants:
-            name = self._name("const")
-            self._constants[key] = self._tape.initializer(ir.tensor(array, name=name))
-        return self._constants[key]
-
-    def again(self, value: ir.Value) -> ir.Value:
-        """The same value once more, so that it can bear another name."""
-        copy = self._tape.op("Identity", [value], name=self._name("Identity"))
-        copy.type, copy.shape = value.type, value.shape
-        return _marked(copy)
-
-    def inside(self, graph: ir.Graph) -> Tape:
-        """A tape for a graph that a node recorded here will hold; its names are made unique."""
-        inner = Tape(graph, self.opset, prefix=self._name("inside"))
-        for node in graph.all_nodes():
-            node.name = f"{inner._prefix}.{node.name}"
-        for held in (graph, *graph.subgraphs()):
-            own = [value for node in held for value in node.outputs if value.name]
-            for value in (*held.inputs, *tuple(held.initializers.values()), *own):
-                value.name = f"{inner._prefix}.{value.name}"
-        questions = self.questions
-        inner.questions = questions if isinstance(questions, int) else inner.seen(questions)
-        return inner
-
-    def seen(self, tensor: Tensor) -> Tensor:
-        """A tensor of the tape outside this one, as operations here see it."""
-        seen = Tensor(
-            self,
-            shape=tensor.shape,
-            dtype=tensor.dtype,
-            value=tensor.value if tensor.const is None else None,
-            const=tensor.const,
-            lead=tensor.lead,
-        )
-        seen.symbol = tensor.symbol
-        return seen
-
-    def branch(
-        self,
-        condition: ir.Value,
-        branches: Sequence[ir.Graph],
-        dtype: ir.DataType,
-        physical: Sequence[int | str | None],
-    ) -> Tensor:
-        """Records an If of two graphs, whose one output has the questions' axis."""
-        held = dict(zip(("then_branch", "else_branch"), branches, strict=True))
-        value = self._tape.op("If", [condition], held, name=self._name("If"))
-        value.name, value.dtype = self._name("If_out"), dtype
-        value.shape = ir.Shape(physical)
-        return Tensor(self, shape=physical, dtype=dtype, value=_marked(value), lead=1)
-
-    def op(self, op_type: str, *inputs: Tensor | None, lead: int = 0, **attributes: Any) -> Tensor:
-        """Records a standard operator and returns its first output."""
-        return self.ops(op_type, *inputs, lead=lead, outputs=1, **attributes)[0]
-
-    def ops(
-        self,
-        op_type: str,
-        *inputs: Tensor | None,
-        lead: int = 0,
-        outputs: int = 1,
-        **attributes: Any,
-    ) -> list[Tensor]:
-        """Records a standard operator and returns all its outputs."""
-        attributes = {name: value for name, value in attributes.items() if value is not None}
-        key = (
-            op_type,
-            tuple(None if t is None else t.identity for t in inputs),
-            lead,
-            outputs,
-            tuple(sorted((k, str(v)) for k, v in attributes.items())),
-        )
-        if key not in self._recorded:
-            self._recorded[key] = self._record(op_type, inputs, lead, outputs, attributes)
-        return self._recorded[key]
-
-    def _record(
-        self,
-        op_type: str,
-        inputs: Sequence[Tensor | None],
-        lead: int,
-        outputs: int,
-        attributes: dict[str, Any],
-    ) -> list[Tensor]:
-        proto = _proto(op_type, len(inputs), [t is not None for t in inputs], outputs, attributes)
-        folded = self._folded(proto, inputs, lead)
-        if folded is not None:
-            return folded
-        types = self._inferred(proto, inputs)
-        values = self._tape.op_multi_out(
-            op_type,
-            [None if t is None else t.value for t in inputs],
-            attributes,
-            num_outputs=outputs,
-            name=self._name(op_type),
-        )
-        _marked(values[0])
-        results = []
-        for value, output in zip(values, proto.output, strict=True):
-            tensor_type = types[output].tensor_type
-            shape = [_extent(d) for d in tensor_type.shape.dim]
-            value.name = self._name(f"{op_type}_out")
-            dtype = ir.DataType(tensor_type.elem_type)
-            value.dtype = dtype
-            # where inference gives up the rank is not 0: see Tensor.ranked
-            value.shape = ir.Shape(shape) if tensor_type.HasField("shape") else None
-            results.append(Tensor(self, shape=shape, dtype=dtype, value=value, lead=lead))
-        return results
-
-    def _folded(
-        self, proto: onnx.NodeProto, inputs: Sequence[Tensor | None], lead: int
-    ) -> list[Tensor] | None:
-        known = {
-            name: t.const
-            for name, t in zip(proto.input, inputs, strict=True)
-            if t is not None and t.const is not None
-        }
-        if len(known) < sum(t is not None for t in inputs) or not known:
-            return None
-        if proto.op_type in ("Expand", "ConstantOfShape", "Tile"):
-            return None  # a large constant is made when the graph runs, not stored in it
-        arrays = ReferenceEvaluator(proto, opsets={"": self.opset}).run(None, known)
-        limit = max(_FOLD_LIMIT, *(np.size(a) for a in known.values()))
-        if sum(np.size(a) for a in arrays) > limit:
-            return None
-        results = []
-        for array in arrays:
-            array = np.ascontiguousarray(array).reshape(np.shape(array))
-            dtype = ir.DataType.from_numpy(array.dtype)
-            results.append(Tensor(self, shape=array.shape, dtype=dtype, const=array, lead=lead))
-        return results
-
-    def _inferred(
-        self, proto: onnx.NodeProto, inputs: Sequence[Tensor | None]
-    ) -> dict[str, onnx.TypeProto]:
-        types, data = {}, {}
-        for name, t in zip(proto.input, inputs, strict=True):
-            if t is None:
-                continue
-            types[name] = onnx.helper.make_tensor_type_proto(int(t.dtype), list(t.shape))
-            if t.const is not None and t.dtype == ir.DataType.INT64 and t.const.size <= 64:
-                data[name] = onnx.numpy_helper.from_array(t.const)
-        schema = onnx.defs.get_schema(proto.op_type, self.opset, "")
-        return dict(
-            onnx.shape_inference.infer_node_outputs(
-                schema,
-                proto,
-                types,
-                data,
-                opset_imports=[onnx.helper.make_opsetid("", self.opset)],
-                ir_version=10,
-            )
-        )
-
-    def _name(self, kind: str) -> str:
-        while True:
-            name = f"{self._prefix}.{kind}_{self._count}"
-            self._count += 1
-            if name not in self._taken:
-                return name
-
-
-def is_recorded(node: ir.Node | None) -> bool:
-    """Whether a node was recorded on a tape, or is a copy of one that was."""
-    return node is not None and _RECORDED in node.meta
 
 
 def maximum(a: Operand, b: Operand) -> Tensor:
@@ -750,12 +514,12 @@ def minimum(a: Operand, b: Operand) -> Tensor:
 
 
 def at_least(dim: Dim, low: int) -> Dim:
-    """An extent, or ``low`` where it is below."""
+    """An extent, but at least ``low``."""
     return maximum(dim, low) if isinstance(dim, Tensor) else max(dim, low)
 
 
 def at_most(dim: Dim, high: Dim) -> Dim:
-    """An extent, or ``high`` where it is above."""
+    """An extent, but at most ``high``."""
     if isinstance(dim, int) and isinstance(high, int):
         return min(dim, high)
     return minimum(dim, high)
@@ -788,10 +552,10 @@ def _relabelled(tensor: Tensor, lead: int) -> Tensor:
 
 
 def _aligned(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The same tensors, those with the questions' axis brought to the common rank behind it.
+    """The same tensors, all those with the questions' axis of the same rank.
 
-    NumPy aligns shapes from the right, which would set the questions' axis of a tensor of lower
-    rank against an axis of another.
+    Shapes are aligned from the right, which would pair the questions' axis of a tensor of lower
+    rank with another axis.
     """
     rank = max(t.rank for t in tensors)
     return [t.unsqueeze(range(rank - t.rank)) if t.lead else t for t in tensors]
@@ -809,37 +573,6 @@ def _elementwise(op_type: str, *operands: Operand) -> Tensor:
     return tape.op(op_type, *tensors, lead=max(t.lead for t in tensors))
 
 
-def _content(array: Array) -> tuple[object, ...]:
+def content(array: Array) -> tuple[object, ...]:
+    """A key that is equal for equal arrays."""
     return array.dtype.str, array.shape, hashlib.blake2b(array.tobytes()).digest()
-
-
-def _extent(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
-    if dim.HasField("dim_value"):
-        return dim.dim_value
-    return dim.dim_param or None
-
-
-def _proto(
-    op_type: str, count: int, present: Sequence[bool], outputs: int, attributes: dict[str, Any]
-) -> onnx.NodeProto:
-    plain = {k: ir.to_proto(v) if isinstance(v, ir.Tensor) else v for k, v in attributes.items()}
-    names = [f"i{i}" if present[i] else "" for i in range(count)]
-    return onnx.helper.make_node(op_type, names, [f"o{i}" for i in range(outputs)], **plain)
-
-
-def _marked(value: ir.Value) -> ir.Value:
-    node = value.producer()
-    assert node is not None
-    node.meta[_RECORDED] = True
-    return value
-
-
-def _names(graph: ir.Graph) -> set[str]:
-    names: set[str | None] = set()
-    for held in (graph, *graph.subgraphs()):
-        names.update(value.name for value in held.inputs)
-        names.update(held.initializers)
-        for node in held:
-            names.add(node.name)
-            names.update(value.name for value in node.outputs)
-    return {name for name in names if name}

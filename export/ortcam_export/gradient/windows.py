@@ -1,9 +1,9 @@
-"""Windows: what a cotangent is contracted with where its mean is all that is wanted.
+"""Windows: a cotangent of which only the mean is needed is contracted with them.
 
 Grad-CAM needs the spatial mean of a gradient. <A, J'g> = <JA, g>: instead of carrying g through a
-linear operator J and averaging then, ask for g's contraction with JA. A window is an outer product
-of one vector a space axis, so a set of windows is one matrix an axis, [windows, extent]; contracted
-with them a cotangent [K, N, C, H, W] becomes [K, N, C, a, b].
+linear operator J and averaging the result, ask for the contraction of g with JA. A window is an
+outer product of one vector per space axis, so a set of windows is one matrix per axis, [windows,
+extent]; contracted with them, a cotangent [K, N, C, H, W] becomes [K, N, C, a, b].
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import TypeAlias
 
 import onnx_ir as ir
 
-from ortcam_export.gradient.tensor import Dim, Tape, Tensor
+from ortcam_export.gradient.tape import Tape
+from ortcam_export.gradient.tensor import Dim, Tensor
 
 __all__ = ["Edged", "Ones", "Window", "Windows"]
 
@@ -29,15 +30,15 @@ class Ones:
 
 @dataclass(frozen=True)
 class Edged:
-    """Windows along an axis that differ from one another only near its ends.
+    """Windows along an axis that differ only near its ends, as the taps of a convolution see them.
 
-    The taps of a convolution see such windows. What is quadratic in the classes is done once for
-    what they share and once for the few places at the ends, not once for each window.
+    Work quadratic in the classes is done once for the common part and once for the few places at
+    the ends, not once for each window.
 
     Attributes:
-        common: what they share, [1, extent] or ones.
-        head: what is added to it at the first places, [windows, places].
-        tail: what is added to it at the last places, [windows, places].
+        common: the part they share, [1, extent] or ones.
+        head: added to it at the first places, [windows, places].
+        tail: added to it at the last places, [windows, places].
         extent: the extent of the axis.
     """
 
@@ -48,7 +49,7 @@ class Edged:
 
     @property
     def ends(self) -> Tensor:
-        """What is added at the first and the last places, [windows, places]."""
+        """The head and the tail, [windows, places]."""
         return self.head.tape.concat([self.head, self.tail], 1)
 
     def at_ends(self, x: Tensor, axis: int) -> Tensor:
@@ -60,7 +61,7 @@ class Edged:
     def through(self, matrix: Tensor, *, ones_to_ones: bool) -> Edged:
         """The windows multiplied by a banded matrix [extent after, extent before].
 
-        With ``ones_to_ones`` each of its rows adds up to one.
+        With ``ones_to_ones`` each row of the matrix adds up to one.
         """
         count, places = matrix.dim(0), matrix.tape.arange(matrix.dim(0))
         left = matrix.slice(1, 0, self.head.dim(1))
@@ -83,7 +84,7 @@ class Edged:
 
 
 def _furthest(matrix: Tensor, distances: Tensor) -> Dim:
-    """The greatest of the distances of the rows that are not zero."""
+    """The greatest distance of a row that is not zero."""
     reached = (matrix.apply("Abs").max([1]) > 0).cast(distances.dtype) * distances
     furthest = reached.max([0], keepdims=True)
     return furthest if furthest.const is None else int(furthest.item)
@@ -98,9 +99,9 @@ class Windows:
     """A set of windows.
 
     Attributes:
-        tape: where matrices are recorded.
-        dtype: the element type of the cotangents they contract.
-        axes: for each contracted axis its windows: a matrix [windows, extent], :class:`Ones` or
+        tape: records the matrices.
+        dtype: the element type of the cotangents.
+        axes: the windows of each contracted axis: a matrix [windows, extent], :class:`Ones` or
             :class:`Edged`.
     """
 
@@ -122,7 +123,7 @@ class Windows:
         return self.tape.constant([[1]], self.dtype).expand([1, window.extent])
 
     def count(self, axis: int) -> int:
-        """How many windows there are along an axis."""
+        """The number of windows along an axis."""
         window = self.axes[axis]
         if isinstance(window, Ones):
             return 1
@@ -132,7 +133,7 @@ class Windows:
 
     @property
     def total(self) -> int:
-        """How many windows there are."""
+        """The number of windows."""
         return math.prod(self.count(axis) for axis in self.axes)
 
     def dims(self, x: Tensor) -> list[Dim]:
@@ -140,11 +141,11 @@ class Windows:
         return [self.count(a) if a in self.axes else x.dim(a) for a in range(x.rank)]
 
     def over(self, axes: Mapping[int, Window]) -> Windows:
-        """Windows over these axes instead."""
+        """Windows over other axes."""
         return Windows(self.tape, self.dtype, axes)
 
     def contract(self, g: Tensor) -> Tensor:
-        """A cotangent contracted: each of the axes becomes as long as it has windows."""
+        """A cotangent contracted: the extent of each axis becomes its number of windows."""
         ones = [axis for axis, window in self.axes.items() if isinstance(window, Ones)]
         g = g.sum(ones, keepdims=True)
         for axis in sorted(self.axes, reverse=True):

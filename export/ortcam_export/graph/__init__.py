@@ -1,1 +1,1 @@
-"""What every stage uses of a graph: names, traversal, values, expansion of nodes."""
+"""Graph utilities of all stages: names, traversal, values, constants, rewriting, files."""

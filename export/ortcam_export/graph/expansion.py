@@ -1,4 +1,4 @@
-"""A node's parts: the standard nodes that are put in its place."""
+"""The expansion of a node: standard nodes that replace it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["Expansion", "contents"]
 
 
 class Expansion:
-    """The standard nodes that are to stand in the place of a node."""
+    """Standard nodes that are to replace a node."""
 
-    #: What stands in their names: parts may be put in the place of parts of another kind.
+    #: Part of their names: parts of one kind may replace those of another.
     kind = "part"
 
     def __init__(self, node: ir.Node) -> None:
@@ -24,33 +24,33 @@ class Expansion:
         self.constants: list[ir.Value] = []
 
     def input(self, index: int) -> ir.Value | None:
-        """An input of the node, or None where it is left out."""
+        """An input of the node, or None where it is omitted."""
         return self.node.inputs[index] if index < len(self.node.inputs) else None
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """An attribute's plain value."""
-        given = self.node.attributes.get(name)
-        return default if given is None else given.value
+        attribute = self.node.attributes.get(name)
+        return default if attribute is None else attribute.value
 
     def op(self, op_type: str, *inputs: ir.Value | None, **attributes: Any) -> ir.Value:
-        """A standard operator's first output."""
+        """Add a standard operator and return its first output."""
         name = f"{self.node.outputs[0].name or self.node.name}.{self.kind}.{len(self.nodes)}"
-        given = [ir.convenience.convert_attribute(k, v) for k, v in attributes.items()]
-        node = ir.Node("", op_type, inputs, given, name=name)
+        attrs = ir.convenience.convert_attributes(attributes)
+        node = ir.Node("", op_type, inputs, attrs, name=name)
         node.outputs[0].name = name
         self.nodes.append(node)
         return node.outputs[0]
 
     def integers(self, *values: int) -> ir.Value:
-        """A constant of whole numbers."""
+        """Add a constant of integers."""
         return self.constant(np.array(values, np.int64))
 
     def number(self, value: float, like: ir.Value | None) -> ir.Value:
-        """A constant in the element type of a tensor."""
+        """Add a constant of a tensor's element type."""
         return self.op("CastLike", self.constant(np.array(value, np.float32)), like)
 
     def constant(self, array: NDArray[Any]) -> ir.Value:
-        """A constant."""
+        """Add a constant."""
         name = f"{self.node.outputs[0].name}.{self.kind}.constant.{len(self.constants)}"
         value = ir.Value(
             name=name,
@@ -62,22 +62,22 @@ class Expansion:
         return value
 
     def sum(self, *terms: ir.Value | None) -> ir.Value:
-        """The sum of those that are there."""
+        """Add up the terms that are present."""
         first, *rest = (term for term in terms if term is not None)
         for term in rest:
             first = self.op("Add", first, term)
         return first
 
     def scaled(self, x: ir.Value | None, factor: float) -> ir.Value:
-        """A tensor times a number."""
+        """Multiply a tensor by a number."""
         return self.op("Mul", x, self.number(factor, x))
 
     def replace(self, results: Sequence[ir.Value | None]) -> None:
-        """Puts the parts in the node's place.
+        """Replace the node.
 
         Args:
-            results: what stands for each of the node's outputs, which keep their names; None for
-                one that nobody uses.
+            results: the replacement of each of the node's outputs, which keep their names; None
+                for one that is unused.
         """
         graph = self.node.graph
         assert isinstance(graph, ir.Graph)
@@ -95,7 +95,7 @@ class Expansion:
 
 
 def contents(values: Iterable[ir.Value | None]) -> list[Any]:
-    """What is equal for equal constants, and for tensors that are the same."""
+    """Keys that are equal for equal constants, and for the same tensor."""
     return [
         value
         if value is None or value.const_value is None

@@ -27,17 +27,17 @@ __all__ = [
     "skeleton",
 ]
 
-#: Artifacts have this opset or a later one.
+#: The lowest opset of artifacts.
 OPSET = 18
 
-#: IR version of opset 18 and the first that all its runtimes read; never lowered here.
+#: The IR version of opset 18, which all its runtimes read; never lowered here.
 IR_VERSION = 10
 
-#: Initializers above this are weights, which neither conversion nor inference looks into.
+#: Initializers of more bytes are weights, whose values conversion and inference do not need.
 _SMALL = 1024
 
-#: Weights beyond this lie beside the model: a protobuf message ends at 2 GB, and the graph and
-#: the metadata take their part.
+#: Larger weights lie beside the model: a protobuf message, graph and metadata included, ends at
+#: 2 GB.
 LARGEST_IN_ONE = 2**31 - 2**26
 
 
@@ -46,12 +46,12 @@ _LAST_OPSET_OF_IR = 23
 
 
 def portable_ir(model: ir.Model) -> int:
-    """The IR version that the most runtimes read a model in."""
+    """Return the IR version that most runtimes read a model in."""
     return IR_VERSION if opset(model) <= _LAST_OPSET_OF_IR else model.ir_version
 
 
 def serialise(model: ir.Model) -> bytes:
-    """The model in one piece, or without its weights where these exceed 2 GB."""
+    """Serialise a model; without its weights where these exceed 2 GB."""
     if not is_large(model):
         model = _with_weights_inside(model)
     data: bytes = ir.to_proto(model).SerializeToString(deterministic=True)
@@ -59,10 +59,10 @@ def serialise(model: ir.Model) -> bytes:
 
 
 def open_session(model: ir.Model, providers: Providers | None = "cpu") -> Session:
-    """A model in onnxruntime, on the CPU unless said otherwise.
+    """Open a model in ONNX Runtime, on the CPU by default.
 
     Raises:
-        ModelError: onnxruntime cannot load it.
+        ModelError: ONNX Runtime cannot load the model.
     """
     if not is_large(model):
         return Session(serialise(model), providers)
@@ -71,13 +71,13 @@ def open_session(model: ir.Model, providers: Providers | None = "cpu") -> Sessio
 
 
 def is_large(model: ir.Model) -> bool:
-    """Whether a model's weights exceed what one protobuf message holds."""
+    """True if a model's weights exceed one protobuf message."""
     tensors = (value.const_value for value in model.graph.initializers.values())
     return sum(tensor.nbytes for tensor in tensors if tensor is not None) > LARGEST_IN_ONE
 
 
 def save_large(model: ir.Model, target: Path) -> Path:
-    """Saves a model with external data; onnx-ir replaces the data's file in one step."""
+    """Save a model with external data; onnx-ir replaces the data file in one step."""
     data = target.with_name(f"{target.name}.data")
     was_there = data.exists()
     temporary = target.with_name(f".ortcam-{secrets.token_hex(6)}.tmp")
@@ -95,7 +95,7 @@ def save_large(model: ir.Model, target: Path) -> Path:
 
 
 def _with_weights_inside(model: ir.Model) -> ir.Model:
-    """A copy whose external data are read into it; the weights of ``model`` stay where they are."""
+    """A copy that holds its external data; the weights of ``model`` stay outside."""
     copy = model.clone()
     for graph in copy.graphs():
         for value in graph.initializers.values():
@@ -106,10 +106,10 @@ def _with_weights_inside(model: ir.Model) -> ir.Model:
 
 
 def opset(model: ir.Model) -> int:
-    """The version of the ai.onnx operators that a model imports.
+    """Return the opset: the version of ai.onnx that a model imports.
 
     Raises:
-        ModelError: it imports none.
+        ModelError: the model imports none.
     """
     version = model.opset_imports.get("", model.opset_imports.get("ai.onnx"))
     if version is None:
@@ -118,9 +118,9 @@ def opset(model: ir.Model) -> int:
 
 
 def skeleton(model: ir.Model) -> onnx.ModelProto:
-    """The model without its weights, which stand as inputs: for C++, which copies it.
+    """Return a model with inputs in place of its weights, which is cheap to copy.
 
-    Small constants stay, as shapes and scales are computed from them.
+    Small constants stay: shapes and scales are computed from them.
     """
     skeleton = model.clone()
     graph = skeleton.graph
@@ -138,12 +138,12 @@ def skeleton(model: ir.Model) -> onnx.ModelProto:
 
 
 def put_back_weights(model: ir.Model, converted: ir.Model) -> None:
-    """Makes initializers again of the inputs for which :func:`skeleton` left them out."""
+    """Turn the inputs that :func:`skeleton` made of weights into initializers again."""
     graph = converted.graph
-    own = {value.name for value in model.graph.inputs}
+    names = {value.name for value in model.graph.inputs}
     for value in tuple(graph.inputs):
         weights = model.graph.initializers.get(value.name or "")
-        if value.name not in own and weights is not None:
+        if value.name not in names and weights is not None:
             graph.inputs.remove(value)
             value.const_value = weights.const_value
             graph.register_initializer(value)

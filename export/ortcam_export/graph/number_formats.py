@@ -1,4 +1,4 @@
-"""What a network computes in: the formats of its numbers, in words."""
+"""The number formats that a network computes in, in words."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ __all__ = ["number_format", "representable"]
 
 
 def number_format(model: ir.Model) -> str:
-    """Such as ``"float32"``, ``"float16 and float32"`` or ``"float32, quantized to int8"``.
+    """Return ``"float32"``, ``"float16 and float32"``, ``"float32, quantized to int8"`` and so on.
 
-    Of several the one of the most tensors comes first.
+    The format of the most tensors comes first.
     """
     floats: Counter[str] = Counter()
-    whole: Counter[str] = Counter()
+    integers: Counter[str] = Counter()
     for node in model.graph:
         for value in node.outputs:
             if value.dtype is not None and value.dtype.is_floating_point():
                 floats[value.dtype.name.lower()] += 1
         if node.op_type == "DequantizeLinear":
-            # A bias of 32 bits is what the product of two narrow numbers is, no format of its own.
+            # A bias of 32 bits has the type of a product of narrow numbers: it is no format.
             x = node.inputs[0]
-            whole.update([x.dtype.name.lower()] if x and x.dtype and x.dtype.itemsize <= 2 else [])
-    for name in whole:
+            integers.update(
+                [x.dtype.name.lower()] if x and x.dtype and x.dtype.itemsize <= 2 else []
+            )
+    for name in integers:
         floats.pop(name, None)
     text = " and ".join(_named(name) for name, _ in floats.most_common())
-    if whole:
-        text += f", quantized to {' and '.join(name for name, _ in whole.most_common())}"
+    if integers:
+        text += f", quantized to {' and '.join(name for name, _ in integers.most_common())}"
     return text
 
 

@@ -1,4 +1,4 @@
-"""The part of a network between two tensors."""
+"""Walks through a graph: what nodes read, and the part between two tensors."""
 
 from __future__ import annotations
 
@@ -8,43 +8,7 @@ import onnx_ir as ir
 
 from ortcam_export.graph.model_io import portable_ir
 
-__all__ = ["between", "part", "read_beside", "reads", "subgraphs"]
-
-
-def between(graph: ir.Graph, start: ir.Value, end: ir.Value) -> list[ir.Node]:
-    """The nodes on the paths from one tensor to another, the last first."""
-    after = {start}
-    forward = []
-    for node in graph:
-        if any(read in after for read in reads(node)):
-            after.update(node.outputs)
-            forward.append(node)
-    before = {end}
-    found = []
-    for node in reversed(forward):
-        if any(output in before for output in node.outputs):
-            before.update(reads(node))
-            found.append(node)
-    return found
-
-
-def read_beside(nodes: Iterable[ir.Node], start: ir.Value) -> list[ir.Value]:
-    """What the nodes behind a tensor read beside it that is no constant and not their own."""
-    listed = list(nodes)
-    made = {output for node in listed for output in node.outputs}
-    found = {
-        read: None
-        for node in listed
-        for read in reads(node)
-        if read not in made and read is not start and not read.is_initializer()
-    }
-    return list(found)
-
-
-def part(network: ir.Model, inputs: Sequence[str], outputs: Sequence[str]) -> ir.Model:
-    """The part of a network that computes ``outputs`` from ``inputs``, as a network."""
-    graph = ir.convenience.extract(network.graph, inputs, outputs)
-    return ir.Model(graph, ir_version=portable_ir(network))
+__all__ = ["between", "captured", "nested", "part", "read_beside", "reads", "subgraphs"]
 
 
 def subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
@@ -56,10 +20,61 @@ def subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
             yield from attribute.as_graphs()
 
 
+def nested(node: ir.Node) -> list[ir.Graph]:
+    """The graphs that a node holds, and those inside them."""
+    return [graph for held in subgraphs(node) for graph in (held, *held.subgraphs())]
+
+
+def captured(node: ir.Node) -> list[ir.Value]:
+    """The values from outside that the graphs inside a node read.
+
+    ``onnx_ir.analysis.analyze_implicit_usage`` finds them for all nodes of a graph at once: asked
+    for each node it would be quadratic, and it fails on a graph that itself captures values.
+    """
+    inner = nested(node)
+    if not inner:
+        return []
+    values = (value for graph in inner for reader in graph for value in reader.inputs)
+    return list(dict.fromkeys(v for v in values if v is not None and v.graph not in inner))
+
+
 def reads(node: ir.Node) -> Iterator[ir.Value]:
-    """What a node reads of its graph, also from inside its subgraphs."""
+    """The values that a node reads of its graph, from inside its subgraphs too."""
     yield from (value for value in node.inputs if value is not None)
-    for graph in subgraphs(node):
-        own = {*graph.inputs, *graph.initializers.values()}
-        own |= {output for inner in graph for output in inner.outputs}
-        yield from (v for inner in graph for v in reads(inner) if v not in own)
+    yield from captured(node)
+
+
+def between(graph: ir.Graph, start: ir.Value, end: ir.Value) -> list[ir.Node]:
+    """The nodes on the paths from one tensor to another, the last first."""
+    after = {start}
+    forward = []
+    for node in graph:
+        if any(value in after for value in reads(node)):
+            after.update(node.outputs)
+            forward.append(node)
+    before = {end}
+    nodes = []
+    for node in reversed(forward):
+        if any(output in before for output in node.outputs):
+            before.update(reads(node))
+            nodes.append(node)
+    return nodes
+
+
+def read_beside(nodes: Iterable[ir.Node], start: ir.Value) -> list[ir.Value]:
+    """The values that the nodes behind a tensor read beside it: not constants, nor their own."""
+    nodes = list(nodes)
+    computed = {output for node in nodes for output in node.outputs}
+    beside = {
+        value: None
+        for node in nodes
+        for value in reads(node)
+        if value not in computed and value is not start and not value.is_initializer()
+    }
+    return list(beside)
+
+
+def part(network: ir.Model, inputs: Sequence[str], outputs: Sequence[str]) -> ir.Model:
+    """The part of a network that computes ``outputs`` from ``inputs``, as a network."""
+    graph = ir.convenience.extract(network.graph, inputs, outputs)
+    return ir.Model(graph, ir_version=portable_ir(network))

@@ -17,7 +17,7 @@ from ortcam.errors import OperatorError
 from ortcam_export.append.gradient import question_about_all
 from ortcam_export.gradient.function_bodies import expand
 from ortcam_export.gradient.sweep import Sweep
-from ortcam_export.gradient.tensor import Tape, is_recorded
+from ortcam_export.gradient.tape import Tape, is_recorded
 from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
 from ortcam_export.graph.traversal import reads, subgraphs

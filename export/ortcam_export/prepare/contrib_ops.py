@@ -1,8 +1,7 @@
-"""Operators of onnxruntime's own (com.microsoft), put into standard ones.
+"""Operators of ONNX Runtime's domain (com.microsoft), replaced by standard ones.
 
-onnxruntime's optimiser fuses nodes into operators that no other runtime knows. Those that are
-plainly a few standard ones are put back into these; a tensor that such a node computed keeps its
-name.
+ONNX Runtime's optimizer fuses nodes into operators that no other runtime knows. Those that stand
+for a few standard ones are replaced by these; tensors keep their names.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ import onnx_ir as ir
 
 from ortcam_export.graph.expansion import Expansion
 
-__all__ = ["CONTRIB", "unfuse"]
+__all__ = ["CONTRIB", "UnfuseContribOps", "forget_unused_contrib"]
 
-#: The domain of onnxruntime's own operators.
+#: The domain of ONNX Runtime's operators.
 CONTRIB = "com.microsoft"
 
 _ACTIVATIONS = {
@@ -30,28 +29,36 @@ _ACTIVATIONS = {
 }
 
 
-def unfuse(model: ir.Model) -> None:
-    """Replaces the operators of onnxruntime's own that are a few standard ones; others stay.
+class UnfuseContribOps(ir.passes.InPlacePass):
+    """com.microsoft.Op(...) -> the few standard operators it stands for; others stay.
 
-    Args:
-        model: a network of opset 18 or later; its graphs are changed in place.
+    The network has opset 18 or later.
     """
-    for node in list(model.graph.all_nodes()):
-        graph = node.graph
-        assert isinstance(graph, ir.Graph)
-        rule = _RULES.get(node.op_type) if node.domain == CONTRIB else None
-        if rule is None:
-            continue
-        parts = Expansion(node)
-        results = rule(parts)
-        if results is not None:
-            parts.replace(results)
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Replace the nodes of all graphs."""
+        modified = False
+        for node in list(model.graph.all_nodes()):
+            rule = _RULES.get(node.op_type) if node.domain == CONTRIB else None
+            if rule is None:
+                continue
+            parts = Expansion(node)
+            results = rule(parts)
+            if results is not None:
+                parts.replace(results)
+                modified = True
+        forget_unused_contrib(model)
+        return ir.passes.PassResult(model, modified)
+
+
+def forget_unused_contrib(model: ir.Model) -> None:
+    """Remove the import of ONNX Runtime's domain where no node is of it."""
     if not any(node.domain == CONTRIB for node in model.graph.all_nodes()):
         model.opset_imports.pop(CONTRIB, None)
 
 
-#: What stands for each of the node's outputs, None for one that nobody uses; None where the node
-#: is to stay.
+#: The replacement of each of the node's outputs, None for one that is unused; None where the node
+#: stays.
 _Results: TypeAlias = "Sequence[ir.Value | None] | None"
 
 
@@ -77,7 +84,7 @@ def _fused_mat_mul(p: Expansion) -> _Results:
     factors = []
     for index, name in enumerate("AB"):
         x = p.input(index)
-        if p.attribute(f"transBatch{name}", 0):  # its first axis stands before those of the batch
+        if p.attribute(f"transBatch{name}", 0):  # its first axis stands before the batch axes
             x = p.op("Einsum", x, equation="i...j->...ij")
         if p.attribute(f"trans{name}", 0):
             x = p.op("Einsum", x, equation="...ij->...ji")
@@ -106,8 +113,8 @@ def _fused_conv(p: Expansion) -> _Results:
     if activation not in (None, "", *_ACTIVATIONS):
         return None
     names = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
-    given = {name: p.attribute(name) for name in names if p.attribute(name) is not None}
-    y = p.sum(p.op("Conv", p.input(0), p.input(1), p.input(2), **given), p.input(3))
+    attributes = {name: p.attribute(name) for name in names if p.attribute(name) is not None}
+    y = p.sum(p.op("Conv", p.input(0), p.input(1), p.input(2), **attributes), p.input(3))
     if not activation:
         return [y]
     parameters = list(p.attribute("activation_params", []))

@@ -1,8 +1,8 @@
-"""Shapes that onnx's inference does not find, or finds otherwise than onnxruntime computes them.
+"""Shapes that onnx's inference does not find, or finds differently from ONNX Runtime.
 
-A static shape that is not the one of the run makes a wrong gradient, so onnxruntime's counts. Each
-function here looks at one node, whose inputs' shapes are known as far as they are, and says what
-the shapes of its outputs are; None where it knows no better.
+A static shape that differs from that of the run makes a wrong gradient, so ONNX Runtime's counts.
+Each function here returns the shapes of one node's outputs by those of its inputs, or an empty list
+where it knows no better than onnx.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from typing import TypeAlias
 import numpy as np
 import onnx_ir as ir
 
+from ortcam_export.graph.values import constant_input
+
 __all__ = ["better"]
 
 _Dims: TypeAlias = list[int | ir.SymbolicDim]
 
 
 def better(node: ir.Node) -> list[ir.Shape]:
-    """The shapes of a node's outputs, by its inputs'; none where onnx knows best."""
+    """Return the shapes of a node's outputs; an empty list where onnx's inference is right."""
     rule = None if node.domain else _RULES.get(node.op_type)
     if rule is None or not node.inputs or (x := node.inputs[0]) is None or x.shape is None:
         return []
@@ -28,32 +30,32 @@ def better(node: ir.Node) -> list[ir.Shape]:
 
 
 def _kept(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
-    """Operators that keep the shape, which onnx infers through bodies and not without."""
+    """Operators that keep the shape, which onnx infers only through their bodies."""
     return [x]
 
 
 def _slice(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
-    """A slice has the extents of the axes that it leaves alone.
+    """A slice keeps the extents of all other axes.
 
-    onnx's inference tells none of them where the ends are computed, and with them goes the number
-    of channels of a U-Net that crops.
+    onnx's inference drops them where the ends are computed, and with them the number of channels of
+    a U-Net that crops.
     """
-    axes = _constant(node, 3)
+    axes = constant_input(node, 3)
     if axes is None:
         return []
     sliced = {int(axis) % len(x) for axis in axes}
-    known = node.outputs[0].shape
-    mine = x.dims if known is None else known.dims
+    y = node.outputs[0].shape
+    dims = [None] * len(x) if y is None else y.dims
     return [
         ir.Shape(
-            (None if known is None else own) if axis in sliced else theirs
-            for axis, (own, theirs) in enumerate(zip(mine, x.dims, strict=True))
+            inferred if axis in sliced else extent
+            for axis, (inferred, extent) in enumerate(zip(dims, x.dims, strict=True))
         )
     ]
 
 
 def _split(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
-    """A part has the extents of all axes but the split one's, also where the sizes are computed."""
+    """A part keeps the extents of all other axes, even where the sizes are computed."""
     axis, shapes = _integer(node, "axis", 0) % len(x), []
     for output in node.outputs:
         dims: list[int | ir.SymbolicDim | None] = list(x.dims)
@@ -63,17 +65,17 @@ def _split(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
 
 
 def _reduce(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
-    """A reduction over axes that are computed keeps the rank, unless it drops what it reduces."""
+    """A reduction over computed axes keeps the rank with ``keepdims``."""
     if node.outputs[0].shape is not None or not _integer(node, "keepdims", 1):
         return []
     return [ir.Shape([None] * len(x))]
 
 
 def _pool(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
-    """A pool counts its windows as onnxruntime does.
+    """A pool counts its windows as ONNX Runtime does.
 
-    As much padding as auto_pad asks for is counted without dilation, and the last window of
-    ceil_mode starts inside the picture or the padding before it.
+    auto_pad counts its padding without dilation, and with ceil_mode the last window starts inside
+    the picture or the padding before it.
     """
     space = len(x) - 2
     kernel = _integers(node, "kernel_shape", [])
@@ -102,7 +104,7 @@ def _pool(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
 
 
 def _conv_transpose(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
-    """With auto_pad an output is as long as input times stride, output_padding or not."""
+    """With auto_pad the output is as long as the input times the stride, for any output_padding."""
     y, w = node.outputs[0].shape, node.inputs[1]
     if _string(node, "auto_pad", "NOTSET") not in ("SAME_UPPER", "SAME_LOWER"):
         return []
@@ -122,8 +124,8 @@ def _conv_transpose(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
 
 
 def _resize(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
-    """Extents times scales are rounded to single precision before they are cut to integers."""
-    scales = _constant(node, 2)
+    """Extents times scales are rounded to single precision before they are truncated."""
+    scales = constant_input(node, 2)
     if scales is None or not scales.size:
         return []
     dims: _Dims = list(x.dims)
@@ -135,7 +137,7 @@ def _resize(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
 
 
 def _gather_nd(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
-    """The indices' shape but for the last axis, then the axes that are not indexed, if any."""
+    """The indices' shape without the last axis, then the axes that are not indexed."""
     indices = node.inputs[1]
     if indices is None or indices.shape is None or not isinstance(depth := indices.shape[-1], int):
         return []
@@ -144,10 +146,10 @@ def _gather_nd(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
 
 
 def _stft(node: ir.Node, x: ir.Shape) -> list[ir.Shape]:
-    """As many frames as fit in the signal, each with as many frequencies as it is long, or half."""
+    """The frames that fit in the signal, with as many frequencies as a frame is long, or half."""
     window = node.inputs[2] if len(node.inputs) > 2 else None
-    step, given = _constant(node, 1), _constant(node, 3)
-    length = None if given is None else int(given.reshape(()))
+    step, frame = constant_input(node, 1), constant_input(node, 3)
+    length = None if frame is None else int(frame.reshape(()))
     if window is not None and window.shape is not None and isinstance(window.shape[0], int):
         length = window.shape[0]
     frames = frequencies = None
@@ -181,21 +183,14 @@ _RULES: dict[str, Callable[[ir.Node, ir.Shape], list[ir.Shape]]] = {
 
 def _agreeing(node: ir.Node, dims: _Dims) -> list[ir.Shape]:
     """The shape of all of a node's outputs: these extents where they are numbers."""
-    known = node.outputs[0].shape
-    if known is None or len(known) != len(dims):
+    y = node.outputs[0].shape
+    if y is None or len(y) != len(dims):
         return [ir.Shape(dims) for _ in node.outputs]
     shape = ir.Shape(
-        ours if isinstance(ours, int) else theirs
-        for ours, theirs in zip(dims, known.dims, strict=True)
+        dim if isinstance(dim, int) else inferred
+        for dim, inferred in zip(dims, y.dims, strict=True)
     )
     return [shape for _ in node.outputs]
-
-
-def _constant(
-    node: ir.Node, index: int
-) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]] | None:
-    value = node.inputs[index] if index < len(node.inputs) else None
-    return None if value is None or value.const_value is None else value.const_value.numpy()
 
 
 def _integer(node: ir.Node, name: str, default: int) -> int:

@@ -1,9 +1,9 @@
-"""Bringing a network into the one form that the later steps read.
+"""Bring a network into the one form that the later stages read.
 
 After :func:`prepare` a model has no functions of its own, opset 18 or later, constants as
 initializers (``Value.const_value``) and none of them among its inputs, unique names, a name for
 every node, and every shape that onnx's inference finds. Nothing is fused or simplified: every
-tensor that a user may name is still there under its name.
+tensor keeps its name.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from ortcam.errors import ModelError
-from ortcam_export.graph.model_io import IR_VERSION, OPSET, opset
-from ortcam_export.prepare.contrib_ops import unfuse
-from ortcam_export.prepare.control_flow import unfold
-from ortcam_export.prepare.opset import raise_opset
-from ortcam_export.prepare.qdq import needs_opset_21, to_pairs
-from ortcam_export.prepare.shape_inference import infer, shape_inputs
+from ortcam_export.graph.rewriting import rewrite
+from ortcam_export.prepare.contrib_ops import UnfuseContribOps
+from ortcam_export.prepare.control_flow import UnfoldControlFlow
+from ortcam_export.prepare.opset import RaiseOpset
+from ortcam_export.prepare.qdq import ToPairs
+from ortcam_export.prepare.shape_inference import DeclareInputShapes, infer
 
 __all__ = ["prepare", "settle"]
 
@@ -25,72 +25,96 @@ _PASS_ERRORS = (ir.passes.InvariantError, ir.passes.PassError, ValueError)
 
 
 def prepare(model: ir.Model) -> ir.Model:
-    """Prepares a network; see this module's description.
+    """Prepare a network, as this module describes.
 
     Args:
-        model: a network, changed in place where that is possible.
+        model: a network, changed in place.
 
     Returns:
-        The prepared network, which may be another object.
+        The prepared network.
 
     Raises:
-        ModelError: the network is not valid, or cannot be raised to opset 18.
+        ModelError: the network is invalid, or cannot be raised to opset 18.
     """
-    _name_default_domain(model)
-    _inline(model)
-    passes.RemoveInitializersFromInputsPass()(model)
-    needed = 21 if needs_opset_21(model) else OPSET
-    if opset(model) < needed:
-        model = raise_opset(model, needed)
-    unfuse(model)
-    model.ir_version = max(model.ir_version or 0, IR_VERSION)
-    _lift_constants(model)
-    to_pairs(model)
-    model.graph.sort()  # the bodies of functions may stand in any order
-    passes.NameFixPass(_Names())(model)
-    shape_inputs(model)
+    model = rewrite(
+        model,
+        NameDefaultDomain(),
+        InlineFunctions(),
+        passes.RemoveInitializersFromInputsPass(),
+        RaiseOpset(),
+        UnfuseContribOps(),
+        LiftConstants(),
+        ToPairs(),
+        passes.TopologicalSortPass(),  # the bodies of functions may stand in any order
+        passes.NameFixPass(_Names()),
+        DeclareInputShapes(),
+    )
     settle(model)
     return model
 
 
 def settle(model: ir.Model) -> None:
-    """Infers shapes, and decides the control flow that they decide.
+    """Infer shapes and unfold the control flow that they decide, until nothing changes.
+
+    A function, not a pass: like :func:`infer`, it always runs last and mainly annotates.
 
     Raises:
         ModelError: the shapes do not fit together.
     """
     infer(model)
-    while unfold(model):  # what was inside may be decided now
-        _lift_constants(model)
+    while UnfoldControlFlow()(model).modified:  # may decide control flow inside
+        LiftConstants()(model)
         infer(model)
 
 
-def _name_default_domain(model: ir.Model) -> None:
-    """``ai.onnx`` is another name of the default domain; later steps know only the empty one."""
-    version = model.opset_imports.pop("ai.onnx", None)
-    if version is not None:
-        model.opset_imports.setdefault("", version)
+class NameDefaultDomain(ir.passes.InPlacePass):
+    """The opset import ``ai.onnx`` -> that of the empty domain, its other name."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Rename the opset import."""
+        version = model.opset_imports.pop("ai.onnx", None)
+        if version is not None:
+            model.opset_imports.setdefault("", version)
+        return ir.passes.PassResult(model, version is not None)
 
 
-def _inline(model: ir.Model) -> None:
-    for function in model.functions.values():
-        # whatever versions a function imports, onnxruntime reads its body by the network's
-        own = set(function.opset_imports)
-        function.opset_imports.update((d, v) for d, v in model.opset_imports.items() if d in own)
-    try:
-        passes.InlinePass()(model)
+class InlineFunctions(ir.passes.InPlacePass):
+    """A call of a function of the model -> the function's nodes."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Inline all functions.
+
+        Raises:
+            ModelError: the functions are invalid.
+        """
+        for function in model.functions.values():
+            # whatever versions a function imports, onnxruntime reads its body by the network's
+            imports = function.opset_imports
+            imports.update((d, v) for d, v in model.opset_imports.items() if d in imports)
+        try:
+            result = passes.InlinePass()(model)
+        except _PASS_ERRORS as error:
+            cause = error.__cause__ or error
+            raise ModelError(f"the network's functions cannot be inlined: {cause}") from error
         model.functions.clear()
-    except _PASS_ERRORS as error:
-        cause = error.__cause__ or error
-        raise ModelError(f"the network's functions cannot be inlined: {cause}") from error
+        return result
 
 
-def _lift_constants(model: ir.Model) -> None:
-    try:
-        passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    except _PASS_ERRORS as error:
-        cause = error.__cause__ or error
-        raise ModelError(f"the network has a constant that cannot be read: {cause}") from error
+class LiftConstants(ir.passes.InPlacePass):
+    """A Constant node -> an initializer."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Lift all constants.
+
+        Raises:
+            ModelError: a constant is invalid.
+        """
+        lift = passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)
+        try:
+            return lift(model)
+        except _PASS_ERRORS as error:
+            cause = error.__cause__ or error
+            raise ModelError(f"the network has a constant that cannot be read: {cause}") from error
 
 
 class _Names(passes.naming.SimpleNameGenerator):

@@ -1,10 +1,10 @@
-"""Networks that compute on whole numbers, put into the QDQ form.
+"""Networks that compute on integers, rewritten in the QDQ form.
 
-onnxruntime's quantizer writes two forms. In the QDQ form floating operators stand between
+ONNX Runtime's quantizer writes two forms. In the QDQ form floating operators stand between
 DequantizeLinear and QuantizeLinear; in the QOperator form one node (QLinearConv) stands for all
 three, and ``quantize_dynamic`` writes others (MatMulInteger) behind a DynamicQuantizeLinear. Each
-means the same as the floating operator between the pair, within one step of the quantizer; and
-onnxruntime makes whole-number kernels of the QDQ form again when it opens it.
+computes the same as the floating operator between the pair, within one step of the quantizer, and
+ONNX Runtime turns the QDQ form into integer kernels again when it opens the network.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import numpy as np
 import onnx_ir as ir
 
 from ortcam_export.graph.expansion import Expansion, contents
-from ortcam_export.prepare.contrib_ops import CONTRIB
+from ortcam_export.prepare.contrib_ops import CONTRIB, forget_unused_contrib
 
-__all__ = ["needs_opset_21", "to_pairs"]
+__all__ = ["ToPairs", "needs_opset_21", "to_pairs"]
 
-#: What standard quantizers of opset 18 work on; from opset 21 on also on 16 and 4 bits.
+#: The types of standard quantizers in opset 18; opset 21 adds 16 and 4 bits.
 _EIGHT_BITS = (None, ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT32)
 
 _POOL = ("auto_pad", "ceil_mode", "count_include_pad", "kernel_shape", "pads", "strides")
 _CONV = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
 
-#: Operators that move whole numbers about and let them be, and which inputs are such numbers.
+#: Operators that only move integers, and which inputs are such integers.
 _MOVING = {
     "DepthToSpace": (0,),
     "Expand": (0,),
@@ -50,27 +50,34 @@ _MOVING = {
 _Line: TypeAlias = "tuple[ir.Value | None, ir.Value | None]"
 
 
-def to_pairs(model: ir.Model) -> None:
-    """Replaces the operators on whole numbers by floating ones between quantizers.
+class ToPairs(ir.passes.InPlacePass):
+    """QLinearOp(q) -> QuantizeLinear(Op(DequantizeLinear(q))), for each operator on integers.
 
-    Those of onnxruntime that have no such form stay.
-
-    Args:
-        model: a network of opset 10 or later with its functions inlined, changed in place.
+    Operators of ONNX Runtime without such a form stay. The network has opset 10 or later and no
+    functions.
     """
-    for graph in tuple(model.graphs()):
-        if any(_rule(node) for node in graph):
-            graph.sort()
-            pairs = _Pairs(graph)
-            for node in tuple(graph):
-                pairs.take(node)
-            graph.sort()  # a DequantizeLinear that was there may stand behind what reads it now
-    if not any(node.domain == CONTRIB for node in model.graph.all_nodes()):
-        model.opset_imports.pop(CONTRIB, None)
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Replace the nodes of all graphs."""
+        modified = False
+        for graph in tuple(model.graphs()):
+            if any(_rule(node) for node in graph):
+                graph.sort()
+                pairs = _Pairs(graph)
+                for node in tuple(graph):
+                    pairs.take(node)
+                graph.sort()  # a DequantizeLinear may stand behind what reads it now
+                modified = True
+        forget_unused_contrib(model)
+        return ir.passes.PassResult(model, modified)
+
+
+#: The pass itself: ``to_pairs(model)``.
+to_pairs = ToPairs()
 
 
 def needs_opset_21(model: ir.Model) -> bool:
-    """Whether a model has quantizers of onnxruntime's own that ONNX has only from opset 21 on."""
+    """True if a model has quantizers of ONNX Runtime's that ONNX has only from opset 21 on."""
     return any(
         node.domain == CONTRIB
         and node.op_type in ("QuantizeLinear", "DequantizeLinear")
@@ -80,10 +87,10 @@ def needs_opset_21(model: ir.Model) -> bool:
 
 
 class _Pairs(Expansion):
-    """The parts of one node after another, in a graph's order.
+    """The expansions of a graph's nodes, one after the other in the graph's order.
 
-    A quantized tensor has one DequantizeLinear, which all read: a gradient with respect to what one
-    of several gives would be that of its readers alone.
+    A quantized tensor has one DequantizeLinear, which all nodes read: the gradient with respect to
+    the output of one of several would miss the readers of the others.
     """
 
     kind = "pair"
@@ -93,7 +100,7 @@ class _Pairs(Expansion):
         self._names = {value.name for node in graph for value in node.outputs}
 
     def take(self, node: ir.Node) -> None:
-        """Replaces a node, or takes down how its output is quantized."""
+        """Replace a node, or note its output's scale and zero point."""
         super().__init__(node)
         rule = _rule(node)
         if rule is None and node.op_type == "QuantizeLinear":
@@ -110,14 +117,14 @@ class _Pairs(Expansion):
                 self.lines[result] = line
 
     def real(self, index: int, line: _Line | None = None, axis: int = 1) -> ir.Value:
-        """The input of a node in real numbers; by default its scale and zero point follow it.
+        """An input of the node, dequantized.
 
         Args:
-            index: the place of the input.
-            line: its scale and zero point.
-            axis: what these run along where they are several.
+            index: the index of the input.
+            line: its scale and zero point; by default the next two inputs.
+            axis: the axis of a scale per channel.
         """
-        x = _there(self.input(index))
+        x = _present(self.input(index))
         scale, zero = line or (self.input(index + 1), self.input(index + 2))
         for reader in x.consumers():
             read = (*reader.inputs, None)[1:3]
@@ -130,47 +137,47 @@ class _Pairs(Expansion):
         return real
 
     def quantized(self, x: ir.Value, scale: ir.Value | None, zero: ir.Value | None) -> ir.Value:
-        """Real numbers, quantized: one of the node's outputs."""
+        """An output of the node: a floating tensor, quantized."""
         self._name(x, _plain(self.node.outputs[0]))
         q = self.op("QuantizeLinear", x, scale, zero)
         self.lines[q] = (scale, zero)
         return q
 
     def _name(self, value: ir.Value, name: str) -> None:
-        """Names a tensor as it is called in the QDQ form, if no other one is."""
+        """Give a tensor its name in the QDQ form, if that is free."""
         if name not in self._names:
             self._names.add(name)
             value.name = name
 
-    def given(self, *names: str) -> dict[str, Any]:
-        """Those of the attributes that the node has."""
+    def present(self, *names: str) -> dict[str, Any]:
+        """The attributes of these names that the node has."""
         return {name: self.attribute(name) for name in names if self.attribute(name) is not None}
 
 
 def _plain(quantized: ir.Value) -> str:
-    """What a quantized tensor was called in the network before it was quantized."""
+    """The name of a quantized tensor in the network before quantization."""
     return (quantized.name or "").removesuffix("_quantized")
 
 
 def _several(scale: ir.Value | None) -> bool:
-    """Whether there is a scale or a zero point for each place along an axis."""
+    """True if there is a scale or a zero point per channel."""
     return scale is not None and scale.const_value is not None and scale.const_value.size > 1
 
 
 # ---- One operator each ------------------------------------------------------------------------
 
-#: What stands for each of the node's outputs; None where the node is to stay.
+#: The replacement of each of the node's outputs; None where the node stays.
 _Results: TypeAlias = "list[ir.Value] | None"
 
 
 def _moved(p: _Pairs) -> _Results:
-    """An operator on whole numbers which they only pass through."""
-    line = p.lines[_there(p.input(0))]
+    """Move(q) -> QuantizeLinear(Move(DequantizeLinear(q)))."""
+    line = p.lines[_present(p.input(0))]
     inputs = [
         p.real(i, line) if i in _MOVING[p.node.op_type] and value is not None else value
         for i, value in enumerate(p.node.inputs)
     ]
-    attributes = {name: given.value for name, given in p.node.attributes.items()}
+    attributes = {name: attr.value for name, attr in p.node.attributes.items()}
     first = p.op(p.node.op_type, *inputs, **attributes)
     node = first.producer()
     assert node is not None
@@ -185,7 +192,7 @@ def _conv(p: _Pairs) -> _Results:
     if p.attribute("channels_last", 0):
         return None
     operands = [p.real(0), p.real(3, axis=0), *_bias(p, 8, p.input(1), p.input(4))]
-    y = p.op("Conv", *operands, **p.given(*_CONV))
+    y = p.op("Conv", *operands, **p.present(*_CONV))
     return [p.quantized(y, p.input(6), p.input(7))]
 
 
@@ -199,29 +206,29 @@ def _gemm(p: _Pairs) -> _Results:
     a, b = p.real(0), p.real(3, axis=0 if transposed else 1)
     alpha = p.attribute("alpha", 1.0)
     bias = _bias(p, 6, p.input(1), p.input(4), alpha)
-    y = p.op("Gemm", a, b, *bias, **p.given("alpha", "transA", "transB"))
+    y = p.op("Gemm", a, b, *bias, **p.present("alpha", "transA", "transB"))
     return [y if p.input(7) is None else p.quantized(y, p.input(7), p.input(8))]
 
 
 def _of_one(op_type: str, *names: str) -> Callable[[_Pairs], _Results]:
-    """Such as QLinearSigmoid: x, its scale and zero point, and those of y."""
+    """QLinearOp(x, scale, zero, y scale, y zero) -> Op, between quantizers."""
 
     def rule(p: _Pairs) -> _Results:
         if p.attribute("channels_last", 0):
             return None
-        y = p.op(op_type, p.real(0), **p.given(*names))
+        y = p.op(op_type, p.real(0), **p.present(*names))
         return [p.quantized(y, p.input(3), p.input(4))]
 
     return rule
 
 
 def _softmax(p: _Pairs) -> _Results:
-    # Before opset 13 a Softmax ran over all axes from its own on.
+    # Before opset 13 a Softmax runs over all axes from its own on.
     return _of_one("Softmax", "axis")(p) if p.attribute("opset", 0) >= 13 else None
 
 
 def _of_two(op_type: str) -> Callable[[_Pairs], _Results]:
-    """Such as QLinearAdd: a and b with theirs, then those of y."""
+    """QLinearOp(a, scale, zero, b, scale, zero, y scale, y zero) -> Op, between quantizers."""
 
     def rule(p: _Pairs) -> _Results:
         y = p.op(op_type, p.real(0), p.real(3))
@@ -232,7 +239,7 @@ def _of_two(op_type: str) -> Callable[[_Pairs], _Results]:
 
 def _concat(p: _Pairs) -> _Results:
     parts = [p.real(index) for index in range(2, len(p.node.inputs), 3)]
-    y = p.op("Concat", *parts, **p.given("axis"))
+    y = p.op("Concat", *parts, **p.present("axis"))
     return [p.quantized(y, p.input(0), p.input(1))]
 
 
@@ -242,7 +249,7 @@ def _where(p: _Pairs) -> _Results:
 
 
 def _integer_product(p: _Pairs) -> _Results:
-    """MatMulInteger and ConvInteger, whose whole numbers a Cast makes real anyway."""
+    """Cast(OpInteger(a, b)) -> Op(DequantizeLinear(a), DequantizeLinear(b)), scales of 1."""
     y = p.node.outputs[0]
     casts = y.consumers()
     to = ir.DataType.FLOAT.value
@@ -257,7 +264,7 @@ def _integer_product(p: _Pairs) -> _Results:
         ones = p.constant(np.ones(zero.const_value.shape.numpy(), np.float32))
     a = p.real(0, (one, p.input(2)))
     b = p.real(1, (ones, zero), axis=-1 if dense else 0)
-    attributes = {} if dense else p.given(*_CONV)
+    attributes = {} if dense else p.present(*_CONV)
     return [p.op("MatMul" if dense else "Conv", a, b, **attributes)]
 
 
@@ -280,8 +287,8 @@ def _dynamic_product(p: _Pairs) -> _Results:
 
 
 def _standard(p: _Pairs) -> _Results:
-    """onnxruntime's own QuantizeLinear and DequantizeLinear."""
-    attributes = p.given("axis")
+    """QuantizeLinear and DequantizeLinear of ONNX Runtime's domain -> the standard ones."""
+    attributes = p.present("axis")
     if p.node.op_type == "DequantizeLinear":
         return [p.op("DequantizeLinear", *p.node.inputs, **attributes)]
     y = p.op("QuantizeLinear", *p.node.inputs, **attributes)
@@ -292,19 +299,19 @@ def _standard(p: _Pairs) -> _Results:
 def _bias(
     p: _Pairs, index: int, x: ir.Value | None, w: ir.Value | None, alpha: float = 1.0
 ) -> Iterator[ir.Value]:
-    """The bias in real numbers, where there is one: its scale is that of the product."""
+    """The bias, dequantized, if there is one: its scale is that of the product."""
     if p.input(index) is None:
         return
     if x is not None and w is not None and x.const_value is not None and w.const_value is not None:
-        ours, theirs = x.const_value.numpy(), w.const_value.numpy()
-        scale = p.constant((alpha * ours.reshape(-1)[0] * theirs).astype(theirs.dtype))
+        x_scale, w_scale = x.const_value.numpy(), w.const_value.numpy()
+        scale = p.constant((alpha * x_scale.reshape(-1)[0] * w_scale).astype(w_scale.dtype))
     else:
         scale = p.op("Mul", p.op("Mul", x, w), p.constant(np.array(alpha, np.float32)))
-    given = {"axis": 0} if _several(w) else {}
-    yield p.op("DequantizeLinear", p.input(index), scale, **given)
+    attributes = {"axis": 0} if _several(w) else {}
+    yield p.op("DequantizeLinear", p.input(index), scale, **attributes)
 
 
-def _there(value: ir.Value | None) -> ir.Value:
+def _present(value: ir.Value | None) -> ir.Value:
     assert value is not None
     return value
 

@@ -8,13 +8,13 @@ from onnx import shape_inference
 
 from ortcam.errors import ModelError
 from ortcam_export.graph.model_io import skeleton
+from ortcam_export.graph.values import output_names
 from ortcam_export.prepare.onnxruntime_shapes import better
-from ortcam_export.prepare.opset import _names
-from ortcam_export.prepare.shape_arithmetic import fold
+from ortcam_export.prepare.shape_arithmetic import FoldShapes
 
-__all__ = ["infer", "shape_inputs"]
+__all__ = ["DeclareInputShapes", "infer"]
 
-#: The operators through which onnx propagates data: the elements of what may be a shape.
+#: The operators through which onnx propagates data: the elements of possible shapes.
 _PROPAGATING = frozenset(
     schema.name
     for schema in onnx.defs.get_all_schemas_with_history()
@@ -27,75 +27,84 @@ _LONGEST = 1024
 
 
 #: A domain of which onnx knows no operator.
-_UNKNOWN = "ortcam.held"
+_UNKNOWN = "ortcam.barrier"
 
 
-#: How many operators in a row, whose shapes onnx's inference does not find, are followed.
+#: The most operators in a row, whose shapes onnx's inference does not find, that are followed.
 _ROUNDS = 64
 
 
-#: How the names begin that onnx's inference gives to extents that it does not know.
+#: Begins the names that onnx's inference gives to unknown extents.
 _MADE_UP = "unk__"
 
 
-def shape_inputs(model: ir.Model) -> None:
-    """An input of undeclared shape has as many axes and channels as a convolution reads of it."""
-    for value in model.graph.inputs:
-        for node in value.consumers() if value.shape is None else ():
-            weights = node.inputs[1] if node.op_type == "Conv" else None
-            if weights is not None and weights.const_value is not None:
-                channels, *kernel = weights.const_value.shape.numpy()[1:]
-                group = node.attributes.get_int("group", 1)
-                value.shape = ir.Shape([None, channels * group, *[None] * len(kernel)])
+class DeclareInputShapes(ir.passes.InPlacePass):
+    """An input of undeclared shape -> one with the rank and channels that a convolution reads."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Declare the shapes of the network's inputs."""
+        modified = False
+        for value in model.graph.inputs:
+            for node in value.consumers() if value.shape is None else ():
+                weights = node.inputs[1] if node.op_type == "Conv" else None
+                if weights is not None and weights.const_value is not None:
+                    channels, *kernel = weights.const_value.shape.numpy()[1:]
+                    group = node.attributes.get_int("group", 1)
+                    value.shape = ir.Shape([None, channels * group, *[None] * len(kernel)])
+                    modified = True
+        return ir.passes.PassResult(model, modified)
 
 
 def infer(model: ir.Model) -> None:
-    """Infers types and shapes afresh, and falls back on the file's own where that finds none.
+    """Infer types and shapes afresh, and fall back on those in the file where that finds none.
 
-    A file's own shapes are often stale: of one batch or size, in a network whose inputs were made
-    dynamic later. So they count only where inference finds no rank, and for a single extent only
-    in a network whose inputs are all of fixed shape. Where onnxruntime computes another shape than
-    onnx's inference finds, its own counts; integers that follow from known shapes become
-    initializers.
+    The shapes in a file are often stale: those of one batch or size, in a network whose inputs were
+    made dynamic later. So they count only where inference finds no rank, and for a single extent
+    only in a network whose inputs all have fixed shapes. Where ONNX Runtime computes another shape
+    than onnx's inference finds, ONNX Runtime's counts; integers that follow from known shapes
+    become initializers. A function, not a pass: it mainly annotates the graph.
     """
     declared = _forget_shapes(model)
     _infer_once(model)
     fixed = all(value.shape is not None and value.shape.is_static() for value in model.graph.inputs)
-    told: dict[ir.Value, ir.Shape] = {}
+    corrections: dict[ir.Value, ir.Shape] = {}
     for value, (dtype, shape) in declared.items():
         if value.dtype is None and dtype is not None:
             value.dtype = dtype
         merged = _merge(value.shape, shape, fixed)
         if merged is not None and merged != value.shape:
-            told[value] = merged
+            corrections[value] = merged
     for _ in range(_ROUNDS):
         for node in model.graph:
             for value, shape in zip(node.outputs, better(node), strict=False):
-                told[value] = shape
+                corrections[value] = shape
                 if value.dtype is None and node.inputs[0] is not None:
                     value.type = node.inputs[0].type
-        if all(_tells(value.shape, shape) for value, shape in told.items()) and not fold(model):
+        if (
+            all(_covers(value.shape, shape) for value, shape in corrections.items())
+            and not FoldShapes()(model).modified
+        ):
             break
         _forget_shapes(model)
-        for value, shape in told.items():
+        for value, shape in corrections.items():
             value.shape = shape
         _infer_once(model)
 
 
-def _tells(inferred: ir.Shape | None, told: ir.Shape) -> bool:
-    """Whether a shape has the rank, the numbers and the named extents of another."""
+def _covers(inferred: ir.Shape | None, correction: ir.Shape) -> bool:
+    """True if a shape has the rank, the numbers and the named extents of a correction."""
     return (
         inferred is not None
-        and len(inferred) == len(told)
+        and len(inferred) == len(correction)
         and all(
-            own == dim or not _is_named(dim)
-            for own, dim in zip(inferred.dims, told.dims, strict=True)
+            ours == dim or not _is_named(dim)
+            for ours, dim in zip(inferred.dims, correction.dims, strict=True)
         )
     )
 
 
 def _is_named(dim: int | ir.SymbolicDim) -> bool:
-    """Whether an extent is known or has a name; each run of inference makes up new unk__1s."""
+    """True if an extent is known or has a name of the file; inference invents new ones each run."""
     return isinstance(dim, int) or not (dim.value or _MADE_UP).startswith(_MADE_UP)
 
 
@@ -116,34 +125,32 @@ def _merge(inferred: ir.Shape | None, declared: ir.Shape | None, fixed: bool) ->
         return inferred
     if inferred is None:
         return declared
-    known = [
+    return ir.Shape(
         theirs if fixed and not isinstance(ours, int) else ours
         for ours, theirs in zip(inferred.dims, declared.dims, strict=True)
-    ]
-    return ir.Shape(known)
+    )
 
 
 def _infer_once(model: ir.Model) -> None:
-    """Onnx's shape inference with data propagation, merged into the model.
+    """Run onnx's shape inference with data propagation, and merge the result into the model.
 
-    What the propagation learns may make more of it possible.
+    New shapes may allow more propagation, so it is repeated.
     """
     _merge_inferred(model, [], data_prop=False)
     for _ in range(_ROUNDS):
-        held = _held(model)
-        _merge_inferred(model, held, data_prop=True)
-        if not held:
+        barriers = _barriers(model)
+        _merge_inferred(model, barriers, data_prop=True)
+        if not barriers:
             break
-        _merge_inferred(model, [], data_prop=False)  # the held ones' shapes, by what is now known
-        if _held(model) == held:
+        _merge_inferred(model, [], data_prop=False)  # the barriers' shapes
+        if _barriers(model) == barriers:
             break
 
 
-def _held(model: ir.Model) -> list[ir.Node]:
+def _barriers(model: ir.Model) -> list[ir.Node]:
     """The nodes through which onnx must not propagate data.
 
-    Of a vector of known extent it makes as many symbols: of a Range up to 10^12, until the memory
-    is full.
+    It makes a symbol for each element of a vector: for a Range up to 10^12, until memory is full.
     """
     return [
         node
@@ -157,16 +164,16 @@ def _may_be_long(value: ir.Value | None) -> bool:
         return False
     if value.shape is None:
         return True
-    if len(value.shape) != 1:  # of scalars it takes one, and of others none
+    if len(value.shape) != 1:  # it makes one symbol for a scalar, and none for matrices
         return False
     return not isinstance(extent := value.shape[0], int) or extent > _LONGEST
 
 
-def _merge_inferred(model: ir.Model, held: list[ir.Node], data_prop: bool) -> None:
-    """One run of onnx's shape inference; the held nodes keep the shapes that are known."""
+def _merge_inferred(model: ir.Model, barriers: list[ir.Node], data_prop: bool) -> None:
+    """Run onnx's shape inference once; the barriers keep their shapes."""
     proto = skeleton(model)
-    if held:
-        _make_unknown(proto.graph, {name for node in held for name in _names(node)})
+    if barriers:
+        _make_unknown(proto.graph, {name for node in barriers for name in output_names(node)})
         proto.opset_import.add(domain=_UNKNOWN, version=1)
     try:
         proto = shape_inference.infer_shapes(proto, data_prop=data_prop)
@@ -175,10 +182,10 @@ def _merge_inferred(model: ir.Model, held: list[ir.Node], data_prop: bool) -> No
         raise ModelError(f"the network's shapes do not fit together: {reason}") from error
     inferred = ir.from_proto(proto)
     for ours, theirs in zip(model.graphs(), inferred.graphs(), strict=True):
-        found = ir.convenience.create_value_mapping(theirs)
+        values = ir.convenience.create_value_mapping(theirs)
         for node in ours:
             for value in node.outputs:
-                other = found.get(value.name or "")
+                other = values.get(value.name or "")
                 if other is None:
                     continue
                 if other.shape is not None:
@@ -188,7 +195,7 @@ def _merge_inferred(model: ir.Model, held: list[ir.Node], data_prop: bool) -> No
 
 
 def _make_unknown(graph: onnx.GraphProto, outputs: set[str]) -> None:
-    """Makes the nodes of these outputs such as onnx infers nothing of."""
+    """Move the nodes of these outputs to a domain of which onnx infers nothing."""
     for node in graph.node:
         if not outputs.isdisjoint(node.output):
             node.domain = _UNKNOWN

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 
-from ortcam_export.gradient.tensor import is_recorded
+from ortcam_export.gradient.tape import is_recorded
 
 __all__ = ["biased", "lacks_biases"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,12 +19,14 @@ CLASSES = np.array([[2, 0, 1], [1, 1, 2]], np.int64)
 @pytest.mark.parametrize("weighted", [True, False])
 @pytest.mark.parametrize("ignored", [{}, {"ignore_index": 1}])
 @pytest.mark.parametrize("op_type", ["NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"])
-def test_loss(normal, positive, op_type, reduction, weighted, ignored):
+def test_loss(
+    normal: Any, positive: Any, op_type: Any, reduction: Any, weighted: Any, ignored: Any
+) -> None:
     inputs = {"x": normal(2, 4, 3), "classes": CLASSES, "w": positive(4) if weighted else None}
     check_operator(op_type, inputs, wrt=["x"], reduction=reduction, double=False, **ignored)
 
 
-def test_the_log_probabilities_of_the_loss(normal):
+def test_the_log_probabilities_of_the_loss(normal: Any) -> None:
     inputs = {"x": normal(2, 4, 3), "classes": CLASSES}
     check_operator("SoftmaxCrossEntropyLoss", inputs, outputs=("y", "log"), double=False)
 
@@ -31,7 +34,7 @@ def test_the_log_probabilities_of_the_loss(normal):
 @pytest.mark.parametrize("causal", [0, 1])
 @pytest.mark.parametrize("softcap", [0.0, 2.0])
 @pytest.mark.parametrize("kv_heads", [4, 2])
-def test_attention(normal, causal, softcap, kv_heads):
+def test_attention(normal: Any, causal: Any, softcap: Any, kv_heads: Any) -> None:
     inputs = {
         "q": normal(2, 4, 3, 6),
         "k": normal(2, kv_heads, 5, 6),
@@ -43,7 +46,7 @@ def test_attention(normal, causal, softcap, kv_heads):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, bool])
-def test_attention_of_tokens_with_a_mask(normal, dtype):
+def test_attention_of_tokens_with_a_mask(normal: Any, dtype: Any) -> None:
     mask = np.ones((3, 5), bool)
     mask[1, 2:] = mask[2, 0] = False
     inputs = {
@@ -57,7 +60,7 @@ def test_attention_of_tokens_with_a_mask(normal, dtype):
 
 
 @pytest.mark.parametrize(("axes", "more"), [*itertools.product([[2, 3], [-1]], [-1, 2])])
-def test_center_crop_pad(normal, axes, more):
+def test_center_crop_pad(normal: Any, axes: Any, more: Any) -> None:
     x = normal(1, 2, 4, 5)
     shape = np.array([x.shape[axis] + more for axis in axes], np.int64)
     check_operator(
@@ -66,10 +69,10 @@ def test_center_crop_pad(normal, axes, more):
 
 
 @pytest.mark.parametrize("activation", ["none", "silu"])
-def test_causal_conv(normal, activation):
+def test_causal_conv(normal: Any, activation: Any) -> None:
     inputs = {"x": normal(2, 4, 6), "w": normal(4, 1, 3), "b": normal(4), "before": normal(2, 4, 2)}
 
-    def function(f):
+    def function(f: Any) -> Any:
         x = np.concatenate([f["before"], f["x"]], 2)
         y = sum(x[:, :, i : i + 6] * f["w"][:, 0, i, None] for i in range(3)) + f["b"][:, None]
         return y / (1 + np.exp(-y)) if activation == "silu" else y
@@ -81,14 +84,14 @@ def test_causal_conv(normal, activation):
 
 
 @pytest.mark.parametrize("alpha", [1.0, 1.702])
-def test_swiglu(normal, alpha):
-    """On onnx's evaluator alone: onnxruntime has no kernel for it."""
+def test_swiglu(normal: Any, alpha: Any) -> None:
+    """On onnx's evaluator alone: ONNX Runtime has no kernel for it."""
     a, b, u = normal(2, 3), normal(2, 3), normal(2, 3)
     case = operator("SwiGLU", {"a": a, "b": b}, opset=28, alpha=alpha)
     evaluator = ReferenceEvaluator(vjp(case.model, "y", ["a", "b"]))
     found = evaluator.run(["a.grad", "b.grad"], {"a": a, "b": b, "y.cotangent": u})
 
-    def function(a, b):
+    def function(a: Any, b: Any) -> Any:
         return np.vdot(u, a / (1 + np.exp(-alpha * a)) * b)
 
     for place in np.ndindex(2, 3):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -106,14 +108,14 @@ def network(name: str, x: np.ndarray, bound: float) -> Case:
 
 @pytest.mark.parametrize("bound", [-100, 100])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_gradient_is_that_of_the_branch_taken(normal, name, bound):
+def test_the_gradient_is_that_of_the_branch_taken(normal: Any, name: Any, bound: Any) -> None:
     shape = (1, 2, 6, 5) if "pool" in name else (2, 3)
     case = network(name, normal(*shape), bound)
     wrt = ["x", "w"] if "] w = {" in NETWORKS[name] else ["x"]
     check(case, wrt=wrt, double="pool" not in name)
 
 
-def test_a_branch_that_does_not_depend_on_the_tensor_gives_zeros(normal):
+def test_a_branch_that_does_not_depend_on_the_tensor_gives_zeros(normal: Any) -> None:
     name = "a branch that reads nothing of it"
     model = vjp(network(name, normal(2, 3), 0).model, "t", ["h"])
     feeds = {"x": normal(2, 3), "t.cotangent": np.ones((2, 3), np.float32)}
@@ -125,7 +127,7 @@ def test_a_branch_that_does_not_depend_on_the_tensor_gives_zeros(normal):
     assert forward(model, {**feeds, "bound": np.array([100], np.float32)}, "h.grad").any()
 
 
-def test_only_the_branch_taken_is_differentiated(normal):
+def test_only_the_branch_taken_is_differentiated(normal: Any) -> None:
     """The branch not taken would give 1 / 0."""
     model = parser.parse_model(
         HEAD
@@ -139,7 +141,7 @@ def test_only_the_branch_taken_is_differentiated(normal):
     np.testing.assert_array_equal(forward(vjp(model, "y", ["x"]), feeds, "x.grad"), x)
 
 
-def test_what_stands_in_the_way_inside_a_branch_is_named():
+def test_what_stands_in_the_way_inside_a_branch_is_named() -> None:
     text = """g (float[2, 2] x, bool c) => (float[] y) {
         h = Exp(x)
         t = If(c) <
@@ -154,7 +156,7 @@ def test_what_stands_in_the_way_inside_a_branch_is_named():
     assert reachable(prepare(load(model)), "y") == {"y", "t"}
 
 
-def test_an_operator_with_a_body_inside_a_branch(normal):
+def test_an_operator_with_a_body_inside_a_branch(normal: Any) -> None:
     text = """g (float[2, 3] x, bool c) => (float[2, 3] y) {
         y = If(c) <
           then_branch = yes () => (float[2, 3] p) { p = Shrink<lambd = 0.1, bias = 0.2>(x) },

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from onnx_cases import Verdict, cases, judge, operator_of, recorded
 
@@ -13,18 +15,18 @@ REFUSED_CASES = {"test_scan_sum"}
 MOST_LISTED = 19
 
 
-def listed():
+def listed() -> Any:
     return [n for n in cases() if operator_of(n) in REFUSED or n in REFUSED_CASES]
 
 
 @pytest.fixture(scope="module")
-def before():
-    """What docs/node_tests.md says, if it is of the versions installed here."""
+def before() -> Any:
+    """The results in docs/node_tests.md, if they are of the installed versions."""
     return recorded() or {}
 
 
 @pytest.mark.parametrize("name", sorted(cases()))
-def test_case(name, before):
+def test_case(name: Any, before: Any) -> None:
     judged = judge(name)
     if name in before:  # nothing may drop out of what is checked unseen
         assert judged.passed >= before[name].passed, judged
@@ -33,12 +35,12 @@ def test_case(name, before):
         assert judged.verdict is expected, judged.measured
 
 
-def test_few_are_listed():
-    run = [name for name in listed() if "batchwise" not in name]  # which onnxruntime does not run
+def test_few_are_listed() -> None:
+    run = [name for name in listed() if "batchwise" not in name]  # which ONNX Runtime does not run
     assert len(run) <= MOST_LISTED
 
 
-def test_the_page_lists_what_is_listed_here(before):
+def test_the_page_lists_what_is_listed_here(before: Any) -> None:
     refused = {name for name, judged in before.items() if judged.verdict is Verdict.REFUSED}
     assert refused <= set(listed())
     assert not any(judged.verdict is Verdict.FAILED for judged in before.values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from finite_differences import Case, check
@@ -36,7 +38,7 @@ READERS = {
 }
 
 
-def network(nodes):
+def network(nodes: Any) -> Any:
     random = np.random.default_rng(0)
     weights = {"w": (3, 12, 3, 3), "grouped": (4, 6, 3, 3)}
     read = {name for node in nodes for name in node.input}
@@ -68,13 +70,13 @@ OTHERS = {"Conv, groups": [NODE("Conv", ["j", "grouped"], ["y"], group=2)], "not
 
 @pytest.mark.parametrize("wanted", [["a"], ["b"], ["c", "a"], ["a", "b", "c"]], ids="".join)
 @pytest.mark.parametrize("name", [*READERS, *OTHERS])
-def test_each_input_of_a_concat(name, wanted):
+def test_each_input_of_a_concat(name: Any, wanted: Any) -> None:
     case, of = network(OTHERS[name] if name in OTHERS else READERS[name][0])
     check(case, wrt=wanted, of=of)
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_only_the_wanted_channels_are_computed(name):
+def test_only_the_wanted_channels_are_computed(name: Any) -> None:
     nodes, spared = READERS[name]
     case, of = network(nodes)
     added = vjp(case.model, of, ["b"]).graph

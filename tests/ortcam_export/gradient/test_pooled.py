@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 import onnxruntime
@@ -11,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ortcam_export.gradient.finish import finish
 from ortcam_export.gradient.seed import Given
 from ortcam_export.gradient.sweep import Sweep
-from ortcam_export.gradient.tensor import Tape
+from ortcam_export.gradient.tape import Tape
 from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
 from ortcam_export.prepare.prepare import prepare
@@ -70,10 +72,10 @@ CASES = {
 }  # fmt: skip
 
 
-def network(nodes, kernel):
+def network(nodes: Any, kernel: Any) -> Any:
     channels = {"DepthToSpace": 2, "SpaceToDepth": 32}.get(nodes[0].op_type, 8)
     random = np.random.default_rng(1)
-    constants = {
+    constants: dict[str, Any] = {
         "w": random.standard_normal((3, channels, kernel, kernel)).astype(np.float32),
         "scale": np.array(0.02, np.float32),
         "zero": np.array(3, np.int8),
@@ -94,12 +96,12 @@ def network(nodes, kernel):
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
 
 
-def pooled(model, name, monkeypatch):
+def pooled(model: Any, name: Any, monkeypatch: pytest.MonkeyPatch | None) -> Any:
     """The network with the mean of a tensor's cotangent as its last output."""
     network = prepare(load(model))
     tape = Tape(network.graph, opset(network))
     y = tensor(network, "y")
-    cotangent = ir.val("y.cotangent", dtype=y.dtype, shape=["K", *y.shape])
+    cotangent = ir.val("y.cotangent", dtype=y.dtype, shape=["K", *(y.shape or ())])
     network.graph.inputs.append(cotangent)
     g = tape.wrap(cotangent)
     tape.questions = g.dim(0)
@@ -110,7 +112,7 @@ def pooled(model, name, monkeypatch):
     return ir.to_proto(network)
 
 
-def run(model, output, feeds):
+def run(model: Any, output: Any, feeds: Any) -> Any:
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
@@ -118,7 +120,7 @@ def run(model, output, feeds):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_mean_is_the_mean_of_the_whole(monkeypatch, name):
+def test_the_mean_is_the_mean_of_the_whole(monkeypatch: pytest.MonkeyPatch, name: Any) -> None:
     nodes, of, kernel, spared = CASES[name]
     model = network(nodes, kernel)
     random = np.random.default_rng(0)

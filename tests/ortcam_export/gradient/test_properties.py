@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from finite_differences import Case, NotSmoothError, check, forward, operator
@@ -20,21 +22,21 @@ EXAMPLES = settings(
 )
 
 
-def array(draw, shape):
+def array(draw: Any, shape: Any) -> Any:
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     return np.asarray(random.standard_normal(shape), np.float32)
 
 
-def several(draw, count, low, high):
+def several(draw: Any, count: Any, low: Any, high: Any) -> Any:
     return [draw(st.integers(low, high)) for _ in range(count)]
 
 
-def automatic(draw):
+def automatic(draw: Any) -> Any:
     return draw(st.sampled_from(["SAME_UPPER", "SAME_LOWER", "VALID"]))
 
 
 @st.composite
-def convolutions(draw):
+def convolutions(draw: Any) -> Any:
     rank = draw(st.integers(1, 2))
     group, per_group = draw(st.integers(1, 3)), draw(st.integers(1, 2))
     kernel, steps = several(draw, rank, 1, 3), several(draw, rank, 1, 3)
@@ -50,14 +52,14 @@ def convolutions(draw):
         "w": array(draw, (outputs, per_group, *kernel)),
     }
     attributes = {"group": group, "strides": steps, "dilations": gaps, "pads": pads}
-    if draw(st.booleans()):  # onnxruntime wants kernels no wider apart than they are long then
+    if draw(st.booleans()):  # ONNX Runtime wants kernels no farther apart than they are long
         steps = [min(step, k) for step, k in zip(steps, kernel, strict=True)]
         attributes = {"group": group, "strides": steps, "auto_pad": automatic(draw)}
     return operator("Conv", inputs, fixed=["w"], **attributes), ["x", "w"]
 
 
 @st.composite
-def transposed_convolutions(draw):
+def transposed_convolutions(draw: Any) -> Any:
     rank, group = draw(st.integers(1, 2)), draw(st.integers(1, 2))
     kernel, steps = several(draw, rank, 1, 3), several(draw, rank, 1, 3)
     gaps = several(draw, rank, 1, 2)
@@ -77,7 +79,7 @@ def transposed_convolutions(draw):
 
 
 @st.composite
-def average_pools(draw):
+def average_pools(draw: Any) -> Any:
     rank = draw(st.integers(1, 2))
     kernel, gaps = several(draw, rank, 1, 3), several(draw, rank, 1, 2)
     steps = [draw(st.integers(1, k)) for k in kernel]
@@ -92,7 +94,7 @@ def average_pools(draw):
 
 
 @st.composite
-def resizes(draw):
+def resizes(draw: Any) -> Any:
     mode = draw(st.sampled_from(["nearest", "linear", "cubic"]))
     coordinates = draw(
         st.sampled_from(
@@ -124,7 +126,7 @@ def resizes(draw):
 
 
 @st.composite
-def pads(draw):
+def pads(draw: Any) -> Any:
     shape = several(draw, draw(st.integers(1, 3)), 2, 5)
     mode = draw(st.sampled_from(["constant", "reflect", "edge", "wrap"]))
     low = -1 if mode == "constant" else 0
@@ -134,7 +136,7 @@ def pads(draw):
 
 
 @st.composite
-def slices(draw):
+def slices(draw: Any) -> Any:
     shape = several(draw, draw(st.integers(1, 3)), 1, 6)
     axes = draw(st.permutations(range(-len(shape), 0)))[: draw(st.integers(1, len(shape)))]
     count = len(axes)
@@ -151,7 +153,7 @@ def slices(draw):
 
 
 @st.composite
-def gathers(draw):
+def gathers(draw: Any) -> Any:
     shape = several(draw, draw(st.integers(1, 3)), 1, 4)
     axis = draw(st.integers(-len(shape), len(shape) - 1))
     extent = shape[axis]
@@ -162,7 +164,7 @@ def gathers(draw):
 
 
 @st.composite
-def reductions(draw):
+def reductions(draw: Any) -> Any:
     op_type = draw(st.sampled_from(["ReduceSum", "ReduceMean"]))
     low = 0 if op_type == "ReduceSum" else 1  # no element has no mean
     shape = several(draw, draw(st.integers(1, 4)), low, 4)
@@ -177,11 +179,11 @@ def reductions(draw):
 
 
 @st.composite
-def sums(draw):
+def sums(draw: Any) -> Any:
     """Two shapes that broadcast."""
     full = several(draw, draw(st.integers(0, 4)), 0, 4)
 
-    def part():
+    def part() -> Any:
         shape = [draw(st.sampled_from([1, extent])) for extent in full]
         return shape[draw(st.integers(0, len(full))) :]
 
@@ -190,7 +192,7 @@ def sums(draw):
 
 
 @st.composite
-def joints(draw):
+def joints(draw: Any) -> Any:
     """Parts of any length, also none."""
     shape = several(draw, draw(st.integers(1, 3)), 1, 3)
     axis = draw(st.integers(-len(shape), len(shape) - 1))
@@ -202,7 +204,7 @@ def joints(draw):
 
 
 @st.composite
-def gathered_elements(draw):
+def gathered_elements(draw: Any) -> Any:
     shape = several(draw, draw(st.integers(1, 3)), 1, 4)
     axis = draw(st.integers(-len(shape), len(shape) - 1))
     taken = [draw(st.integers(0, extent)) for extent in shape]
@@ -213,7 +215,7 @@ def gathered_elements(draw):
 
 
 @st.composite
-def gathered_slices(draw):
+def gathered_slices(draw: Any) -> Any:
     shape = several(draw, draw(st.integers(1, 4)), 1, 4)
     shared = draw(st.integers(0, len(shape) - 1))
     depth = draw(st.integers(1, len(shape) - shared))
@@ -247,10 +249,10 @@ FAMILIES = {
 
 
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-def test_linear_operators(family):
+def test_linear_operators(family: Any) -> None:
     @EXAMPLES
     @given(family)
-    def holds(example):
+    def holds(example: Any) -> None:
         case, wrt = example
         check(case, wrt=wrt, linear=True, dynamic=["x", "a", "b"])
 
@@ -258,7 +260,7 @@ def test_linear_operators(family):
 
 
 @st.composite
-def max_pools(draw):
+def max_pools(draw: Any) -> Any:
     case, wrt = draw(average_pools())
     node = case.model.graph.node[0]
     node.op_type = "MaxPool"
@@ -269,18 +271,19 @@ def max_pools(draw):
 
 @EXAMPLES
 @given(max_pools())
-def test_max_pool_gives_each_cotangent_to_one_element(example):
+def test_max_pool_gives_each_cotangent_to_one_element(example: Any) -> None:
     case, _ = example
     y = forward(case.model, case.feeds, "y")
-    u = np.random.default_rng(0).integers(1, 9, y.shape).astype(np.float32)
-    g = forward(vjp(case.model, "y", ["x"]), {**case.feeds, "y.cotangent": u}, "x.grad")
+    u = np.random.default_rng(0).integers(1, 9, y.shape)
+    feeds = {**case.feeds, "y.cotangent": np.asarray(u, np.float32)}
+    g = forward(vjp(case.model, "y", ["x"]), feeds, "x.grad")
     assert g.sum() == u.sum()
     chosen = case.feeds["x"][g != 0]
     assert set(chosen) == set(y.reshape(-1))
 
 
 @st.composite
-def scatters(draw):
+def scatters(draw: Any) -> Any:
     """Any reduction; where one element replaces another, no two are put to one place."""
     shape = several(draw, draw(st.integers(1, 3)), 1, 4)
     axis = draw(st.integers(-len(shape), len(shape) - 1))
@@ -301,7 +304,7 @@ def scatters(draw):
 
 
 @st.composite
-def einsums(draw):
+def einsums(draw: Any) -> Any:
     """Two operands, with batch axes, sums over one and over both, and perhaps an ellipsis."""
     extents = dict(zip("abcde", several(draw, 5, 1, 3), strict=True))
     left, right = (draw(st.permutations("abcde"))[: draw(st.integers(1, 4))] for _ in "xy")
@@ -317,7 +320,7 @@ def einsums(draw):
 
 
 @st.composite
-def other_reductions(draw):
+def other_reductions(draw: Any) -> Any:
     kinds = ["L1", "L2", "LogSumExp", "Max", "Min", "Prod", "SumSquare"]
     shape = several(draw, draw(st.integers(1, 4)), 1, 4)
     axes = draw(
@@ -331,7 +334,7 @@ def other_reductions(draw):
 
 
 @st.composite
-def products(draw):
+def products(draw: Any) -> Any:
     """Two shapes that broadcast, in operators that are not linear in both."""
     case, wrt = draw(sums())
     case.model.graph.node[0].op_type = draw(st.sampled_from(["Mul", "Div", "Max", "Min", "Pow"]))
@@ -348,10 +351,10 @@ CURVED = {
 
 
 @pytest.mark.parametrize("family", CURVED.values(), ids=CURVED)
-def test_other_operators(family):
+def test_other_operators(family: Any) -> None:
     @EXAMPLES
     @given(family)
-    def holds(example):
+    def holds(example: Any) -> None:
         case, wrt = example
         try:
             check(case, wrt=wrt, double=False, dynamic=["x", "a", "b"])
@@ -362,7 +365,7 @@ def test_other_operators(family):
 
 
 @st.composite
-def ties(draw):
+def ties(draw: Any) -> Any:
     """Operators that choose, on numbers of which many are equal."""
     shape = several(draw, draw(st.integers(1, 3)), 1, 5)
     x = np.random.default_rng(draw(st.integers(0, 99))).integers(0, 3, shape).astype(np.float32)
@@ -382,10 +385,11 @@ def ties(draw):
 
 @EXAMPLES
 @given(ties())
-def test_ties_share_a_cotangent_and_lose_nothing_of_it(case):
+def test_ties_share_a_cotangent_and_lose_nothing_of_it(case: Any) -> None:
     x, y = case.feeds["x"], forward(case.model, case.feeds, "y")
-    u = np.random.default_rng(0).integers(1, 9, y.shape).astype(np.float32)
-    g = forward(vjp(case.model, "y", ["x"]), {**case.feeds, "y.cotangent": u}, "x.grad")
+    u = np.random.default_rng(0).integers(1, 9, y.shape)
+    feeds = {**case.feeds, "y.cotangent": np.asarray(u, np.float32)}
+    g = forward(vjp(case.model, "y", ["x"]), feeds, "x.grad")
     assert g.sum() == pytest.approx(u.sum())
     assert (g >= 0).all()  # so a mixture of the choices, each of which is a derivative
     assert set(x[g != 0]) <= set(y.reshape(-1))

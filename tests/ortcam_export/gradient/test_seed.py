@@ -19,7 +19,8 @@ from onnx import TensorProto, helper
 from ortcam_export.append.gradient import question
 from ortcam_export.gradient.finish import finish
 from ortcam_export.gradient.sweep import Sweep
-from ortcam_export.gradient.tensor import Tape, Tensor
+from ortcam_export.gradient.tape import Tape
+from ortcam_export.gradient.tensor import Tensor
 from ortcam_export.gradient.windows import Ones, Windows
 from ortcam_export.prepare.prepare import prepare
 
@@ -30,8 +31,8 @@ LAYOUTS = {"channels first": 1, "channels last": 3}
 
 
 def network(kind: str, axis: int) -> ir.Model:
-    shape = ["N", C, "H", "W"] if axis == 1 else ["N", "H", "W", C]
-    attributes = {"axis": axis} if kind == "Softmax" else {}
+    shape: list[str | int | None] = ["N", C, "H", "W"] if axis == 1 else ["N", "H", "W", C]
+    attributes: dict[str, Any] = {"axis": axis} if kind == "Softmax" else {}
     graph = helper.make_graph(
         [
             helper.make_node("Identity", ["x"], ["logits"]),
@@ -74,7 +75,7 @@ def exact(kind: str, x: Array, weights: Array, region: Array) -> Array:
     e = np.exp(x - x.max(1, keepdims=True))
     s = e / e.sum(1, keepdims=True)
     pairs = w[:, :, :, None] - w[:, :, None]
-    return r * s * (pairs * s[:, None]).sum(3)
+    return np.asarray(r * s * (pairs * s[:, None]).sum(3))
 
 
 def logits(sure: float, seed: int = 0) -> Array:
@@ -82,7 +83,7 @@ def logits(sure: float, seed: int = 0) -> Array:
     random = np.random.default_rng(seed)
     x = random.standard_normal((N, C, H, W))
     best = random.integers(C, size=(N, 1, H, W))
-    return (x + sure * (np.arange(C)[:, None, None] == best)).astype(np.float32)
+    return np.asarray(x + sure * (np.arange(C)[:, None, None] == best), np.float32)
 
 
 def questions(pictures: int) -> Array:
@@ -103,9 +104,10 @@ REGIONS = {
 }
 
 
-@pytest.fixture(params=REGIONS.values(), ids=REGIONS.keys())
+@pytest.fixture(params=REGIONS.values(), ids=list(REGIONS))
 def region(request: pytest.FixtureRequest) -> Array:
-    return request.param
+    region: Array = request.param
+    return region
 
 
 @pytest.mark.parametrize("axis", LAYOUTS.values(), ids=LAYOUTS.keys())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 import onnxruntime
@@ -13,7 +15,7 @@ from ortcam_export.gradient.finish import finish
 from ortcam_export.gradient.node import cotangent_dtype
 from ortcam_export.gradient.seed import Given
 from ortcam_export.gradient.sweep import Sweep
-from ortcam_export.gradient.tensor import Tape
+from ortcam_export.gradient.tape import Tape
 from ortcam_export.gradient.windows import Ones, Windows
 from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
@@ -24,15 +26,15 @@ from ortcam_export.vjp import vjp
 K = 2
 
 
-def f(*shape, seed=0):
+def f(*shape: Any, seed: Any = 0) -> Any:
     return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(np.float32)
 
 
-def ints(*values):
+def ints(*values: Any) -> Any:
     return np.array(values, np.int64)
 
 
-def floats(*values):
+def floats(*values: Any) -> Any:
     return np.array(values, np.float32)
 
 
@@ -154,7 +156,7 @@ MATMUL = [((2, 7, 6, 4), (4, 3), (1, 2)), ((2, 5, 4), (4, 3), (1,)), ((2, 7, 6, 
 
 
 @pytest.mark.parametrize(("x", "b", "spaces"), MATMUL)
-def test_matmul(monkeypatch, x, b, spaces):
+def test_matmul(monkeypatch: pytest.MonkeyPatch, x: Any, b: Any, spaces: Any) -> None:
     x, b = f(*x), f(*b)
     case = network("MatMul", {"b": b}, {}, x)
     u = f(K, *x.shape[:-1], b.shape[1], seed=1)
@@ -177,7 +179,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_ones_of_other_shapes(monkeypatch, name):
+def test_ones_of_other_shapes(monkeypatch: pytest.MonkeyPatch, name: Any) -> None:
     op_type, shape, others, spaces = OTHERS[name]
     x = f(*shape)
     named = {"x": x, **others} if op_type != "MatMul" else {**others, "x": x}
@@ -202,7 +204,7 @@ def test_ones_of_other_shapes(monkeypatch, name):
         ("Div", (2, 4, 7, 6), (7, 1)),
     ],
 )
-def test_what_no_second_rule_can_answer_is_averaged(op_type, x, b):
+def test_what_no_second_rule_can_answer_is_averaged(op_type: Any, x: Any, b: Any) -> None:
     x, b = f(*x), f(*b, seed=3) + 3
     case = network(op_type, {"b": b}, {}, x)
     u = f(K, 2, 4, 7, 6, seed=1)
@@ -218,8 +220,8 @@ WINDOWS = {
     "rows and ones": (ROWS, None),
 }
 
-#: What onnx's ReferenceEvaluator runs otherwise than onnxruntime, or not at all: pools with
-#: padding, ConvTranspose in groups or with auto_pad, a Pad that crops.
+#: Cases that onnx's ReferenceEvaluator runs differently from ONNX Runtime, or not at all: pools
+#: with padding, ConvTranspose in groups or with auto_pad, a Pad that crops.
 SINGLE_ONLY = {
     "AveragePool", "AveragePool, pads", "AveragePool, count_include_pad", "Conv, groups",
     "Conv, depthwise", "ConvTranspose, groups", "ConvTranspose, SAME_UPPER", "Pad", "Pad, channels",
@@ -230,27 +232,30 @@ SINGLE_ONLY = {
 STATIC_ONLY = {"Add of pictures", "Sum", "Mean", "Div", "Reshape, channels parted"}
 
 
-def network(op_type, others, attributes, x=PICTURES):
+def network(op_type: Any, others: Any, attributes: Any, x: Any = PICTURES) -> Any:
     outputs = ["y", "z"] if op_type == "Split" else ["y"]
     others = {name: None if a is None else np.asarray(a) for name, a in others.items()}
     return operator(op_type, {"x": x, **others}, fixed=others, outputs=outputs, **attributes)
 
 
-def contracted(model, windows, monkeypatch=None, spaces=(2, 3)):
+def contracted(
+    model: Any, windows: Any, monkeypatch: pytest.MonkeyPatch | None = None, spaces: Any = (2, 3)
+) -> Any:
     """A network with x's cotangent contracted with windows (None: ones) as its second output."""
     network = prepare(load(model))
     tape = Tape(network.graph, opset(network))
     y, x = tensor(network, "y"), tensor(network, "x")
-    cotangent = ir.val("u", dtype=y.dtype, shape=["K", *y.shape])
+    cotangent = ir.val("u", dtype=y.dtype, shape=["K", *(y.shape or ())])
     network.graph.inputs.append(cotangent)
     g = tape.wrap(cotangent)
     tape.questions = g.dim(0)
     sweep = Sweep(tape, Given(y, g.leading()))
     if monkeypatch is not None:
         monkeypatch.setattr(sweep, "whole", None)  # not to be called
-    seen, dtype = tape.wrap(x), cotangent_dtype(x.dtype)
+    tensor_x = tape.wrap(x)
+    dtype = cotangent_dtype(tensor_x.dtype)
     axes = {
-        axis: Ones(seen.dim(axis)) if window is None else tape.constant(window, dtype)
+        axis: Ones(tensor_x.dim(axis)) if window is None else tape.constant(window, dtype)
         for axis, window in zip(spaces, windows, strict=True)
     }
     answer = sweep.contracted(x, Windows(tape, dtype, axes))
@@ -258,7 +263,7 @@ def contracted(model, windows, monkeypatch=None, spaces=(2, 3)):
     return ir.to_proto(network)
 
 
-def run(model, x, u, name):
+def run(model: Any, x: Any, u: Any, name: Any) -> Any:
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
@@ -266,7 +271,7 @@ def run(model, x, u, name):
     return session.run([name], feeds)[0]
 
 
-def expected(model, x, u, windows):
+def expected(model: Any, x: Any, u: Any, windows: Any) -> Any:
     """The whole gradient, contracted by NumPy."""
     g = run(vjp(model, "y", ["x"], questions=True), x, u, "x.grad").astype(np.float64)
     for axis, window in zip((3, 4), windows, strict=True):
@@ -277,7 +282,9 @@ def expected(model, x, u, windows):
 
 @pytest.mark.parametrize("windows", WINDOWS.values(), ids=WINDOWS)
 @pytest.mark.parametrize("name", CASES)
-def test_the_answer_is_the_whole_contracted(monkeypatch, name, windows):
+def test_the_answer_is_the_whole_contracted(
+    monkeypatch: pytest.MonkeyPatch, name: Any, windows: Any
+) -> None:
     case = network(*CASES[name])
     y = run_forward(case)
     u = f(K, *y.shape, seed=1)
@@ -291,28 +298,28 @@ def test_the_answer_is_the_whole_contracted(monkeypatch, name, windows):
 
 
 @pytest.mark.parametrize("name", sorted(CASES.keys() - SINGLE_ONLY))
-def test_in_double_precision_the_two_are_one(name):
+def test_in_double_precision_the_two_are_one(name: Any) -> None:
     case = network(*CASES[name])
     model, x = recast(case.model), PICTURES.astype(np.float64)
     u = np.random.default_rng(2).standard_normal((K, *run_forward(case).shape))
     windows = (ROWS.astype(np.float64), None)
     asked = contracted(model, windows)
-    (found,) = ReferenceEvaluator(asked).run(["answer"], {"x": x, "u": u})
-    (g,) = ReferenceEvaluator(vjp(model, "y", ["x"], questions=True)).run(
-        ["x.grad"], {"x": x, "y.cotangent": u}
-    )
+    evaluator: Any = ReferenceEvaluator(asked)
+    (found,) = evaluator.run(["answer"], {"x": x, "u": u})
+    evaluator = ReferenceEvaluator(vjp(model, "y", ["x"], questions=True))
+    (g,) = evaluator.run(["x.grad"], {"x": x, "y.cotangent": u})
     known = np.einsum("ah,knchw->kncaw", ROWS.astype(np.float64), g).sum(4, keepdims=True)
     np.testing.assert_allclose(found, known, rtol=1e-12, atol=1e-12 * np.abs(known).max())
 
 
-def with_symbols(model):
+def with_symbols(model: Any) -> Any:
     """N, H and W symbolic; the number of channels is always known."""
     changed = symbolic(model)
     changed.graph.input[0].type.tensor_type.shape.dim[1].dim_value = PICTURES.shape[1]
     return changed
 
 
-def run_forward(case):
+def run_forward(case: Any) -> Any:
     session = onnxruntime.InferenceSession(
         case.model.SerializeToString(), providers=["CPUExecutionProvider"]
     )

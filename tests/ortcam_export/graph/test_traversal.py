@@ -7,6 +7,8 @@ windows.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 import onnxruntime
@@ -18,7 +20,7 @@ from onnx.reference import ReferenceEvaluator
 from ortcam_export.append.gradient import question
 from ortcam_export.gradient.finish import finish
 from ortcam_export.gradient.sweep import Sweep
-from ortcam_export.gradient.tensor import Tape
+from ortcam_export.gradient.tape import Tape
 from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
 from ortcam_export.prepare.prepare import prepare
@@ -28,11 +30,11 @@ NODE = helper.make_node
 C, CLASSES = 3, 4
 
 
-def conv(*pads, **attributes):
+def conv(*pads: Any, **attributes: Any) -> Any:
     return NODE("Conv", ["x", "w"], ["l"], pads=pads, **attributes)
 
 
-def resized(mode, **attributes):
+def resized(mode: Any, **attributes: Any) -> Any:
     return NODE("Resize", ["l", "", "scales"], ["m"], mode=mode, **attributes)
 
 
@@ -90,7 +92,7 @@ TAILS = {
 }
 
 
-def network(nodes, kernel, extents, symbols):
+def network(nodes: Any, kernel: Any, extents: Any, symbols: Any) -> Any:
     random = np.random.default_rng(0)
     last = nodes[-1].output[0]
     space = len(extents)
@@ -125,12 +127,14 @@ def network(nodes, kernel, extents, symbols):
 @pytest.mark.parametrize("symbols", [None, ["D", "H", "W"]], ids=["fixed", "symbols"])
 @pytest.mark.parametrize("regions", [1, 2], ids=["one region", "a region each"])
 @pytest.mark.parametrize("name", TAILS)
-def test_weights_are_how_the_score_answers(monkeypatch, name, regions, symbols):
+def test_weights_are_how_the_score_answers(
+    monkeypatch: pytest.MonkeyPatch, name: Any, regions: Any, symbols: Any
+) -> None:
     nodes, kernel, extents = TAILS[name]
     model = network(nodes, kernel, extents, symbols)
     random = np.random.default_rng(1)
     x = random.standard_normal((2, C, *extents)).astype(np.float32)
-    reference = ReferenceEvaluator(recast(model))
+    reference: Any = ReferenceEvaluator(recast(model))
     (s,) = reference.run(None, {"x": x.astype(np.float64)})
     weights = np.zeros((2, 1, CLASSES), np.float32)
     weights[0, 0, 1], weights[1, 0] = 1, random.standard_normal(CLASSES)

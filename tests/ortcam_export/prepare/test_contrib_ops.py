@@ -1,6 +1,9 @@
-"""onnxruntime's own operators, put back into standard ones."""
+"""Operators of ONNX Runtime's domain, replaced by standard ones."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,11 +19,11 @@ from ortcam_export.reading.model_file import load
 from ortcam_export.vjp import vjp
 
 
-def f(*shape):
+def f(*shape: Any) -> Any:
     return np.random.default_rng([*shape]).standard_normal(shape).astype(np.float32)
 
 
-CONV = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2]}
+CONV: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2]}
 X, W, B, Z = f(2, 4, 6, 6), f(3, 4, 3, 3), f(3), f(2, 3, 3, 3)
 
 CASES = {
@@ -69,7 +72,7 @@ CASES = {
 }  # fmt: skip
 
 
-def network(op_type, inputs, attributes, outputs=("y",)):
+def network(op_type: Any, inputs: Any, attributes: Any, outputs: Any = ("y",)) -> Any:
     names = [f"x{i}" for i in range(len(inputs))]
     info = helper.make_tensor_value_info
     graph = helper.make_graph(
@@ -86,7 +89,7 @@ def network(op_type, inputs, attributes, outputs=("y",)):
     return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 
 
-def run(model, outputs, feeds):
+def run(model: Any, outputs: Any, feeds: Any) -> Any:
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
@@ -94,7 +97,7 @@ def run(model, outputs, feeds):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_it_computes_the_same(name):
+def test_it_computes_the_same(name: Any) -> None:
     model = network(*CASES[name])
     x = CASES[name][1][0]
     standard = ir.to_proto(prepare(load(model)))
@@ -109,7 +112,7 @@ def test_it_computes_the_same(name):
     assert g.any()
 
 
-def test_the_sum_that_a_normalisation_passes_on():
+def test_the_sum_that_a_normalisation_passes_on() -> None:
     inputs = CASES["SkipLayerNormalization"][1]
     model = network("SkipLayerNormalization", inputs, {}, ("y", "", "", "sum"))
     standard = ir.to_proto(prepare(load(model)))
@@ -120,7 +123,7 @@ def test_the_sum_that_a_normalisation_passes_on():
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-def test_a_network_that_the_optimiser_wrote(tmp_path):
+def test_a_network_that_the_optimiser_wrote(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Conv", ["x0", "w", "b"], ["c"], **CONV),
         helper.make_node("Relu", ["c"], ["r"]),
@@ -157,7 +160,9 @@ def test_a_network_that_the_optimiser_wrote(tmp_path):
         ("QLinearReduceSum", [f(2, 3), f(1)], {}, "QDQ form"),
     ],
 )
-def test_what_stays_says_the_way_out(op_type, inputs, attributes, way_out):
+def test_what_stays_says_the_way_out(
+    op_type: Any, inputs: Any, attributes: Any, way_out: Any
+) -> None:
     model = network(op_type, inputs, attributes)
     model.graph.output[0].type.tensor_type.shape.dim.add().dim_value = 2
     with pytest.raises(OperatorError, match=rf"com.microsoft.{op_type} .*{way_out}"):

@@ -29,7 +29,7 @@ ON_HOST = {
 
 
 def copies(model: bytes, path: Any) -> Iterator[str]:
-    """What onnxruntime would copy between the host and CUDA within a run.
+    """The tensors that ONNX Runtime would copy between the host and CUDA within a run.
 
     Shape and Size give their result on the host, and nodes that take nothing but such results and
     constants are computed there, unless CUDA's kernel reads them there itself.
@@ -116,9 +116,9 @@ def test_several_layers_are_asked_together() -> None:
 
 
 def test_what_has_no_size_is_told_so() -> None:
-    with pytest.raises(InputError, match=r"static=True .* which nobody said; .*size="):
+    with pytest.raises(InputError, match=r"static=True .* which is unknown; pass size="):
         export(networks.unet(), static=True)
-    with pytest.raises(InputError, match=r"static=True .* which nobody said"):
+    with pytest.raises(InputError, match=r"static=True .* which is unknown"):
         export(networks.volumes(), static=True, size=SIZE)
     two = networks.unet()
     two.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2

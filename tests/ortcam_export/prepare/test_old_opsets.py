@@ -1,7 +1,7 @@
 """Networks of opsets 7 to 17: what they compute once prepared, and its gradient.
 
-The network at its old opset, run in onnxruntime as it is, says what is right: in double precision
-where onnxruntime has a kernel for that, else in single with steps so large that they show through
+The network at its old opset, run unchanged in ONNX Runtime, is the reference: in double precision
+where ONNX Runtime has a kernel for that, else in single with steps so large that they show through
 the rounding.
 """
 
@@ -25,11 +25,11 @@ from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.model_file import load
 from ortcam_export.vjp import vjp
 
-#: What cannot be had in double precision from onnxruntime: by its standard, or because the kernel
-#: does not compute in it.
+#: Operators that ONNX Runtime does not compute in double precision: by the standard, or because the
+#: kernel does not.
 _SINGLE = {"Celu", "MeanVarianceNormalization", "Resize", "Shrink", "Upsample"}
 
-#: The oldest opset that onnxruntime promises to run.
+#: The oldest opset that ONNX Runtime promises to run.
 OLDEST = 7
 
 Array = np.ndarray[Any, Any]
@@ -55,7 +55,12 @@ def _f(*values: float) -> Array:
 
 
 X, FEATURES = _spread(2, 3, 4, 5), _spread(2, 4, 6, 6)
-STATISTICS = [_normal(3), _normal(3) * 2, _normal(3) * 3, np.abs(_normal(3)) + 0.5]
+STATISTICS: list[Array | None] = [
+    _normal(3),
+    _normal(3) * 2,
+    _normal(3) * 3,
+    np.abs(_normal(3)) + 0.5,
+]
 KERNEL = {"kernel_shape": [3, 3], "strides": [2, 2]}
 ROIS = _f(0, 0, 7, 5, 1, 2, 9, 9).reshape(2, 4)
 NONE = None
@@ -64,8 +69,8 @@ NONE = None
 CASES: dict[str, tuple[str, int, int, list[Array | None], dict[str, Any], Array]] = {
     "Clip-6": ("Clip", 7, 10, [], {"min": -1.0, "max": 2.0}, X),
     "Clip-6, one bound": ("Clip", 7, 10, [], {"max": 0.5}, X),
-    "Clip-11": ("Clip", 11, 17, [np.float32(-1), np.float32(2)], {}, X),
-    "Clip-11, one bound": ("Clip", 11, 17, [NONE, np.float32(0.5)], {}, X),
+    "Clip-11": ("Clip", 11, 17, [np.array(-1, np.float32), np.array(2, np.float32)], {}, X),
+    "Clip-11, one bound": ("Clip", 11, 17, [NONE, np.array(0.5, np.float32)], {}, X),
     "Slice-1": ("Slice", 7, 9, [], {"starts": [1, 0], "ends": [3, -1], "axes": [2, 3]}, X),
     "Slice-1, all axes": ("Slice", 7, 9, [], {"starts": [0, 1], "ends": [9, 3]}, X),
     "Slice-10": ("Slice", 10, 17, [_i(3, 0), _i(0, 9), _i(2, 3), _i(-1, 2)], {}, X),
@@ -73,7 +78,7 @@ CASES: dict[str, tuple[str, int, int, list[Array | None], dict[str, Any], Array]
     "Pad-2, reflect": ("Pad", 7, 10, [], {"pads": [0, 0, 1, 2, 0, 0, 2, 3], "mode": "reflect"}, X),
     "Pad-2, edge": ("Pad", 7, 10, [], {"pads": [0, 0, 1, 2, 0, 0, 2, 3], "mode": "edge"}, X),
     "Pad-2, cropping": ("Pad", 7, 10, [], {"pads": [0, 0, -1, 2, 0, 0, 0, -2]}, X),
-    "Pad-11": ("Pad", 11, 17, [_i(0, 0, 1, 2, 0, 1, 0, 3), np.float32(1.5)], {}, X),
+    "Pad-11": ("Pad", 11, 17, [_i(0, 0, 1, 2, 0, 1, 0, 3), np.array(1.5, np.float32)], {}, X),
     "BatchNormalization-7": ("BatchNormalization", 7, 17, STATISTICS, {"epsilon": 0.01}, X),
     "Upsample-7, nearest": ("Upsample", 7, 8, [], {"scales": [1.0, 1.0, 2.0, 3.0]}, X),
     "Upsample-7, linear": (
@@ -102,7 +107,7 @@ CASES: dict[str, tuple[str, int, int, list[Array | None], dict[str, Any], Array]
     "Unsqueeze-1": ("Unsqueeze", 7, 12, [], {"axes": [0, 2]}, _normal(3, 4)),
     "Unsqueeze-13": ("Unsqueeze", 13, 17, [_i(0, -1)], {}, _normal(3, 4)),
     "Dropout-7": ("Dropout", 7, 11, [], {"ratio": 0.3}, X),
-    "Dropout-12": ("Dropout", 12, 17, [np.float32(0.3)], {}, X),
+    "Dropout-12": ("Dropout", 12, 17, [np.array(0.3, np.float32)], {}, X),
     "Gemm-7, a row": (
         "Gemm", 7, 17, [_normal(4, 5), _normal(5)],
         {"transB": 0, "transA": 1, "alpha": 0.5, "beta": 2.0}, _normal(4, 3),
@@ -198,14 +203,14 @@ CASES: dict[str, tuple[str, int, int, list[Array | None], dict[str, Any], Array]
 
 for _axis in (None, 0, 1, 2, 3, -1):
     for _op in ("Softmax", "LogSoftmax"):
-        _given = {} if _axis is None else {"axis": _axis}
-        CASES[f"{_op}, axis {_axis}"] = (_op, 11 if _axis == -1 else 7, 17, [], _given, X)
+        _attributes = {} if _axis is None else {"axis": _axis}
+        CASES[f"{_op}, axis {_axis}"] = (_op, 11 if _axis == -1 else 7, 17, [], _attributes, X)
 for _op in ("Sum", "Mean", "Max", "Min", "Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare"):
     _last = 12 if _op == "Sum" else 17
     for _keep in (0, 1):
-        _given = {"axes": [1, 3], "keepdims": _keep}
+        _reduced = {"axes": [1, 3], "keepdims": _keep}
         _x = np.abs(X) + 0.3 if _op == "LogSum" else X / 4
-        CASES[f"Reduce{_op}-1, keepdims {_keep}"] = (f"Reduce{_op}", 7, _last, [], _given, _x)
+        CASES[f"Reduce{_op}-1, keepdims {_keep}"] = (f"Reduce{_op}", 7, _last, [], _reduced, _x)
     CASES[f"Reduce{_op}-1, all axes"] = (f"Reduce{_op}", 7, 17, [], {}, _x)
     CASES[f"Reduce{_op}-11"] = (f"Reduce{_op}", 11, _last, [], {"axes": [-1], "keepdims": 0}, _x)
 CASES["ReduceSum-13"] = ("ReduceSum", 13, 17, [_i(1, -1)], {"keepdims": 0}, X)
@@ -259,13 +264,14 @@ def _cases(cases: Mapping[str, tuple[Any, ...]]) -> list[Any]:
 
 
 @pytest.mark.parametrize(("name", "opset"), _cases(CASES))
-def test_an_operator_at_its_opset(name, opset):
+def test_an_operator_at_its_opset(name: Any, opset: Any) -> None:
     x = CASES[name][3][0] if CASES[name][0] == "Where" else CASES[name][5]
+    assert x is not None
     # the rank of what is squeezed of all that is 1 is known only where that is known
     check_old(network(name, opset), x, dynamic=name != "Squeeze-1, all")
 
 
-SEVERAL = {
+SEVERAL: dict[str, tuple[str, int, int, list[Array], dict[str, Any]]] = {
     "Split-2": ("Split", 7, 12, [], {"axis": 1, "split": [1, 3]}),
     "Split-2, even": ("Split", 7, 12, [], {"axis": 3}),
     "Split-13": ("Split", 13, 17, [_i(1, 3)], {"axis": 1}),
@@ -274,7 +280,7 @@ SEVERAL = {
 
 
 @pytest.mark.parametrize(("name", "opset"), _cases(SEVERAL))
-def test_a_split_at_its_opset(name, opset):
+def test_a_split_at_its_opset(name: Any, opset: Any) -> None:
     _, _, _, others, attributes = SEVERAL[name]
     names = ["x", *(f"c{i}" for i in range(len(others)))]
     nodes = [
@@ -297,8 +303,8 @@ def test_a_split_at_its_opset(name, opset):
         ("Hardmax", {}),
     ],
 )
-def test_what_chooses_by_size_at_its_opset(op_type, attributes, opset):
-    """What is chosen does not change with x a little: it multiplies x like a constant."""
+def test_what_chooses_by_size_at_its_opset(op_type: Any, attributes: Any, opset: Any) -> None:
+    """The choice does not change when x changes a little: it multiplies x like a constant."""
     nodes = [
         helper.make_node(op_type, ["x"], ["i"], **attributes),
         helper.make_node("Cast", ["i"], ["f"], to=1),
@@ -309,7 +315,7 @@ def test_what_chooses_by_size_at_its_opset(op_type, attributes, opset):
 
 
 @pytest.mark.parametrize("opset", [OLDEST, 8, 9, 12, 13, OPSET - 1])
-def test_a_cast_at_its_opset(opset):
+def test_a_cast_at_its_opset(opset: Any) -> None:
     nodes = [
         helper.make_node("Cast", ["x"], ["d"], to=onnx.TensorProto.DOUBLE),
         helper.make_node("Exp" if opset > 12 else "MatMul", ["d", *(["w"] * (opset < 13))], ["e"]),
@@ -334,7 +340,8 @@ def check_old(model: onnx.ModelProto, x: Array, *, dynamic: bool = True) -> None
         feeds = {"x": x, "y.cotangent": u}
         (same,) = _run(vjp(symbolic(model), "y", ["x"]), feeds, ["x.grad"])
         np.testing.assert_allclose(same, gradient, rtol=1e-5, atol=1e-5 * np.abs(gradient).max())
-    session, dtype, step, tolerance = _session(model), np.float32, 2.0**-8, 1e-3
+    dtype: type[np.floating[Any]] = np.float32
+    session, step, tolerance = _session(model), 2.0**-8, 1e-3
     if model.graph.node[0].op_type not in _SINGLE:
         with contextlib.suppress(NotImplemented_):  # no kernel in double, at this opset or at all
             session, dtype, step, tolerance = _session(recast(model)), np.float64, 1e-5, 1e-4

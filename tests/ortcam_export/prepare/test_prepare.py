@@ -137,7 +137,7 @@ def test_old_resizings_keep_their_grid_and_their_names(
 
 
 def test_what_the_converter_takes_apart_keeps_its_name_at_the_end() -> None:
-    """Below opset 13 a Softmax ran over all axes from its own on: it becomes three nodes."""
+    """Below opset 13 a Softmax runs over all axes from its own on: it becomes three nodes."""
     model = parser.parse_model(
         '<ir_version: 8, opset_import: ["": 11]> g (float[N, 3, H, W] x) => (float[N, 3, H, W] y)'
         "{ s = Softmax<axis = 1>(x)  y = Relu(s) }"
@@ -279,7 +279,9 @@ def test_inference_ends_though_it_names_unknown_extents_anew(
     g.conv(g.node("Mul", [cropped, long], "scaled"), 4, 3, "y")
     ready = prepare(load(g.model({"y": (onnx.TensorProto.FLOAT, ["N", 3, None, None])})))
     assert len(runs) < 5
-    assert ready.graph.initializers["channels"].const_value.numpy() == [4]
+    channels_ = ready.graph.initializers["channels"].const_value
+    assert channels_ is not None
+    assert channels_.numpy() == [4]
 
 
 def test_a_cropped_tensor_keeps_its_channels() -> None:
@@ -335,7 +337,7 @@ def test_a_small_file_takes_neither_memory_nor_time(body: str, root: Path) -> No
 
 
 def test_shapes_are_propagated_behind_long_vectors() -> None:
-    """What is not followed through a long vector still has its shape, and so has what follows."""
+    """A node through which data are not propagated has its shape, and so have those behind it."""
     model = parser.parse_model(
         '<ir_version: 10, opset_import: ["": 21]> g (float[2, 3, 40, 50] x) => (y)'
         "<int64[1] all = {-1}, int64[1] two = {2}, int64[1] first = {0}, float[1] half = {0.5}>"

@@ -1,6 +1,6 @@
-"""Operators on whole numbers, put into the QDQ form.
+"""Operators on integers, rewritten in the QDQ form.
 
-What each computes is compared with onnxruntime's own kernel for it, and the gradient with
+The output of each is compared with that of ONNX Runtime's kernel, and the gradient with
 differences of the floating operator, in double precision by onnx's reference, at the same numbers.
 """
 
@@ -106,10 +106,10 @@ SHAPES = {"QLinearMatMul": (2, 3, 6), "QGemm": (3, 6), "QGemm, not quantized": (
 
 
 def case(name: str) -> tuple[onnx.ModelProto, onnx.ModelProto, Array, float]:
-    """The network on whole numbers, the floating operator, what enters both, and y's step."""
+    """The network on integers, the floating operator, the input of both, and y's step."""
     op_type, inputs, attributes, own, real, names, step = CASES[name]
     shape = SHAPES.get(name, (2, 4, 6, 5))
-    constants = {
+    constants: dict[str, Array] = {
         "x.scale": np.array(1 / 64, np.float32),
         "x.zero": np.array(5, np.int8),
         "w.scale": np.array(0.01, np.float32),
@@ -185,10 +185,11 @@ def test_it_computes_the_same_within_a_step(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_its_gradient_is_that_of_the_floating_operator(name: str) -> None:
     model, real, x, _ = case(name)
-    evaluator = ReferenceEvaluator(real)
+    evaluator: Any = ReferenceEvaluator(real)
 
     def y(at: Array) -> Array:
-        return evaluator.run(None, {"x": at})[0]
+        (y,) = evaluator.run(None, {"x": at})
+        return np.asarray(y)
 
     random = np.random.default_rng(1)
     u = random.standard_normal(y(x.astype(np.float64)).shape).astype(np.float32)
@@ -201,7 +202,7 @@ def test_its_gradient_is_that_of_the_floating_operator(name: str) -> None:
 
 
 def test_readers_of_a_tensor_share_its_dequantizer() -> None:
-    """Also those that only move its whole numbers about: the gradient at it is that of all."""
+    """Even those that only move its integers: its gradient is that of all readers."""
     nodes = [
         NODE("QuantizeLinear", ["x", *X], ["a_quantized"]),
         NODE("MaxPool", ["a_quantized"], ["p_quantized"], kernel_shape=[1, 1]),
@@ -210,7 +211,7 @@ def test_readers_of_a_tensor_share_its_dequantizer() -> None:
         NODE("QLinearAdd", ["s", *Y, "t", *Y, *Y], ["r"], domain=CONTRIB),
         NODE("DequantizeLinear", ["r", *Y], ["y"]),
     ]
-    constants = {
+    constants: dict[str, Array] = {
         "x.scale": np.array(1 / 64, np.float32),
         "x.zero": np.array(0, np.int8),
         "y.scale": np.array(1 / 16, np.float32),
@@ -231,7 +232,7 @@ def test_readers_of_a_tensor_share_its_dequantizer() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16])
-def test_onnxruntimes_own_quantizers(dtype: type) -> None:
+def test_quantizers_of_onnxruntime(dtype: type) -> None:
     """Those of 16 bits are standard ones from opset 21 on, to which the network is raised."""
     nodes = [
         NODE("QuantizeLinear", ["x", "s", "z"], ["q"], domain=CONTRIB),

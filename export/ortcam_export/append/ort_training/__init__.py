@@ -1,12 +1,12 @@
-"""The second engine: the gradient graph by ONNX Runtime's own GradientGraphBuilder.
+"""The second engine: the gradient graph of ONNX Runtime's own GradientGraphBuilder.
 
-* :mod:`~ortcam_export.append.ort_training.rewrites`: what the builder lacks or gets wrong,
-  rewritten.
-* :mod:`~ortcam_export.append.ort_training.builder`: the builder, in a training build of
+* :mod:`~ortcam_export.append.ort_training.rewrites`: replaces operators that the builder lacks or
+  gets wrong.
+* :mod:`~ortcam_export.append.ort_training.builder`: calls the builder, in a training build of
   onnxruntime.
-* :mod:`~ortcam_export.append.ort_training.loop_over_questions`: one question before it, a Loop
-  over all behind it.
-* :mod:`~ortcam_export.append.ort_training.gradient`: these three in turn.
+* :mod:`~ortcam_export.append.ort_training.loop_over_questions`: appends one question before the
+  builder runs, and a Loop over all of them after it.
+* :mod:`~ortcam_export.append.ort_training.gradient`: runs these three in turn.
 """
 
 from ortcam_export.append.ort_training.builder import require

@@ -1,4 +1,4 @@
-"""ONNX Runtime's own gradient builder, which the training builds of onnxruntime have."""
+"""ONNX Runtime's gradient builder, part of the training builds of onnxruntime."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ortcam_export.graph.names import tensor
 
 __all__ = ["LAST_OPSET", "NoGradientError", "build", "gradient_name", "require"]
 
-#: The last opset that onnxruntime-training 1.19.2, the last of its kind, knows.
+#: The last opset that onnxruntime-training 1.19.2, its last release, knows.
 LAST_OPSET = 21
 
 _UNREGISTERED = re.compile(r"gradient builder has not been registered: (\S+) for node ?(.*)")
@@ -38,42 +38,43 @@ class NoGradientError(Exception):
 
 
 def require() -> None:
-    """Says what to install.
+    """Check that the installed onnxruntime is a training build.
 
     Raises:
-        DependencyError: the installed onnxruntime is no training build.
+        DependencyError: it is not; the message says what to install.
     """
     if not is_training_build():
         raise DependencyError(
             Option("engine", "ort-training"),
-            " needs a training build of onnxruntime, and the installed one is "
-            "none; pip install 'ortcam[export,training]' in an environment of its own, or export "
+            " needs a training build of onnxruntime, which the installed one is "
+            "not; pip install 'ortcam[export,training]' in a separate environment, or export "
             "with ",
             Option("engine", "ortcam"),
         )
 
 
 def build(model: ir.Model, y: str, layers: Sequence[str]) -> ir.Model:
-    """Lets the builder differentiate a scalar.
+    """Differentiate a scalar with the builder.
 
     Args:
-        model: a network in the builder's normal form; its IR version is lowered in place.
+        model: a network in the form of :class:`~.rewrites.ReplaceUnsupported`; its IR version is
+            lowered in place.
         y: the scalar; another shape would abort the process.
-        layers: the tensors it is differentiated with respect to.
+        layers: the tensors to differentiate with respect to.
 
     Returns:
-        The network with a tensor :func:`gradient_name` for each layer, which is no output yet.
+        The network with a tensor :func:`gradient_name` for each layer, not yet an output.
 
     Raises:
-        NoGradientError: the builder has none for an operator.
+        NoGradientError: the builder has no gradient for an operator.
         LayerError: y does not depend on a layer.
-        ModelError: the network's opset is beyond the training build's.
-        OperatorError: the builder fails otherwise.
+        ModelError: the training build does not know the network's opset.
+        OperatorError: the builder fails for another reason.
     """
     if opset(model) > LAST_OPSET:
         raise ModelError(
-            f"the network has opset {opset(model)} and onnxruntime-training knows up to "
-            f"{LAST_OPSET}; export it again with opset {LAST_OPSET}, or take ",
+            f"the network has opset {opset(model)}, but onnxruntime-training knows opsets up to "
+            f"{LAST_OPSET}; export it again with opset {LAST_OPSET}, or use ",
             Option("engine", "ortcam"),
         )
     model.ir_version = IR_VERSION
@@ -93,7 +94,7 @@ def build(model: ir.Model, y: str, layers: Sequence[str]) -> ir.Model:
 
 
 def gradient_name(layer: str) -> str:
-    """What the builder calls a tensor's gradient."""
+    """The builder's name for a tensor's gradient."""
     return f"{layer}_grad"
 
 
@@ -102,7 +103,7 @@ def _built(model: bytes, y: str, layers: Sequence[str]) -> onnx.ModelProto:
     from onnxruntime.capi import _pybind_state as state
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong comes as an exception too
+    options.log_severity_level = 4  # errors come as exceptions too
     builder: Any = state.GradientGraphBuilder(model, {y}, set(layers), y, options)
     builder.build()
     return onnx.load_model_from_string(builder.get_model())
@@ -128,26 +129,26 @@ def _unreached(layer: str) -> LayerError:
 
 
 def _keep_shapes(model: ir.Model, built: ir.Model) -> None:
-    """The network's own shapes, as they were inferred: onnxruntime knows fewer of them."""
-    known = {value.name: value for node in model.graph for value in node.outputs}
+    """Restore the shapes inferred before, of which ONNX Runtime knows fewer."""
+    values = {value.name: value for node in model.graph for value in node.outputs}
     for node in built.graph:
         for value in node.outputs:
-            before = known.get(value.name)
+            before = values.get(value.name)
             if before is not None:
                 value.shape, value.type = before.shape, before.type
 
 
 def _type_gradients(built: ir.Model, layers: Sequence[str]) -> None:
-    made = {value.name: value for node in built.graph for value in node.outputs}
+    values = {value.name: value for node in built.graph for value in node.outputs}
     for layer in layers:
-        gradient = made.get(gradient_name(layer))
+        gradient = values.get(gradient_name(layer))
         if gradient is None:
             raise _unreached(layer)
-        gradient.shape, gradient.type = made[layer].shape, made[layer].type
+        gradient.shape, gradient.type = values[layer].shape, values[layer].type
 
 
 def _forget_domains(model: ir.Model) -> None:
-    """The builder imports every domain it knows."""
+    """Remove imports of unused domains: the builder imports all it knows."""
     used = {node.domain for node in model.graph.all_nodes()}
     for domain in set(model.opset_imports) - used - {""}:
         del model.opset_imports[domain]

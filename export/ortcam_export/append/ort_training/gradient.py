@@ -1,4 +1,4 @@
-"""Appends the gradient of class scores as ONNX Runtime's gradient builder makes it."""
+"""Append the gradient of class scores that ONNX Runtime's gradient builder makes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from ortcam.errors import OperatorError
 from ortcam.messages import Option
 from ortcam_export.append.ort_training.builder import NoGradientError, build, gradient_name, require
 from ortcam_export.append.ort_training.loop_over_questions import ask_all, ask_one
-from ortcam_export.append.ort_training.rewrites import WAY_OUT, normalize
+from ortcam_export.append.ort_training.rewrites import WAY_OUT, ReplaceUnsupported
 from ortcam_export.gradient.function_bodies import has_body, inlined
 from ortcam_export.graph.names import tensor
+from ortcam_export.graph.rewriting import rewrite
 
 __all__ = ["append_gradient"]
 
-#: The most operators that are replaced by their function bodies, one after the other.
+#: The most operators that are replaced by their function bodies, one by one.
 _EXPANSIONS = 16
 
 
@@ -30,14 +31,14 @@ def append_gradient(
     class_weights: str = CLASS_WEIGHTS,
     region: str = REGION,
 ) -> ir.Model:
-    """Appends the gradient graph of Grad-CAM; see :mod:`ortcam_export.append.gradient`.
+    """Append the gradient graph of Grad-CAM; see :mod:`ortcam_export.append.gradient`.
 
-    The inputs and outputs are those of the other engine; the nodes run on a training build alone.
+    Inputs and outputs are those of the other engine; the nodes need a training build to run.
 
     Raises:
-        DependencyError: the installed onnxruntime is no training build.
+        DependencyError: the installed onnxruntime is not a training build.
         LayerError: no gradient of the score reaches a layer.
-        ModelError: the network's opset is beyond the training build's.
+        ModelError: the training build does not know the network's opset.
         OperatorError: the builder has no gradient for an operator between a layer and the score.
     """
     require()
@@ -68,7 +69,7 @@ def _appended(
         if tensor(model, name) not in model.graph.outputs:
             model.graph.outputs.append(tensor(model, name))
     names = [layer.name for layer in layers]
-    normalize(model, score.name, names)
+    rewrite(model, ReplaceUnsupported(score.name, names))
     one = ask_one(model, score)
     built = build(model, one.y, names)
     gradients = {layer: tensor(built, gradient_name(layer.name)) for layer in layers}
@@ -82,6 +83,6 @@ def _refuse_narrow(model: ir.Model) -> None:
         if value.dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16):
             raise OperatorError(
                 f"tensor {value.name!r} is {value.dtype.name.lower()}, which ONNX Runtime's "
-                "gradient builder cannot; export with ",
+                "gradient builder does not support; export with ",
                 Option("engine", "ortcam"),
             )

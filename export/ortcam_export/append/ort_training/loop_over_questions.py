@@ -1,9 +1,9 @@
-"""Questions, for a builder that differentiates one scalar.
+"""Many questions with a builder that differentiates one scalar.
 
-It is given y for one question: the sum over pictures, classes and space of class_weights * region *
-score. Pictures do not mix, so dy/dL holds each picture's own gradient. What of the graph depends on
-the question then goes into the body of a Loop over all K of them: the network runs once and the
-questions in turn, by inputs and outputs that are the same as with the other engine.
+The scalar is y for one question: the sum over pictures, classes and space of class_weights * region
+* score. Pictures do not mix, so dy/dL holds each picture's gradient. The nodes that depend on the
+question then move into the body of a Loop over all K questions: the network runs once and each
+question in turn. Inputs and outputs are those of the other engine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import onnx_ir.passes.common as passes
 
 from ortcam.artifact import Layer, Score
 from ortcam_export.gradient.seed import Question
-from ortcam_export.gradient.tensor import Tape, Tensor, minimum
+from ortcam_export.gradient.tape import Tape
+from ortcam_export.gradient.tensor import Tensor, minimum
 from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor, unused
 
@@ -40,7 +41,7 @@ class One:
 
 
 def ask_one(model: ir.Model, score: Score) -> One:
-    """Appends one question to a network, in place."""
+    """Append one question to a network, in place."""
     tape = Tape(model.graph, opset(model), prefix="one")
     s = tape.wrap(tensor(model, score.name))
     space = [axis for axis in range(1, s.rank) if axis != score.class_axis]
@@ -67,11 +68,11 @@ def ask_all(
     class_weights: str,
     region: str,
 ) -> None:
-    """Makes one question's gradients those of K questions, pooled, in place.
+    """Turn one question's gradients into those of K questions, pooled, in place.
 
     Args:
         model: the network with one question and its gradients.
-        one: the question, whose inputs go.
+        one: the question, whose inputs are removed.
         gradients: dy/dL for each layer, which becomes the output ``L.weights`` [K, N, C].
         class_weights: the name of the input [K, N or 1, C] that takes their place.
         region: the name of the input [K or 1, N or 1, *space].
@@ -91,8 +92,8 @@ def ask_all(
     all_weights = tape.wrap(_widened(graph, weights, class_weights, "K"))
     all_masks = tape.wrap(_widened(graph, mask, region, f"{region}.K"))
     count = _dim(all_weights)
-    own_mask = minimum(k, _dim(all_masks) - 1)  # there is one for all questions, or one each
-    for value, every, place in ((weights, all_weights, k), (mask, all_masks, own_mask)):
+    mask_index = minimum(k, _dim(all_masks) - 1)  # one region for all questions, or one each
+    for value, every, place in ((weights, all_weights, k), (mask, all_masks, mask_index)):
         part = inside.op("Gather", every, place, axis=0)
         value.replace_all_uses_with(part.value)
     body.extend(moved)
@@ -101,7 +102,7 @@ def ask_all(
     pooled = _loop(tape, count, body)
     for layer, weights_of_all in zip(means, pooled, strict=True):
         features = tape.wrap(tensor(model, layer.name))
-        # Where nobody asks, onnxruntime knows no extents but those of fixed size.
+        # Without questions, ONNX Runtime knows only fixed extents.
         shape = [count, features.dim(0), features.dim(layer.channel_axis)]
         output = weights_of_all.reshape(shape).value
         output.name = layer.weights
@@ -110,7 +111,7 @@ def ask_all(
 
 
 def _loop(tape: Tape, count: Tensor, body: ir.Graph) -> list[Tensor]:
-    """The body's outputs, but for its condition, for each of so many questions."""
+    """The outputs of the body, without its condition, for each of ``count`` questions."""
     one = [output for output in body.outputs if output.dtype != ir.DataType.BOOL]
     outputs = [
         ir.val(f"{value.name}.all", dtype=value.dtype, shape=["K", *(value.shape or ())])
@@ -140,7 +141,7 @@ def _dim(every: Tensor) -> Tensor:
 
 
 def _widened(graph: ir.Graph, one: ir.Value, name: str, count: str) -> ir.Value:
-    """Puts an input for all questions in the place of an input for one."""
+    """Replace an input for one question by an input for all."""
     assert one.shape is not None
     extents = [dim if isinstance(dim, int) else dim.value for dim in one.shape.dims[1:]]
     renamed = [e.replace(one.name or "", name) if isinstance(e, str) else e for e in extents]
@@ -150,23 +151,23 @@ def _widened(graph: ir.Graph, one: ir.Value, name: str, count: str) -> ir.Value:
 
 
 def _dependent(graph: ir.Graph, sources: set[ir.Value], targets: set[ir.Value]) -> list[ir.Node]:
-    """Takes the nodes out of a graph that depend on the sources.
+    """Remove the nodes that depend on the sources from a graph.
 
     Returns:
         Those of them that the targets need, in the graph's order.
     """
-    passes_on = set(sources)
+    downstream = set(sources)
     dependent = []
     for node in graph:
-        if any(value in passes_on for value in node.inputs if value is not None):
-            passes_on.update(node.outputs)
+        if any(value in downstream for value in node.inputs if value is not None):
+            downstream.update(node.outputs)
             dependent.append(node)
-    needed, kept = set(targets), []
+    needed, nodes = set(targets), []
     for node in reversed(dependent):
         if any(output in needed for output in node.outputs):
             needed.update(value for value in node.inputs if value is not None)
-            kept.append(node)
-    unneeded = [node for node in reversed(dependent) if node not in kept]
+            nodes.append(node)
+    unneeded = [node for node in reversed(dependent) if node not in nodes]
     graph.remove(unneeded, safe=True)
-    graph.remove(kept)
-    return kept[::-1]
+    graph.remove(nodes)
+    return nodes[::-1]

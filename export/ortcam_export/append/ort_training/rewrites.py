@@ -1,10 +1,10 @@
-"""A network in the form that ONNX Runtime's gradient builder differentiates correctly.
+"""Rewriting a network in a form that ONNX Runtime's gradient builder differentiates correctly.
 
-The builder of onnxruntime-training 1.19.2 has no gradient for some operators, gets that of others
-silently wrong, and for a few its CPU provider has no kernel, or one that wants fixed shapes and
-crashes without them. Each such operator is rewritten here, where it can be, in others that compute
-the same and that are sound. Only nodes between a feature layer and the score are touched, and every
-tensor keeps its name.
+The builder of onnxruntime-training 1.19.2 has no gradient for some operators and a silently wrong
+one for others; for a few its CPU provider has no kernel, or one that crashes without fixed shapes.
+Each such operator is replaced, where possible, by others that compute the same and are
+differentiated correctly. Only nodes between a feature layer and the score change, and every tensor
+keeps its name.
 """
 
 from __future__ import annotations
@@ -23,39 +23,49 @@ from ortcam_export.gradient.paths import dependencies
 from ortcam_export.gradient.rules.convolution import conv_geometry
 from ortcam_export.gradient.rules.pooling import averages, indices
 from ortcam_export.gradient.rules.resampling import matrices
-from ortcam_export.gradient.tensor import Dim, Tape, Tensor
+from ortcam_export.gradient.tape import Tape
+from ortcam_export.gradient.tensor import Dim, Tensor
 from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
 
-__all__ = ["WAY_OUT", "normalize"]
+__all__ = ["WAY_OUT", "ReplaceUnsupported"]
 
 #: Begins the names of the new tensors.
 _PREFIX = "plain"
 
 WAY_OUT = Message("choose a feature layer after it, or export with ", Option("engine", "ortcam"))
 
-#: Gives what a node computes in other operators: a tensor an output, None where it can stay.
+#: Computes a node's outputs by other operators; None for an output, or a node, that can stay.
 Rewrite: TypeAlias = "Callable[[Node], Sequence[Tensor | None] | None]"
 
 
-def normalize(model: ir.Model, score: str, layers: Collection[str]) -> None:
-    """Rewrites, in place, what the gradient builder lacks or gets wrong.
+class ReplaceUnsupported(ir.passes.InPlacePass):
+    """An operator that the builder lacks or gets wrong -> others that compute the same.
 
-    Args:
-        model: a prepared network.
-        score: the tensor that will be differentiated.
-        layers: the tensors that it will be differentiated with respect to.
-
-    Raises:
-        OperatorError: an operator on the way has a form that cannot be rewritten.
+    Args of the constructor:
+        score: the tensor to differentiate.
+        layers: the tensors to differentiate with respect to.
     """
-    tape = Tape(model.graph, opset(model), prefix=_PREFIX)
-    for node in _between(model, score, layers):
-        rewrite = None if node.domain else _REWRITES.get(node.op_type)
-        if rewrite is not None:
-            _rewrite(tape, node, rewrite)
-    passes.RemoveUnusedNodesPass()(model)
-    passes.TopologicalSortPass()(model)
+
+    def __init__(self, score: str, layers: Collection[str]) -> None:
+        self._score = score
+        self._layers = layers
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Replace the nodes between the layers and the score of a prepared network.
+
+        Raises:
+            OperatorError: an operator has a form that cannot be replaced.
+        """
+        tape, modified = Tape(model.graph, opset(model), prefix=_PREFIX), False
+        for node in _between(model, self._score, self._layers):
+            rewrite = None if node.domain else _REWRITES.get(node.op_type)
+            if rewrite is not None:
+                _rewrite(tape, node, rewrite)
+                modified = True
+        passes.RemoveUnusedNodesPass()(model)
+        passes.TopologicalSortPass()(model)
+        return ir.passes.PassResult(model, modified)
 
 
 def _between(model: ir.Model, score: str, layers: Collection[str]) -> list[ir.Node]:
@@ -73,13 +83,13 @@ def _between(model: ir.Model, score: str, layers: Collection[str]) -> list[ir.No
 
 def _rewrite(tape: Tape, node: ir.Node, rewrite: Rewrite) -> None:
     outputs = tuple(node.outputs)
-    # Before the rewriting, which may itself ask for the old output's shape.
+    # Before the rewrite, which may itself read the old output's shape.
     uses = [[(use.node, use.idx) for use in output.uses()] for output in outputs]
     for old, used, new in zip(outputs, uses, rewrite(Node(tape, node)) or (), strict=False):
         if new is None:
             continue
         value = new.value
-        if not (value.name or "").startswith(f"{_PREFIX}."):  # it has a name of its own
+        if not (value.name or "").startswith(f"{_PREFIX}."):  # it has another name
             value = tape.again(value)
         value.shape, value.type = old.shape, old.type
         for consumer, index in used:
@@ -90,7 +100,7 @@ def _rewrite(tape: Tape, node: ir.Node, rewrite: Rewrite) -> None:
 
 
 def _auto_pad(n: Node) -> Sequence[Tensor] | None:
-    """The builder takes the padding of SAME_UPPER and SAME_LOWER for none."""
+    """The builder takes SAME_UPPER and SAME_LOWER for no padding."""
     if n.attribute("auto_pad", "NOTSET") in ("NOTSET", "VALID"):
         return None
     geometry = conv_geometry(n)
@@ -110,13 +120,13 @@ def _auto_pad(n: Node) -> Sequence[Tensor] | None:
 
 
 def _average_pool(n: Node) -> Sequence[Tensor]:
-    """AveragePoolGrad takes no open extent: its gradient would be empty."""
+    """AveragePoolGrad does not support unknown extents: its gradient would be empty."""
     return [_along(n.x, averages(n))]
 
 
 def _batch_normalization(n: Node) -> Sequence[Tensor]:
     if n.attribute("training_mode", 0):
-        raise n.refuse("is in training mode, and takes its statistics from the batch")
+        raise n.refuse("is in training mode, where its statistics are the batch's")
     scale, bias, mean, var = (n.input(i) for i in range(1, 5))
     epsilon: float = n.attribute("epsilon", 1e-5)
     slope = scale / (var + epsilon).sqrt()
@@ -125,9 +135,9 @@ def _batch_normalization(n: Node) -> Sequence[Tensor]:
 
 
 def _dropout(n: Node) -> Sequence[Tensor | None]:
-    """Outside training it changes nothing; with a mask the builder doubles its gradient."""
+    """Dropout(x) -> x outside training; with a mask the builder doubles the gradient."""
     if n.has(2) and (n.input(2).const is None or n.input(2).item):
-        raise n.refuse("is in training mode, and drops at random")
+        raise n.refuse("is in training mode, where it drops at random")
     mask = n.node.outputs[1:]
     ones = n.tape.constant(np.ones((), np.bool_)) if mask else None
     return [n.x, *(ones.expand(n.x.dims) for _ in mask if ones is not None)]
@@ -141,11 +151,11 @@ def _instance_normalization(n: Node) -> Sequence[Tensor]:
 
 
 def _layer_normalization(n: Node) -> Sequence[Tensor]:
-    """LayerNormalizationGrad needs the mean and deviation, which few networks have as outputs."""
+    """LayerNormalizationGrad needs the mean and deviation, which few nodes have as outputs."""
     if any(output.uses() for output in n.node.outputs[1:]):
         raise OperatorError(
-            f"{n.described} has its mean or deviation used elsewhere, which is not rewritten for "
-            f"ONNX Runtime's gradient builder; ",
+            f"{n.described} has a mean or deviation that is used elsewhere, which ONNX Runtime's "
+            "gradient builder does not support; ",
             WAY_OUT,
         )
     standard = _standardized(n, list(range(n.axis(-1), n.x.rank)))
@@ -162,9 +172,8 @@ def _standardized(n: Node, axes: list[int]) -> Tensor:
 
 
 def _max_pool(n: Node) -> Sequence[Tensor | None]:
-    """What lies at the places it finds: MaxPoolGrad takes no open extent, and crashes on one."""
-    found = n.tape.op("Gather", n.x.reshape([-1]), indices(n))
-    return [found, None]
+    """MaxPool(x) -> x at its indices: MaxPoolGrad crashes on unknown extents."""
+    return [n.tape.op("Gather", n.x.reshape([-1]), indices(n)), None]
 
 
 def _mean(n: Node) -> Sequence[Tensor]:
@@ -172,19 +181,19 @@ def _mean(n: Node) -> Sequence[Tensor]:
 
 
 def _pad(n: Node) -> Sequence[Tensor] | None:
-    """The builder takes the amounts to be of all axes, in order."""
+    """The builder takes the amounts for those of all axes, in order."""
     if not n.has(3):
         return None
     if n.attribute("mode", "constant") != "constant":
-        return None  # the builder says itself that it cannot
-    axes, given = n.constants(3), n.input(1)
+        return None  # the builder refuses it
+    axes, pads = n.constants(3), n.input(1)
     assert axes is not None
     order = [int(axis) % n.x.rank for axis in axes]
     amounts: list[Dim] = [0] * (2 * n.x.rank)
     for i, axis in enumerate(order):
         for side in (0, 1):
             place = i + side * len(order)
-            amounts[axis + side * n.x.rank] = given.slice(0, place, place + 1)
+            amounts[axis + side * n.x.rank] = pads.slice(0, place, place + 1)
     return [_padded(n.x, amounts, n.input(2) if n.has(2) else None)]
 
 
@@ -194,30 +203,31 @@ def _padded(x: Tensor, amounts: Sequence[Dim], value: Tensor | None = None) -> T
 
 
 def _resize(n: Node) -> Sequence[Tensor]:
-    """Without a kernel for ResizeGrad on the CPU: a product with a matrix along each axis."""
+    """Resize(x) -> M x along each axis: ResizeGrad has no kernel on the CPU."""
     return [_along(n.x, matrices(n))]
 
 
 def _slice(n: Node) -> None:
-    """SliceGrad fails when it is run with a negative step."""
+    """SliceGrad fails in the run on a negative step."""
     steps = n.constants(4) or []
     if any(step < 0 for step in steps):
         raise OperatorError(
-            f"{n.described} goes backwards, which ONNX Runtime's gradient builder cannot; ",
+            f"{n.described} has a negative step, which ONNX Runtime's gradient builder does not "
+            "support; ",
             WAY_OUT,
         )
 
 
 def _split(n: Node) -> Sequence[Tensor]:
-    """The builder joins the gradients of those parts only that the score depends on."""
+    """The builder joins the gradients of only those parts that the score depends on."""
     axis, extent, count = n.axis(0), n.x.dim(n.axis(0)), len(n.node.outputs)
     sizes: list[Dim]
     if n.has(1):
-        given = n.input(1)
+        split = n.input(1)
         sizes = (
-            [given.slice(0, i, i + 1) for i in range(count)]
-            if given.const is None
-            else [int(size) for size in given.const]
+            [split.slice(0, i, i + 1) for i in range(count)]
+            if split.const is None
+            else [int(size) for size in split.const]
         )
     else:
         sizes = [(extent + (count - 1)) // count] * count

@@ -1,1 +1,1 @@
-"""What several gradient rules are built from."""
+"""The building blocks that gradient rules share."""

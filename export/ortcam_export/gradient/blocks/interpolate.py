@@ -1,6 +1,6 @@
-"""Tensors read between their cells: at points, each a weighted sum over the cells around it.
+"""Tensors read at points between their cells: weighted sums over the cells around each point.
 
-Along each axis a point has a few taps; their products are the cells it is read from.
+Along each axis a point has a few taps; their combinations are the cells it is read from.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Tap:
     """A place along an axis that each point is read from.
 
     Attributes:
-        place: [M, P], whole numbers, perhaps outside.
+        place: [M, P], integers, perhaps outside.
         weight: [M, P].
         slope: the weight's derivative by the point's coordinate, [M, P]; None where it is 0.
-        inside: where the place counts; None where it always does.
+        inside: the mask of the places that count; None where all do.
     """
 
     place: Tensor
@@ -99,7 +99,7 @@ class Points:
         ]
 
     def values(self, x: Tensor) -> Tensor:
-        """What is read of x [M, C, cells]: [M, C, P]."""
+        """The values of x [M, C, cells] at the points: [M, C, P]."""
         return _total(
             [
                 self._read(x, place) * _weight(corner).unsqueeze([1])
@@ -108,7 +108,7 @@ class Points:
         )
 
     def back(self, g: Tensor) -> Tensor:
-        """Cotangents of what was read, [M, C, P], brought to the cells: [M, C, cells]."""
+        """The cotangents of the values, [M, C, P], added up at the cells: [M, C, cells]."""
         parts = [g * _weight(corner).unsqueeze([1]) for corner in self._corners]
         places = g.tape.concat(self._places, 1).unsqueeze([1])
         joined = g.tape.concat(parts, 2)
@@ -119,8 +119,8 @@ class Points:
         """The cotangent of the points' coordinate along a space axis, [M, P].
 
         Args:
-            g: the cotangent of what was read, [M, C, P].
-            x: what it was read of, [M, C, cells].
+            g: the cotangent of the values, [M, C, P].
+            x: the tensor, [M, C, cells].
             axis: of space.
         """
         terms = []

@@ -13,7 +13,7 @@ def others(x: Tensor, product: Tensor, zeros: Tensor) -> Tensor:
     Args:
         x: the factor.
         product: the product of the factors that are not 0.
-        zeros: how many factors are 0.
+        zeros: the number of factors that are 0.
     """
     zero = x.equals(0)
     return zero.where(

@@ -1,4 +1,4 @@
-"""Cotangents put to places that indices name."""
+"""Adding up cotangents at indices."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def added(g: Tensor, places: Tensor, extent: Dim) -> Tensor:
     Args:
         g: [before, count, after].
         places: [count], integers; negative ones count from the end.
-        extent: how many places there are.
+        extent: the number of places.
 
     Returns:
         [before, extent, after].
@@ -27,7 +27,7 @@ def added(g: Tensor, places: Tensor, extent: Dim) -> Tensor:
 
 
 def put(g: Tensor, indices: Tensor, dims: Sequence[Dim], axis: int) -> Tensor:
-    """The elements of g added up at the places that indices of its shape name along an axis."""
+    """The elements of g added up at indices of its shape along an axis."""
     zeros = g.tape.zeros(dims, g.dtype, lead=1)
     return g.tape.op(
         "ScatterElements",
@@ -41,19 +41,19 @@ def put(g: Tensor, indices: Tensor, dims: Sequence[Dim], axis: int) -> Tensor:
 
 
 def flat_places(x: Tensor, indices: Tensor, batch_dims: int = 0) -> tuple[Tensor, int]:
-    """Indices of several axes at once, as GatherND and ScatterND have them, as single ones.
+    """Indices over several axes, as GatherND and ScatterND have them, as flat ones.
 
     Args:
-        x: what is indexed.
+        x: the tensor that is indexed.
         indices: [*batch, ..., depth]: the last axis indexes as many axes of x behind the batch's.
-        batch_dims: how many axes x and the indices share.
+        batch_dims: the number of axes that x and the indices share.
 
     Returns:
-        The places [count] in x with its first axes made one, and how many axes these are.
+        The places [count] in x with its first axes merged, and the number of these axes.
     """
     depth = indices.shape[-1]
     assert isinstance(depth, int)
-    tape, taken = x.tape, batch_dims + depth
+    tape, indexed = x.tape, batch_dims + depth
     long = indices.cast(ir.DataType.INT64)
     count = product(indices.dims[batch_dims:-1])
     flat = long.reshape([*indices.dims[:batch_dims], count, depth])
@@ -65,7 +65,7 @@ def flat_places(x: Tensor, indices: Tensor, batch_dims: int = 0) -> tuple[Tensor
         total = part if i == 0 else total * extent + part
     assert isinstance(total, Tensor)
     for i in range(batch_dims):  # each batch's places behind those of the batches before it
-        step = product(x.dims[i + 1 : taken])
+        step = product(x.dims[i + 1 : indexed])
         row = tape.arange(x.dim(i)) * step
         total = total + row.unsqueeze(range(1, total.rank - i))
-    return total.reshape([-1]), taken
+    return total.reshape([-1]), indexed

@@ -1,4 +1,4 @@
-"""Linear operators that act along each axis by a matrix: y = M x along every such axis."""
+"""Linear operators that apply a matrix along each axis: y = M x."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ortcam_export.gradient.windows import Edged, Ones, Window, Windows
 
 __all__ = ["adjoint", "adjoint_contracted", "along_band"]
 
-#: How many runs of rows :func:`along_band` makes: 4 are slower on a large map, 16 no faster.
+#: The number of runs of rows in :func:`along_band`: 4 are slower on a large map, 16 no faster.
 _RUNS = 8
 
 
@@ -30,7 +30,7 @@ def adjoint_contracted(
     *,
     ones_to_ones: bool = False,
 ) -> Tensor:
-    """<A, g_x> = <A M', g_y>, A's rows and columns each multiplied by their axis's matrix.
+    """<A, g_x> = <A M', g_y>, the windows of each axis multiplied by its matrix.
 
     With ``ones_to_ones`` each row of every matrix adds up to one.
     """
@@ -47,10 +47,10 @@ def adjoint_contracted(
 
 
 def along_band(g: Tensor, axis: int, matrix: Tensor) -> Tensor:
-    """A matrix [rows, extent] applied along an axis, its rows taken in runs.
+    """A matrix [rows, extent] applied along an axis, in runs of its rows.
 
-    Each run is multiplied by the columns between its first and its last that are not zero: of a
-    banded matrix an eighth, and a few more. The product is the same for any matrix.
+    Each run is multiplied only by the columns from its first to its last that are not zero: of a
+    banded matrix about an eighth. The product is right for any matrix.
     """
     tape, rows = g.tape, matrix.dim(0)
     bounds = tape.arange(_RUNS + 1) * rows // _RUNS
@@ -77,11 +77,11 @@ def along_band(g: Tensor, axis: int, matrix: Tensor) -> Tensor:
 
 
 def _single(numbers: Tensor) -> list[Tensor]:
-    """Numbers [runs], each as [1]: by one operator, for small ones cost time too."""
+    """Numbers [runs], each as [1]: by one operator, as even small ones cost time."""
     return numbers.tape.ops("Split", numbers, outputs=_RUNS, axis=0, num_outputs=_RUNS)
 
 
 def _pairs(rows: Tensor, columns: Tensor) -> list[Tensor]:
-    """Two numbers [runs], each two as [2]."""
+    """Pairs of numbers [runs], each as [2]."""
     joined = rows.tape.concat([rows.unsqueeze([1]), columns.unsqueeze([1])], 1)
     return _single(joined.reshape([2 * _RUNS]))

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from ortcam_export.gradient.tensor import Dim, Tensor
 
+__all__ = ["summed_to"]
+
 
 def summed_to(g: Tensor, output: Sequence[Dim], shape: Tensor) -> Tensor:
-    """A cotangent of a broadcast result, summed over the axes an operand was repeated along.
+    """The cotangent of a broadcast result, summed over the axes that an operand was repeated along.
 
     Args:
         g: the cotangent, with the output's rank.
@@ -16,23 +18,23 @@ def summed_to(g: Tensor, output: Sequence[Dim], shape: Tensor) -> Tensor:
         shape: the operand.
     """
     missing = len(output) - shape.rank
-    axes, doubtful = list(range(missing)), False
+    axes, unknown = list(range(missing)), False
     for axis in range(shape.rank):
         extent, full = shape.extent(axis), g.extent(axis + missing)
         if extent == 1:
             axes.append(axis + missing)
         elif not isinstance(extent, int) and (extent is None or extent != full):
-            doubtful = True
-    if doubtful:
-        return _summed_when_run(g, output, shape)
+            unknown = True
+    if unknown:
+        return _summed_at_run_time(g, output, shape)
     return g.sum(axes, keepdims=True).squeeze(range(missing)) if axes else g
 
 
-def _summed_when_run(g: Tensor, output: Sequence[Dim], shape: Tensor) -> Tensor:
+def _summed_at_run_time(g: Tensor, output: Sequence[Dim], shape: Tensor) -> Tensor:
     tape = g.tape
     full = tape.shape(output)
-    own = tape.shape([*([1] * (len(output) - shape.rank)), *shape.dims])
-    repeated = tape.op("NonZero", ~full.equals(own)).reshape([-1])
+    operand = tape.shape([*([1] * (len(output) - shape.rank)), *shape.dims])
+    repeated = tape.op("NonZero", ~full.equals(operand)).reshape([-1])
     summed = tape.op(
         "ReduceSum", g, repeated + g.lead, lead=g.lead, keepdims=1, noop_with_empty_axes=1
     )

@@ -1,4 +1,4 @@
-"""The gradient rules, a module for each family of operators.
+"""The gradient rules, one module per family of operators.
 
 Importing this package fills the table in :mod:`ortcam_export.gradient.table`.
 """

@@ -1,4 +1,4 @@
-"""Arithmetic and elementary functions of each element."""
+"""Arithmetic and elementary functions: of each element x an output y, with g_x = g y'(x)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from ortcam_export.gradient.table import Ask, contracted, elementwise, rule
 from ortcam_export.gradient.tensor import Tensor
 from ortcam_export.gradient.windows import Windows
 
+# ---- One operand ----
+
 elementwise("Identity", lambda g, y, x: g)
 elementwise("Neg", lambda g, y, x: -g)
 elementwise("Abs", lambda g, y, x: g * x.sign())
@@ -20,8 +22,21 @@ elementwise("Sqrt", lambda g, y, x: g * 0.5 / y)
 elementwise("Exp", lambda g, y, x: g * y)
 elementwise("Log", lambda g, y, x: g / x)
 elementwise("Erf", lambda g, y, x: g * (2 / math.sqrt(math.pi)) * (-x * x).exp())
+
 elementwise("Sin", lambda g, y, x: g * x.apply("Cos"))
 elementwise("Cos", lambda g, y, x: -g * x.apply("Sin"))
+elementwise("Tan", lambda g, y, x: g * (1 + y * y))
+elementwise("Asin", lambda g, y, x: g / ((1 - x) * (1 + x)).sqrt())
+elementwise("Acos", lambda g, y, x: -g / ((1 - x) * (1 + x)).sqrt())
+elementwise("Atan", lambda g, y, x: g / (1 + x * x))
+
+elementwise("Sinh", lambda g, y, x: g * x.apply("Cosh"))
+elementwise("Cosh", lambda g, y, x: g * x.apply("Sinh"))
+elementwise("Asinh", lambda g, y, x: g / (1 + x * x).sqrt())
+elementwise("Acosh", lambda g, y, x: g / ((x - 1) * (x + 1)).sqrt())
+elementwise("Atanh", lambda g, y, x: g / ((1 - x) * (1 + x)))
+
+# ---- Two operands and more; the sweep sums over broadcast axes ----
 
 elementwise("Add", lambda g, y, a, b: g, lambda g, y, a, b: g)
 elementwise("Sub", lambda g, y, a, b: g, lambda g, y, a, b: -g)
@@ -29,13 +44,13 @@ elementwise("Mul", lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
 elementwise("Div", lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b)
 elementwise(
     "Pow",
-    # b a^(b-1) where b is 0 is 0, also at a = 0
+    # b a^(b-1), which is 0 where b is 0, even at a = 0
     lambda g, y, a, b: g * _real(b, a) * b.equals(0).where(0, b.equals(0).where(1, _power(a, b))),
     # y log a, which tends to 0 with y at a = 0
     lambda g, y, a, b: g * (a > 0).where(y * (a > 0).where(a, 1).log(), 0),
 )
 elementwise(
-    "Mod",  # y = a - q b, q a whole number
+    "Mod",  # y = a - q b, q an integer
     lambda g, y, a, b: g,
     lambda g, y, a, b: -g * ((a - y) / b).apply("Round"),
 )
@@ -58,14 +73,14 @@ def _power(a: Tensor, b: Tensor) -> Tensor:
 
 @rule("Sum", "Mean")
 def mean(n: Node, g: Tensor) -> Tensor:
-    """Each of the operands has the same share."""
+    """g_x = g, or g / operands for a mean."""
     share = 1 / len(n.inputs) if n.node.op_type == "Mean" else 1
     return summed_to(g * share, n.y.dims, n.here)
 
 
 @rule("Max", "Min")
 def extreme(n: Node, g: Tensor) -> Tensor:
-    """The operands that are the extreme share the cotangent evenly."""
+    """The operands that equal y share g evenly."""
     ties = n.inputs[0].equals(n.y).cast(g.dtype)
     for x in n.inputs[1:]:
         ties = ties + x.equals(n.y).cast(g.dtype)
@@ -74,10 +89,7 @@ def extreme(n: Node, g: Tensor) -> Tensor:
 
 @rule("Clip", inputs=[0])
 def clip(n: Node, g: Tensor) -> Tensor:
-    """1 inside the range, bounds included; 0 outside it.
-
-    y = min(max(x, low), high): where low is above high, high is all there is.
-    """
+    """y = min(max(x, low), high): y' = 1 inside the range, bounds included, and 0 outside."""
     if n.has(1):
         g = g.passed(n.x >= n.input(1))
     return g.passed(n.x <= n.input(2)) if n.has(2) else g
@@ -85,7 +97,7 @@ def clip(n: Node, g: Tensor) -> Tensor:
 
 @rule("Clip", inputs=[1])
 def clip_low(n: Node, g: Tensor) -> Tensor:
-    """The cotangents of the elements that were too low, and that are the bound now."""
+    """g_low = the sum of g over the elements below it."""
     low = n.x < n.input(1)
     if n.has(2):
         low = low & (n.input(1) < n.input(2))
@@ -94,37 +106,32 @@ def clip_low(n: Node, g: Tensor) -> Tensor:
 
 @rule("Clip", inputs=[2])
 def clip_high(n: Node, g: Tensor) -> Tensor:
-    """The cotangents of the elements that were too high, and that are the bound now."""
+    """g_high = the sum of g over the elements above it."""
     high = n.x > n.input(2)
     if n.has(1):
         high = high | (n.input(1) > n.input(2))
     return g.masked(high).sum(range(g.rank)).reshape(n.here.dims)
 
 
-@rule("Cast", inputs=[0])
+@rule("Cast", "CastLike", inputs=[0])
 def cast(n: Node, g: Tensor) -> Tensor:
-    """Passes on; every cotangent is carried in the type of its tensor, or float32."""
-    return g.cast(n.x.dtype)
-
-
-@rule("CastLike", inputs=[0])
-def cast_like(n: Node, g: Tensor) -> Tensor:
+    """g_x = g, in the element type of x's cotangents."""
     return g.cast(n.x.dtype)
 
 
 @rule("Dropout", inputs=[0])
 def dropout(n: Node, g: Tensor) -> Tensor:
-    """Passes on what was kept, enlarged as it was; a network that is deployed drops nothing."""
+    """g_x = g mask / (1 - ratio); a deployed network drops nothing."""
     if not _drops(n):
         return g
-    kept = n.made(1, ir.DataType.BOOL, n.node.outputs[0].shape)
+    mask = n.optional_output(1, ir.DataType.BOOL, n.node.outputs[0].shape)
     ratio = n.input(1) if n.has(1) else 0.5
-    return g.masked(kept) / (1 - ratio)
+    return g.masked(mask) / (1 - ratio)
 
 
 @rule("Dropout", inputs=[1])
 def dropout_ratio(n: Node, g: Tensor) -> Tensor:
-    """y / (1 - ratio), as what is kept is enlarged the more."""
+    """g_ratio = the sum of g y / (1 - ratio)."""
     if not _drops(n):
         return n.tape.zeros(n.here.dims, g.dtype, lead=1)
     return (g * n.y).sum(range(g.rank)).reshape(n.here.dims) / (1 - n.here)
@@ -134,12 +141,12 @@ def _drops(n: Node) -> bool:
     return n.has(2) and any(n.constants(2) or [0])
 
 
-# Second rules: <A, J'g> = <JA, g>.
+# ---- Contracted rules: <A, J'g> = <JA, g> ----
 
 
 @contracted("Dropout")
 def dropout_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
-    """<A, g_x> = <A, g_y>, unless something is dropped."""
+    """<A, g_x> = <A, g_y>, unless elements are dropped."""
     return None if _drops(n) else passed_on(n, windows, ask)
 
 
@@ -157,7 +164,7 @@ def negated(n: Node, windows: Windows, ask: Ask) -> Tensor:
 
 @contracted("Add", "Sub", "Sum", "Mean", inputs=None)
 def added(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
-    """<A, g_x> = c <A, g_y>: c = 1, -1 for what is subtracted, 1 / operands for a mean."""
+    """<A, g_x> = c <A, g_y>: c = 1, -1 for a subtrahend, 1 / operands for a mean."""
     if not _keeps_shape(n):
         return None
     g = ask(n.node.outputs[0], windows)
@@ -168,7 +175,7 @@ def added(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
 
 @contracted("Mul", inputs=[0, 1])
 def scaled(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
-    """<A, g_x> = c <A, g_y> for y = c x with c the same all over the windows."""
+    """<A, g_x> = c <A, g_y> for y = c x, c the same all over the windows."""
     factor = n.input(1 - n.index)
     if not _keeps_shape(n) or not _uniform(factor, n.here.rank, windows):
         return None
@@ -177,7 +184,7 @@ def scaled(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
 
 @contracted("Div", inputs=[0])
 def divided(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
-    """<A, g_x> = <A, g_y> / c for y = x / c with c the same all over the windows."""
+    """<A, g_x> = <A, g_y> / c for y = x / c, c the same all over the windows."""
     divisor = n.input(1)
     if not _keeps_shape(n) or not _uniform(divisor, n.here.rank, windows):
         return None
@@ -185,7 +192,7 @@ def divided(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
 
 
 def _keeps_shape(n: Node) -> bool:
-    """Whether the input surely is not broadcast to the output."""
+    """True if the input is certainly not broadcast to the output."""
     x, y = n.here, n.y
     others = [t for i, t in enumerate(n.inputs) if i != n.index]
 
@@ -199,33 +206,6 @@ def _keeps_shape(n: Node) -> bool:
 
 
 def _uniform(factor: Tensor, rank: int, windows: Windows) -> bool:
-    """Whether a factor surely is the same along every axis of the windows."""
+    """True if a factor is certainly the same along every axis of the windows."""
     missing = rank - factor.rank
     return all(axis < missing or factor.extent(axis - missing) == 1 for axis in windows.axes)
-
-
-elementwise("Tan", lambda g, y, x: g * (1 + y * y))
-
-
-elementwise("Asin", lambda g, y, x: g / ((1 - x) * (1 + x)).sqrt())
-
-
-elementwise("Acos", lambda g, y, x: -g / ((1 - x) * (1 + x)).sqrt())
-
-
-elementwise("Atan", lambda g, y, x: g / (1 + x * x))
-
-
-elementwise("Sinh", lambda g, y, x: g * x.apply("Cosh"))
-
-
-elementwise("Cosh", lambda g, y, x: g * x.apply("Sinh"))
-
-
-elementwise("Asinh", lambda g, y, x: g / (1 + x * x).sqrt())
-
-
-elementwise("Acosh", lambda g, y, x: g / ((x - 1) * (x + 1)).sqrt())
-
-
-elementwise("Atanh", lambda g, y, x: g / ((1 - x) * (1 + x)))

@@ -18,6 +18,8 @@ from ortcam_export.gradient.table import Ask, contracted, parted, rule
 from ortcam_export.gradient.tensor import Dim, Tensor, at_most
 from ortcam_export.gradient.windows import Edged, Ones, Window, Windows
 
+__all__ = ["Geometry", "conv_geometry"]
+
 #: More windows than this cost more than the convolution whose gradient they spare.
 _MOST_WINDOWS = 128
 
@@ -31,7 +33,7 @@ def conv_x(n: Node, g: Tensor) -> Tensor:
 
 @parted("Conv")
 def conv_x_part(n: Node, g: Tensor, start: Dim, stop: Dim) -> Tensor:
-    """g_x of some channels: these channels' kernels, turned round, and no others."""
+    """g_x of some channels, by the kernels of these channels alone."""
     if n.attribute("group", 1) > 1:
         return conv_x(n, g).slice(1, start, stop)
     return _transposed_conv(n, g, n.input(1).slice(1, start, stop), conv_geometry(n))
@@ -115,8 +117,8 @@ def conv_transpose_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor | N
 
 
 @dataclass(frozen=True)
-class _Geometry:
-    """What is the same for a convolution and its adjoint, along each space axis."""
+class Geometry:
+    """The geometry of a convolution and its adjoint, along each space axis."""
 
     kernel: list[int]
     strides: list[int]
@@ -125,17 +127,17 @@ class _Geometry:
     after: list[Dim]
 
     def span(self, i: int) -> int:
-        """How far a kernel reaches along a space axis."""
+        """The extent of a dilated kernel along a space axis."""
         return self.dilations[i] * (self.kernel[i] - 1) + 1
 
     @property
     def static_pads(self) -> list[int]:
-        """The padding as an attribute; zeros where :meth:`padded` has done it."""
+        """The padding as an attribute; zeros where :meth:`padded` applies it."""
         pads = [*self.before, *self.after]
         return [p for p in pads if isinstance(p, int)] if self._static else [0] * len(pads)
 
     def padded(self, x: Tensor) -> Tensor:
-        """x padded by an operator where no attribute can say how much."""
+        """x padded by an operator, where an attribute cannot hold the amounts."""
         if not self._static:
             for i, (before, after) in enumerate(zip(self.before, self.after, strict=True)):
                 x = x.pad(2 + i, before, after)
@@ -146,23 +148,23 @@ class _Geometry:
         return all(isinstance(p, int) and p >= 0 for p in [*self.before, *self.after])
 
 
-def conv_geometry(n: Node) -> _Geometry:
-    """What a Conv does along each space axis, its padding made explicit."""
+def conv_geometry(n: Node) -> Geometry:
+    """The geometry of a Conv, with explicit padding."""
     kernel, strides, dilations = _kernel(n)
     before, after = zip(*padding(n, kernel, strides, dilations), strict=True)
-    return _Geometry(kernel, strides, dilations, list(before), list(after))
+    return Geometry(kernel, strides, dilations, list(before), list(after))
 
 
-def _conv_transpose(n: Node) -> _Geometry:
+def _conv_transpose(n: Node) -> Geometry:
     kernel, strides, dilations = _kernel(n)
     space = len(kernel)
     mode = n.attribute("auto_pad", "NOTSET")
     if mode == "NOTSET" and not n.attribute("output_shape"):
         pads = n.attribute("pads", [0] * 2 * space)
-        return _Geometry(kernel, strides, dilations, list(pads[:space]), list(pads[space:]))
+        return Geometry(kernel, strides, dilations, list(pads[:space]), list(pads[space:]))
     extra = n.attribute("output_padding", [0] * space)
     before, after = [], []
-    for i in range(space):  # what is cut off follows from how long the output is
+    for i in range(space):  # the length of the output tells the amounts that are cut off
         span = dilations[i] * (kernel[i] - 1) + 1
         full = (n.x.dim(2 + i) - 1) * strides[i] + extra[i] + span
         total = full - n.y.dim(2 + i) if mode != "VALID" else 0
@@ -170,7 +172,7 @@ def _conv_transpose(n: Node) -> _Geometry:
         large = total - small
         before.append(small if mode == "SAME_UPPER" else large)
         after.append(large if mode == "SAME_UPPER" else small)
-    return _Geometry(kernel, strides, dilations, before, after)
+    return Geometry(kernel, strides, dilations, before, after)
 
 
 def _kernel(n: Node) -> tuple[list[int], list[int], list[int]]:
@@ -182,7 +184,7 @@ def _kernel(n: Node) -> tuple[list[int], list[int], list[int]]:
     return kernel, list(n.attribute("strides", ones)), list(n.attribute("dilations", ones))
 
 
-def _transposed_conv(n: Node, g: Tensor, w: Tensor, geometry: _Geometry) -> Tensor:
+def _transposed_conv(n: Node, g: Tensor, w: Tensor, geometry: Geometry) -> Tensor:
     """The adjoint of a convolution in its input."""
     group, space = n.attribute("group", 1), len(geometry.kernel)
     folded = g.folded()
@@ -192,8 +194,8 @@ def _transposed_conv(n: Node, g: Tensor, w: Tensor, geometry: _Geometry) -> Tens
         for i, p in enumerate(side)
     ]
     if all(s == 1 for s in geometry.strides) and min(pads) >= 0:
-        # a convolution with the kernel turned round; faster than ConvTranspose in onnxruntime,
-        # much so where there are many groups
+        # a convolution with the kernel reversed: in ONNX Runtime faster than ConvTranspose, much
+        # faster with many groups
         kernel = _swapped(w, group)
         for i in range(space):
             kernel = kernel.flip(2 + i)
@@ -201,7 +203,7 @@ def _transposed_conv(n: Node, g: Tensor, w: Tensor, geometry: _Geometry) -> Tens
             "Conv", folded, kernel, group=group, dilations=geometry.dilations, pads=pads
         )
         return out.unfolded(n.x.dim(0))
-    # Up to stride - 1 elements at the end met no kernel: make the longest output, cut it to size.
+    # Up to stride - 1 elements at the end met no kernel: make the longest output, then crop it.
     out = n.tape.op(
         "ConvTranspose",
         folded,
@@ -217,8 +219,8 @@ def _transposed_conv(n: Node, g: Tensor, w: Tensor, geometry: _Geometry) -> Tens
     return out.unfolded(n.x.dim(0))
 
 
-def _correlated(x: Tensor, kernel: Tensor, geometry: _Geometry, group: int) -> Tensor:
-    """x correlated with a cotangent as long as the output: one value for each tap."""
+def _correlated(x: Tensor, kernel: Tensor, geometry: Geometry, group: int) -> Tensor:
+    """x correlated with a cotangent of the output's extents: one value per tap."""
     out = x.tape.op(
         "Conv",
         geometry.padded(x),
@@ -259,8 +261,8 @@ def _few(windows: Windows) -> bool:
     return windows.total <= _MOST_WINDOWS
 
 
-def _tapped(n: Node, windows: Windows, axis: int, geometry: _Geometry) -> Window:
-    """The windows [a, extent] as seen through each tap: [a * taps, output extent]."""
+def _tapped(n: Node, windows: Windows, axis: int, geometry: Geometry) -> Window:
+    """The windows [a, extent] seen through each tap: [a * taps, output extent]."""
     i = axis - 2
     window, extent = windows.axes[axis], n.x.dim(axis)
     out, taps = n.y.dim(axis), geometry.kernel[i]
@@ -271,28 +273,28 @@ def _tapped(n: Node, windows: Windows, axis: int, geometry: _Geometry) -> Window
             return window
     if isinstance(window, Ones) and _few_at_ends(geometry, i, extent):
         return _edged(n, windows, axis, geometry)
-    seen = n.tape.arange(out) * geometry.strides[i] + (
+    places = n.tape.arange(out) * geometry.strides[i] + (
         n.tape.arange(taps).unsqueeze([1]) * geometry.dilations[i] - geometry.before[i]
     )
-    return _looked_up(windows, axis, seen, (seen >= 0) & (seen < extent), extent, out)
+    return _looked_up(windows, axis, places, (places >= 0) & (places < extent), extent, out)
 
 
-def _few_at_ends(geometry: _Geometry, i: int, extent: Dim) -> bool:
-    """Whether few places along an axis are seen by some taps only."""
+def _few_at_ends(geometry: Geometry, i: int, extent: Dim) -> bool:
+    """True if only few places along an axis are seen by some taps but not all."""
     before, after, taps = geometry.before[i], geometry.after[i], geometry.kernel[i]
     if geometry.strides[i] > 1 or not isinstance(before, int) or not isinstance(after, int):
         return False
     if min(before, after) < 1:
         return False
-    # of an extent not known now, what the maps of a picture have at least, as a rule
+    # an unknown extent counts as 48, which the maps of a picture usually exceed
     return taps * (before + after) * 2 <= (extent if isinstance(extent, int) else 48)
 
 
-def _edged(n: Node, windows: Windows, axis: int, geometry: _Geometry) -> Edged:
-    """Ones as seen through each tap at stride 1, 0 where the tap lies in the padding.
+def _edged(n: Node, windows: Windows, axis: int, geometry: Geometry) -> Edged:
+    """Ones seen through each tap at stride 1, 0 where the tap lies in the padding.
 
-    Tap i is before the tensor at the first p - d i places of the output, p the padding before; it
-    is behind it at the last p' - d (taps - 1 - i) places, p' the padding after.
+    With p the padding before and p' the padding after, tap i lies before the tensor at the first
+    p - d i places of the output, and behind it at the last p' - d (taps - 1 - i) places.
     """
     i = axis - 2
     tape, out = n.tape, n.y.dim(axis)
@@ -306,18 +308,18 @@ def _edged(n: Node, windows: Windows, axis: int, geometry: _Geometry) -> Edged:
     return Edged(Ones(out), head.slice(1, 0, first), tail.slice(1, after - last, after), out)
 
 
-def _spread(n: Node, windows: Windows, axis: int, geometry: _Geometry) -> Tensor:
-    """The windows [a, extent] as each tap puts them out: [a * taps, output extent]."""
+def _spread(n: Node, windows: Windows, axis: int, geometry: Geometry) -> Tensor:
+    """The windows [a, extent] as each tap writes them: [a * taps, output extent]."""
     i = axis - 2
     stride, extent, out = geometry.strides[i], n.x.dim(axis), n.y.dim(axis)
-    reached = n.tape.arange(out) - (
+    places = n.tape.arange(out) - (
         n.tape.arange(geometry.kernel[i]).unsqueeze([1]) * geometry.dilations[i]
         - geometry.before[i]
     )
-    # counted from a multiple of the stride below every place, for a division that truncates
+    # counted from a multiple of the stride below every place, as the division truncates
     shift = geometry.span(i) * stride
-    source = (reached + shift) // stride - shift // stride
-    hit = (source * stride).equals(reached) & (source >= 0) & (source < extent)
+    source = (places + shift) // stride - shift // stride
+    hit = (source * stride).equals(places) & (source >= 0) & (source < extent)
     return _looked_up(windows, axis, source, hit, extent, out)
 
 
@@ -338,8 +340,8 @@ def _rows(places: Tensor) -> int:
     return rows
 
 
-def _combined(n: Node, p: Tensor, w: Tensor, geometry: _Geometry) -> Tensor:
-    """The contractions of all taps put together: sum over taps of W[i] P[i]."""
+def _combined(n: Node, p: Tensor, w: Tensor, geometry: Geometry) -> Tensor:
+    """The contractions of all taps combined: sum over taps of W[i] P[i]."""
     out = n.tape.op("Conv", p.folded(), w, group=n.attribute("group", 1), strides=geometry.kernel)
     return out.unfolded(n.x.dim(0))
 

@@ -9,13 +9,13 @@ from ortcam_export.gradient.tensor import Tensor
 
 @rule("CumSum", inputs=[0])
 def cum_sum(n: Node, g: Tensor) -> Tensor:
-    """Each element's cotangent is the sum over the sums that it is in."""
+    """y_i = sum of x_j, j <= i: g_x_j = sum of g_i, i >= j: a running sum backwards."""
     return _summed(n, g, reverse=1 - n.attribute("reverse", 0))
 
 
 @rule("CumProd", inputs=[0])
 def cum_prod(n: Node, g: Tensor) -> Tensor:
-    """dy_i / dx_j is the product of the others, for each x_j that y_i has."""
+    """dy_i/dx_j = the product of the other factors of y_i."""
     zero = n.x.equals(0)
     attributes = {"exclusive": n.attribute("exclusive", 0), "reverse": n.attribute("reverse", 0)}
     product = n.tape.op("CumProd", zero.where(1, n.x), n.input(1), **attributes)

@@ -1,4 +1,4 @@
-"""DeformConv: a convolution whose taps are moved about."""
+"""DeformConv: a convolution whose taps are displaced by offsets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ortcam_export.gradient.tensor import Dim, Tensor, product
 
 @rule("DeformConv", inputs=[0])
 def deform_conv_x(n: Node, g: Tensor) -> Tensor:
-    """Each column's cotangent goes to the cells it was read from."""
+    """g_x = W' g, sent back to the cells that the columns were read from."""
     d = _Deformed(n)
     return d.points.back(d.masked(d.columns_back(g))).reshape(n.x.dims)
 
@@ -27,7 +27,7 @@ def deform_conv_w(n: Node, g: Tensor) -> Tensor:
 
 @rule("DeformConv", inputs=[2])
 def deform_conv_offset(n: Node, g: Tensor) -> Tensor:
-    """Each offset's cotangent is the slope of x where it leads."""
+    """g_offset = W' g times the slope of x at the displaced point."""
     d = _Deformed(n)
     columns = d.masked(d.columns_back(g))
     parts = []
@@ -40,12 +40,13 @@ def deform_conv_offset(n: Node, g: Tensor) -> Tensor:
 
 @rule("DeformConv", inputs=[3])
 def deform_conv_bias(n: Node, g: Tensor) -> Tensor:
+    """g_b = the sum of g_y over pictures and space."""
     return g.sum([0, *range(2, g.rank)])
 
 
 @rule("DeformConv", inputs=[4])
 def deform_conv_mask(n: Node, g: Tensor) -> Tensor:
-    """Each mask's cotangent adds up over the channels that it masks."""
+    """g_mask = the sum over channels of W' g times the columns."""
     d = _Deformed(n)
     return (d.columns_back(g) * d.points.values(d.x)).sum([1]).reshape(n.here.dims)
 
@@ -71,7 +72,7 @@ class _Deformed:
 
     @property
     def taps(self) -> int:
-        """How many there are."""
+        """The number of taps."""
         return self.kernel[0] * self.kernel[1]
 
     @property
@@ -91,7 +92,7 @@ class _Deformed:
 
     @property
     def points(self) -> Points:
-        """Where x is read."""
+        """The points at which x is read."""
         n, kernel = self.n, self.kernel
         shape = [self._rows, kernel[0], kernel[1], *n.y.dims[2:]]
         offsets = n.input(2).reshape([self._rows, self.taps, 2, self._cells])
@@ -102,8 +103,8 @@ class _Deformed:
             tap = n.tape.arange(kernel[axis]) * dilation
             tap = tap.unsqueeze([1, 2, 3] if axis == 0 else [0, 2, 3])
             first = first.unsqueeze([0, 1, 3] if axis == 0 else [0, 1, 2])
-            moved = offsets.slice(2, axis, axis + 1).reshape(shape)
-            x = (tap + first).cast(moved.dtype) + moved
+            offset = offsets.slice(2, axis, axis + 1).reshape(shape)
+            x = (tap + first).cast(offset.dtype) + offset
             flat = x.reshape([self._rows, self.taps * self._cells])
             extent = n.x.dim(2 + axis)
             taps.append([_inside(t, extent) for t in linear_taps(flat)])
@@ -135,8 +136,8 @@ class _Deformed:
 
 
 def _along(n: Node, name: str, axis: int, default: int) -> int:
-    given = n.attribute(name)
-    return int(given[axis]) if given else default
+    values = n.attribute(name)
+    return int(values[axis]) if values else default
 
 
 def _inside(tap: Tap, extent: Dim) -> Tap:

@@ -1,4 +1,4 @@
-"""Operators that move elements between channels and space, repeat them or drop some."""
+"""Operators that move elements between channels and space, repeat, drop or reorder them."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from ortcam_export.gradient.windows import Ones, Windows
 
 @rule("DepthToSpace", inputs=[0])
 def depth_to_space(n: Node, g: Tensor) -> Tensor:
+    """g_x = SpaceToDepth g_y."""
     return _to_depth(n, g)
 
 
 @rule("SpaceToDepth", inputs=[0])
 def space_to_depth(n: Node, g: Tensor) -> Tensor:
+    """g_x = DepthToSpace g_y."""
     b = n.attribute("blocksize")
     batch, channels, height, width = g.dims
-    own = channels // (b * b)
+    depth = channels // (b * b)
     if _block_first(n):
-        blocks = g.reshape([batch, b, b, own, height, width]).transpose([0, 3, 4, 1, 5, 2])
+        blocks = g.reshape([batch, b, b, depth, height, width]).transpose([0, 3, 4, 1, 5, 2])
     else:
-        blocks = g.reshape([batch, own, b, b, height, width]).transpose([0, 1, 4, 2, 5, 3])
-    return blocks.reshape([batch, own, height * b, width * b])
+        blocks = g.reshape([batch, depth, b, b, height, width]).transpose([0, 1, 4, 2, 5, 3])
+    return blocks.reshape([batch, depth, height * b, width * b])
 
 
 @contracted("DepthToSpace")
 def depth_to_space_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
-    """<A, g_x> = <A_ij, g_y> with A_ij[h b + i, w b + j] = A[h, w], for each channel its i, j."""
+    """<A, g_x> = <A_ij, g_y> with A_ij[h b + i, w b + j] = A[h, w], i, j the channel's."""
     if set(windows.axes) != {2, 3}:
         return None
     b = n.attribute("blocksize")
@@ -44,7 +46,7 @@ def depth_to_space_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor | N
 
 @contracted("SpaceToDepth")
 def space_to_depth_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
-    """<1, g_x> = the sum of <1, g_y> over the channels that x's are put into."""
+    """<1, g_x> = the sum of <1, g_y> over the channels of y that x's becomes."""
     if set(windows.axes) != {2, 3} or not all(isinstance(w, Ones) for w in windows.axes.values()):
         return None
     b = n.attribute("blocksize")
@@ -58,7 +60,7 @@ def space_to_depth_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor | N
 
 @rule("Tile", inputs=[0])
 def tile(n: Node, g: Tensor) -> Tensor:
-    """g_x is the sum of g_y over the copies."""
+    """g_x = the sum of g_y over the copies."""
     repeats = n.input(1)
     dims: list[Dim] = []
     for axis in range(n.x.rank):
@@ -69,14 +71,14 @@ def tile(n: Node, g: Tensor) -> Tensor:
 
 @rule("Trilu", inputs=[0])
 def trilu(n: Node, g: Tensor) -> Tensor:
-    """g_x is g_y in the same triangle."""
+    """g_x = g_y in the same triangle, 0 elsewhere."""
     k = n.input(1) if n.has(1) else None
     return n.tape.op("Trilu", g, k, lead=g.lead, upper=n.attribute("upper", 1))
 
 
 @rule("ReverseSequence", inputs=[0])
 def reverse_sequence(n: Node, g: Tensor) -> Tensor:
-    """g_x is g_y reversed again."""
+    """g_x = g_y reversed."""
     batch, time = n.attribute("batch_axis", 1), n.attribute("time_axis", 0)
     count, questions = n.x.dim(batch), n.tape.questions
     lengths = n.input(1).unsqueeze([0]).expand([questions, count])
@@ -91,7 +93,7 @@ def reverse_sequence(n: Node, g: Tensor) -> Tensor:
 
 @rule("Col2Im", inputs=[0])
 def col2im(n: Node, g: Tensor) -> Tensor:
-    """Each column's cotangent is that of the place it was added to."""
+    """g_x of an element of a column = g_y at the place it was added to."""
     block = n.constants(2)
     assert block is not None
     space = len(block)
@@ -112,7 +114,7 @@ def col2im(n: Node, g: Tensor) -> Tensor:
 
 
 def _to_depth(n: Node, g: Tensor) -> Tensor:
-    """Blocks of b x b pixels put into channels, as DepthToSpace's x has them."""
+    """Blocks of b x b pixels as channels, as DepthToSpace's x has them."""
     b = n.attribute("blocksize")
     batch, channels, height, width = g.dims
     blocks = g.reshape([batch, channels, height // b, b, width // b, b])
@@ -121,5 +123,5 @@ def _to_depth(n: Node, g: Tensor) -> Tensor:
 
 
 def _block_first(n: Node) -> bool:
-    """Whether a channel's number counts blocks first: mode DCR."""
+    """True if a channel's index counts blocks first: mode DCR."""
     return bool(n.attribute("mode", "DCR") == "DCR")

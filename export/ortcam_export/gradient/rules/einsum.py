@@ -1,4 +1,4 @@
-"""Einsum: the gradient of a sum of products is one, with the cotangent in the operand's place."""
+"""Einsum: the gradient of a sum of products is one, with the cotangent in place of the operand."""
 
 from __future__ import annotations
 
@@ -13,50 +13,50 @@ from ortcam_export.gradient.tensor import Dim, Tensor
 
 @rule("Einsum")
 def einsum(n: Node, g: Tensor) -> Tensor:
-    """y = sum A B ..: g_A = sum g B .., repeated along the letters that only A has."""
+    """y = sum A B ...: g_A = sum g B ..., repeated along the letters that only A has."""
     terms, result = _letters(n)
     n.y.ranked(len(result))
-    own = terms[n.index]
-    factors, given = [], []
+    here = terms[n.index]
+    factors, others = [], []
     for i, (operand, term) in enumerate(zip(n.inputs, terms, strict=True)):
         if i != n.index:
             factors.append(operand)
-            given.append(term)
-    found = {letter for term in (result, *given) for letter in term}
-    letters = list(dict.fromkeys(letter for letter in own if letter in found))
-    asked = next(letter for letter in ascii_letters if letter not in {*found, *own})
-    equation = f"{','.join([asked + result, *given])}->{asked}{''.join(letters)}"
+            others.append(term)
+    summed = {letter for term in (result, *others) for letter in term}
+    letters = list(dict.fromkeys(letter for letter in here if letter in summed))
+    k = next(letter for letter in ascii_letters if letter not in {*summed, *here})
+    equation = f"{','.join([k + result, *others])}->{k}{''.join(letters)}"
     full = n.tape.op("Einsum", g.asked(), *factors, lead=1, equation=equation).ranked(len(letters))
     extents = _extents(n, terms, result)
     full.stamped([n.tape.questions, *(extents[letter] for letter in letters)])
-    return _laid_out(n, full, letters, own, extents)
+    return _laid_out(n, full, letters, here, extents)
 
 
 def _laid_out(
-    n: Node, full: Tensor, letters: list[str], own: str, extents: dict[str, Dim]
+    n: Node, full: Tensor, letters: list[str], here: str, extents: dict[str, Dim]
 ) -> Tensor:
-    """A cotangent over some letters of an operand as one of its shape."""
-    order = [letter for letter in dict.fromkeys(own) if letter in letters]
+    """A cotangent over some letters of an operand, laid out over all of them."""
+    order = [letter for letter in dict.fromkeys(here) if letter in letters]
     full = full.transpose([letters.index(letter) for letter in order])
-    missing = [i for i, letter in enumerate(own) if letter not in letters or letter in own[:i]]
+    missing = [i for i, letter in enumerate(here) if letter not in letters or letter in here[:i]]
     full = full.unsqueeze(missing)
-    for i, letter in enumerate(own):  # a letter that is there twice: the diagonal
-        first = own.index(letter)
+    for i, letter in enumerate(here):  # a letter that occurs twice: the diagonal
+        first = here.index(letter)
         if first < i:
             places = n.tape.arange(extents[letter])
             diagonal = places.unsqueeze([1]).equals(places)
-            others = [axis for axis in range(len(own)) if axis not in (first, i)]
+            others = [axis for axis in range(len(here)) if axis not in (first, i)]
             full = full.masked(diagonal.unsqueeze(others))
-    full = full.expand([extents[letter] for letter in own])
+    full = full.expand([extents[letter] for letter in here])
     return summed_to(full, full.dims, n.here)
 
 
 def _letters(n: Node) -> tuple[list[str], str]:
-    """The operands' letters and the result's, those of an ellipsis among them."""
+    """The letters of the operands and the result, including those of an ellipsis."""
     equation = n.attribute("equation").replace(" ", "")
     left, arrow, result = equation.partition("->")
     terms = left.split(",")
-    if not arrow:  # the letters that are there once, in the order of the alphabet
+    if not arrow:  # the letters that occur once, in alphabetical order
         counts = Counter(left.replace(",", "").replace(".", ""))
         once = "".join(sorted(letter for letter, count in counts.items() if count == 1))
         result = ("..." if "..." in left else "") + once
@@ -72,6 +72,6 @@ def _letters(n: Node) -> tuple[list[str], str]:
 
 
 def _extents(n: Node, terms: list[str], result: str) -> dict[str, Dim]:
-    """The extent of each letter: the result's, as of an ellipsis's an operand may have 1."""
+    """The extent of each letter: the result's, since an operand may have 1 for an ellipsis."""
     pairs = zip([*n.inputs, n.y], [*terms, result], strict=True)
     return {letter: x.dim(axis) for x, term in pairs for axis, letter in enumerate(term)}

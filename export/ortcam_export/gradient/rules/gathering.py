@@ -1,4 +1,4 @@
-"""Operators that take elements from places given by indices: a cotangent goes back there."""
+"""Operators that read elements at indices: the cotangent of each is added where it was read."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from ortcam_export.gradient.tensor import Tensor, product
 
 @rule("GatherElements", inputs=[0])
 def gather_elements(n: Node, g: Tensor) -> Tensor:
-    """g_x adds up what was taken from the same place."""
+    """g_x = g_y added up at the places that were read."""
     return put(g, n.input(1), n.x.dims, n.axis(0))
 
 
 @rule("GatherND", inputs=[0])
 def gather_nd(n: Node, g: Tensor) -> Tensor:
-    """g_x adds up what was taken from the same place."""
-    places, taken = flat_places(n.x, n.input(1), n.attribute("batch_dims", 0))
-    rest = product(n.x.dims[taken:])
+    """g_x = g_y added up at the places that were read."""
+    places, indexed = flat_places(n.x, n.input(1), n.attribute("batch_dims", 0))
+    rest = product(n.x.dims[indexed:])
     rows = g.reshape([1, places.dim(0), rest])
-    return added(rows, places, product(n.x.dims[:taken])).reshape(n.x.dims)
+    return added(rows, places, product(n.x.dims[:indexed])).reshape(n.x.dims)
 
 
 @rule("Compress", inputs=[0])
 def compress(n: Node, g: Tensor) -> Tensor:
-    """g_x is g_y where elements were taken, 0 elsewhere."""
+    """g_x = g_y at the places that were read, 0 elsewhere."""
     places = n.tape.op("NonZero", n.input(1)).reshape([-1])
     if n.attribute("axis") is None:
         return added(g.unsqueeze([0, 2]), places, product(n.x.dims)).reshape(n.x.dims)
@@ -36,8 +36,8 @@ def compress(n: Node, g: Tensor) -> Tensor:
 
 @rule("Unique", inputs=[0])
 def unique(n: Node, g: Tensor) -> Tensor:
-    """The cotangent of an element goes to where it was found first."""
-    places = n.made(1, ir.DataType.INT64, ir.Shape([None]))
+    """g_x = g_y at the place of the first of equal elements, 0 elsewhere."""
+    places = n.optional_output(1, ir.DataType.INT64, ir.Shape([None]))
     if n.attribute("axis") is None:
         return added(g.unsqueeze([0, 2]), places, product(n.x.dims)).reshape(n.x.dims)
     return _along_axis(n, g, places)
@@ -45,7 +45,7 @@ def unique(n: Node, g: Tensor) -> Tensor:
 
 @rule("TopK", inputs=[0])
 def top_k(n: Node, g: Tensor) -> Tensor:
-    """g_x is g_y where elements were taken, 0 elsewhere."""
+    """g_x = g_y at the places that were read, 0 elsewhere."""
     return put(g, n.output(1), n.x.dims, n.axis(-1))
 
 

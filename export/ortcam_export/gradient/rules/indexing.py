@@ -1,4 +1,4 @@
-"""Operators that take parts of tensors or put parts together."""
+"""Operators that cut tensors into parts or join parts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ortcam_export.gradient.windows import Ones, Windows
 
 @rule("Concat")
 def concat(n: Node, g: Tensor) -> Tensor:
-    """g_x is the part of g_y where x was put."""
+    """g_x = the part of g_y that holds x."""
     axis = n.axis(0)
     start = _total(x.dim(axis) for x in n.inputs[: n.index])
     return g.slice(axis, start, start + n.here.dim(axis))
@@ -21,14 +21,14 @@ def concat(n: Node, g: Tensor) -> Tensor:
 
 @rule("Split", inputs=[0])
 def split(n: Node, g: Tensor) -> Tensor:
-    """g_x is the g_y joined."""
+    """g_x = the cotangents of the parts, joined."""
     parts = [n.cotangent(i) for i in range(len(n.node.outputs))]
     return n.tape.concat(parts, n.axis(0))
 
 
 @rule("Slice", inputs=[0])
 def slice_(n: Node, g: Tensor) -> Tensor:
-    """g_x is g_y where elements were taken, 0 elsewhere."""
+    """g_x = g_y at the places that were read, 0 elsewhere."""
     for cut in _cuts(n):
         g = _put_back(g, cut)
     return g
@@ -36,14 +36,14 @@ def slice_(n: Node, g: Tensor) -> Tensor:
 
 @rule("Gather", inputs=[0])
 def gather(n: Node, g: Tensor) -> Tensor:
-    """g_x adds up what was taken from the same place."""
+    """g_x = g_y added up at the places that were read."""
     axis, x = n.axis(0), n.x
     indices = n.input(1)
     count = product(indices.dims)
     before, after = product(x.dims[:axis]), product(x.dims[axis + 1 :])
     places = indices.cast(n.tape.constant(0).dtype).reshape([1, count, 1])
     zeros = n.tape.zeros([before, x.dim(axis), after], g.dtype, lead=1)
-    taken = n.tape.op(
+    scattered = n.tape.op(
         "ScatterElements",
         zeros,
         places.asked().expand([before, count, after]),
@@ -52,12 +52,12 @@ def gather(n: Node, g: Tensor) -> Tensor:
         axis=2,
         reduction="add",
     )
-    return taken.reshape(x.dims)
+    return scattered.reshape(x.dims)
 
 
 @contracted("Concat", inputs=None)
 def concat_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
-    """<A, g_x>: the channels of <A, g_y> that are x's; along a window's axis A is 0 elsewhere."""
+    """<A, g_x> = the channels of <A, g_y> that are x's; along a window's axis <A padded, g_y>."""
     axis = n.axis(0)
     start = _total(x.dim(axis) for x in n.inputs[: n.index])
     if axis not in windows.axes:
@@ -70,7 +70,7 @@ def concat_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
 
 @contracted("Split")
 def split_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
-    """<A, g_x>: the <A, g_y> joined; along a window's axis the sum of the <part of A, g_y>."""
+    """<A, g_x> = the <A, g_y> joined; along a window's axis the sum of the <part of A, g_y>."""
     axis, outputs = n.axis(0), n.node.outputs
     if axis not in windows.axes:
         return n.tape.concat([ask(output, windows) for output in outputs], axis)
@@ -87,7 +87,7 @@ def split_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
 
 @contracted("Slice")
 def slice_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
-    """<A, g_x> = <A sliced, g_y>; along other axes 0 where nothing was taken."""
+    """<A, g_x> = <A sliced, g_y>; along other axes 0 at places that were not read."""
     cuts = _cuts(n)
     axes = dict(windows.axes)
     for cut in cuts:
@@ -116,7 +116,7 @@ class _Cut:
 
     @property
     def first(self) -> Dim:
-        """The place of the first element taken, counted from the front and clamped."""
+        """The place of the first element read, counted from the front and clamped."""
         highest = self.extent if self.step > 0 else self.extent - 1
         start = self.start
         if isinstance(start, Tensor):
@@ -138,24 +138,24 @@ def _cuts(n: Node) -> list[_Cut]:
 
 def _bounds(n: Node, index: int) -> list[Dim]:
     """The bounds along each axis, numbers where they are known."""
-    given = n.input(index)
-    if given.const is not None:
-        return [int(v) for v in given.const]
-    count = given.extent(0)
+    bounds = n.input(index)
+    if bounds.const is not None:
+        return [int(v) for v in bounds.const]
+    count = bounds.extent(0)
     if not isinstance(count, int):
-        raise n.refuse("takes a number of axes that is known only when the network runs")
-    long = given.cast(n.tape.constant(0).dtype)
+        raise n.refuse("slices a number of axes that is known only when the network runs")
+    long = bounds.cast(n.tape.constant(0).dtype)
     return [long.slice(0, i, i + 1) for i in range(count)]
 
 
 def _put_back(g: Tensor, cut: _Cut) -> Tensor:
-    """The elements g in the places they were taken from along one axis, 0 between them."""
+    """The elements g at the places they were read from along one axis, 0 between them."""
     axis, step, first = cut.axis, abs(cut.step), cut.first
     if step > 1:  # step - 1 zeros behind each element
         dims = g.dims
         g = g.unsqueeze([axis + 1]).pad(axis + 1, 0, step - 1)
         g = g.reshape([*dims[:axis], dims[axis] * step, *dims[axis + 1 :]])
-    if cut.step < 0:  # the last taken comes first; the zeros stand before each element then
+    if cut.step < 0:  # the last element read comes first; the zeros stand before each element
         g = g.flip(axis)
         before = first + 1 - cut.count * step
     else:

@@ -1,4 +1,4 @@
-"""Operators without a derivative: their outputs are integers or masks, or do not change."""
+"""Operators without a derivative: their outputs are integers or masks, or constant."""
 
 from ortcam_export.gradient.table import no_derivative
 
@@ -62,7 +62,7 @@ no_derivative(
     "MelWeightMatrix",
 )
 no_derivative(
-    # questions asked of sequences and optionals
+    # properties of sequences and optionals
     "OptionalHasElement",
     "SequenceLength",
 )

@@ -9,7 +9,7 @@ from ortcam_export.gradient.tensor import Tensor
 
 @rule("Range", inputs=[0, 2])
 def range_(n: Node, g: Tensor) -> Tensor:
-    """y_i = start + i step."""
+    """y_i = start + i step: g_start = sum of g, g_step = sum of i g_i."""
     if n.index == 2:
         g = g * n.tape.arange(n.y.dim(0)).cast(g.dtype)
     return g.sum([0])
@@ -17,7 +17,7 @@ def range_(n: Node, g: Tensor) -> Tensor:
 
 @rule("OneHot", inputs=[2])
 def one_hot(n: Node, g: Tensor) -> Tensor:
-    """y = off + (on - off) hot, for values [off, on]."""
+    """y = off + (on - off) hot: g_on = sum of g hot, g_off = sum of g (1 - hot)."""
     values = n.tape.constant([0, 1], g.dtype)
     hot = n.tape.op("OneHot", n.input(0), n.input(1), values, axis=n.attribute("axis", -1))
     hot = hot.ranked(g.rank)

@@ -1,4 +1,4 @@
-"""Pad: constants, or values of the tensor itself, put around it."""
+"""Pad: constants, or elements of the tensor, put around it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ortcam_export.gradient.windows import Windows
 
 @rule("Pad", inputs=[0])
 def pad(n: Node, g: Tensor) -> Tensor:
-    """Constants are cut off again; else each value goes back where it came from."""
+    """g_x = g_y cropped; or, in the other modes, added up where each element was copied from."""
     if n.attribute("mode", "constant") != "constant":
         return adjoint(g, _selections(n))
     for axis, before, after in _amounts(n):
@@ -23,15 +23,15 @@ def pad(n: Node, g: Tensor) -> Tensor:
 
 @rule("Pad", inputs=[2])
 def pad_value(n: Node, g: Tensor) -> Tensor:
-    """The sum of what is not x's."""
-    own = pad(n, g)
-    everywhere = g.sum(range(g.rank)) - own.sum(range(own.rank))
-    return everywhere.reshape(n.here.dims)
+    """g_value = the sum of g_y outside x."""
+    inside = pad(n, g)
+    outside = g.sum(range(g.rank)) - inside.sum(range(inside.rank))
+    return outside.reshape(n.here.dims)
 
 
 @contracted("Pad")
 def pad_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
-    """<A, g_x> = <A padded as x was, g_y>; with zeros, where constants were put."""
+    """<A, g_x> = <A padded like x, g_y>; with zeros where x is padded with a constant."""
     if n.attribute("mode", "constant") != "constant":
         return adjoint_contracted(n, windows, ask, _selections(n))
     amounts = _amounts(n)
@@ -47,20 +47,20 @@ def pad_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
 
 
 def _amounts(n: Node) -> list[tuple[int, Dim, Dim]]:
-    """For each padded axis what is put before and after it; negative amounts are cut off."""
+    """For each padded axis the amounts before and after; negative amounts crop."""
     axes = [int(a) % n.x.rank for a in n.constants(3) or range(n.x.rank)]
-    given = n.input(1)
+    pads = n.input(1)
     amounts: list[Dim] = (
-        [int(v) for v in given.const]
-        if given.const is not None
-        else [given.cast(ir.DataType.INT64).slice(0, i, i + 1) for i in range(2 * len(axes))]
+        [int(v) for v in pads.const]
+        if pads.const is not None
+        else [pads.cast(ir.DataType.INT64).slice(0, i, i + 1) for i in range(2 * len(axes))]
     )
     pairs = [(axis, amounts[i], amounts[i + len(axes)]) for i, axis in enumerate(axes)]
     return [pair for pair in pairs if pair[1:] != (0, 0)]
 
 
 def _selections(n: Node) -> dict[int, Tensor]:
-    """For each padded axis the matrix [out, in] that picks each element of the result."""
+    """For each padded axis the matrix [out, in] that selects the elements of the output."""
     return {axis: _selection(n, axis, before) for axis, before, _ in _amounts(n)}
 
 
@@ -77,5 +77,5 @@ def _selection(n: Node, axis: int, before: Dim) -> Tensor:
         phase = place.modulo(period)
         source = minimum(phase, period - phase)
     else:
-        raise n.refuse(f"has mode {mode!r}, which no rule covers")
+        raise n.refuse(f"has mode {mode!r}, for which there is no rule")
     return source.unsqueeze([1]).equals(n.tape.arange(extent)).cast(n.x.dtype)

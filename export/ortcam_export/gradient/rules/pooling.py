@@ -1,4 +1,4 @@
-"""Pools."""
+"""Pools: averages, norms and maxima over windows or over all of space."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from ortcam_export.gradient.table import Ask, contracted, rule
 from ortcam_export.gradient.tensor import Dim, Tensor, at_least, maximum, product
 from ortcam_export.gradient.windows import Ones, Windows
 
+__all__ = ["averages", "indices"]
+
 
 @rule("MaxPool", inputs=[0])
 def max_pool(n: Node, g: Tensor) -> Tensor:
-    """Each output's cotangent goes to the element that was the largest."""
+    """g_x = g_y added up at the largest element of each window."""
     places = _places(n)
     batch = places.dim(0)
     flat, extent = g.reshape([product(places.dims)]), batch * product(n.x.dims[1:])
@@ -24,14 +26,15 @@ def max_pool(n: Node, g: Tensor) -> Tensor:
 
 @rule("MaxUnpool", inputs=[0])
 def max_unpool(n: Node, g: Tensor) -> Tensor:
-    """Each element's cotangent is that of the place it was put."""
+    """g_x = g_y at the place that each element was put."""
     flat = g.reshape([product(n.y.dims)])
-    taken = n.tape.op("Gather", flat, n.input(1).reshape([-1]), lead=1, axis=1)
-    return taken.reshape(n.x.dims)
+    gathered = n.tape.op("Gather", flat, n.input(1).reshape([-1]), lead=1, axis=1)
+    return gathered.reshape(n.x.dims)
 
 
 @rule("AveragePool", inputs=[0])
 def average_pool(n: Node, g: Tensor) -> Tensor:
+    """y = M x along each axis, M the averages: g_x = M' g_y."""
     return adjoint(g, averages(n))
 
 
@@ -43,6 +46,7 @@ def average_pool_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
 
 @rule("GlobalAveragePool", inputs=[0])
 def global_average_pool(n: Node, g: Tensor) -> Tensor:
+    """g_x = g_y / cells, repeated over space."""
     return (g / _cells(n)).expand(n.x.dims)
 
 
@@ -61,7 +65,7 @@ def global_average_pool_contracted(n: Node, windows: Windows, ask: Ask) -> Tenso
 
 @rule("LpPool", inputs=[0])
 def lp_pool(n: Node, g: Tensor) -> Tensor:
-    """For y = (sum |x|^p)^(1/p), dy/dx = sign x (|x| / y)^(p-1), and 0 where y is 0."""
+    """y = (sum |x|^p)^(1/p): dy/dx = sign x (|x| / y)^(p-1), and 0 where y = 0."""
     power = n.attribute("p", 2) - 1
     share = (g / n.y.equals(0).where(1, n.y) ** power).masked(n.y > 0)
     return adjoint(share, _sums(n)) * _powered(n.x, power)
@@ -69,14 +73,14 @@ def lp_pool(n: Node, g: Tensor) -> Tensor:
 
 @rule("GlobalLpPool", inputs=[0])
 def global_lp_pool(n: Node, g: Tensor) -> Tensor:
-    """As LpPool, with one window for all of space."""
+    """y = (sum |x|^p)^(1/p) over space: dy/dx = sign x (|x| / y)^(p-1), and 0 where y = 0."""
     power = n.attribute("p", 2) - 1
     return (g * _powered(n.x / n.y.equals(0).where(1, n.y), power)).masked(n.y > 0)
 
 
 @rule("GlobalMaxPool", inputs=[0])
 def global_max_pool(n: Node, g: Tensor) -> Tensor:
-    """The elements that are the largest share the cotangent evenly."""
+    """The largest elements share g evenly."""
     chosen = n.x.equals(n.y)
     ties = chosen.cast(g.dtype).sum(range(2, n.x.rank), keepdims=True)
     return (g / ties).masked(chosen)
@@ -88,65 +92,65 @@ def _powered(x: Tensor, power: int) -> Tensor:
 
 
 def indices(n: Node) -> Tensor:
-    """Where a MaxPool found each output, flat over the whole input; the node gets that output."""
-    return _by_rows(n, n.made(1, ir.DataType.INT64, n.node.outputs[0].shape))
+    """The places of a MaxPool's maxima, flat over the whole input, as an output of the node."""
+    return _by_rows(n, n.optional_output(1, ir.DataType.INT64, n.node.outputs[0].shape))
 
 
 def _places(n: Node) -> Tensor:
-    """The same, of no picture where the gate is shut.
+    """The same, for no picture where the gate is shut.
 
-    onnxruntime's CPU provider takes several times as long over a MaxPool that gives its indices:
-    12 ms more for 64 channels of 180 x 240. So it is the network's only where that has them anyway;
-    else the pool is done again, where its gradient is asked for.
+    In ONNX Runtime's CPU provider a MaxPool with indices takes several times as long: 12 ms more
+    for 64 channels of 180 x 240. So the network's pool gives them only where it does already; else
+    a second pool does, where the gradient is needed.
     """
     if len(n.node.outputs) > 1 and n.node.outputs[1].name:
         return indices(n)
-    given = {name: n.attribute(name) for name in n.node.attributes}
+    attributes = {name: n.attribute(name) for name in n.node.attributes}
     gate, x = n.tape.gate, n.x
     if gate is None:
-        _, places = n.tape.ops("MaxPool", x, outputs=2, **given)
+        _, places = n.tape.ops("MaxPool", x, outputs=2, **attributes)
         return _by_rows(n, places.stamped(n.y.dims))
-    # Of no picture the CUDA provider gives no indices at all: a channel of one is left.
+    # For no picture the CUDA provider gives no indices at all: keep one channel of one picture.
     batch = gate * x.dim(0)
     for axis in (0, 1):
         x = x.slice(axis, 0, at_least(gate * x.dim(axis), 1))
-    _, places = n.tape.ops("MaxPool", x, outputs=2, **given)
+    _, places = n.tape.ops("MaxPool", x, outputs=2, **attributes)
     return _by_rows(n, places.slice(0, 0, batch))
 
 
 def _by_rows(n: Node, places: Tensor) -> Tensor:
-    """Places with the last axis fastest, whatever the storage order."""
+    """Places counted with the last axis fastest, in any storage order."""
     if not n.attribute("storage_order", 0):
         return places
-    rest = places.modulo(product(n.x.dims[2:]))  # counted by columns: the first axis fastest
-    found = places - rest
+    rest = places.modulo(product(n.x.dims[2:]))  # counted with the first axis fastest
+    channel = places - rest
     place: Tensor | int = 0
     for extent in n.x.dims[2:]:
         place = rest.modulo(extent) + place * extent
         rest = rest // extent
-    return found + place
+    return channel + place
 
 
 def averages(n: Node) -> dict[int, Tensor]:
     """For each space axis of an AveragePool the matrix [out, in] of the averages along it."""
     matrices = {}
-    for i, (axis, (taken, taps)) in enumerate(_windows(n).items()):
-        if n.attribute("count_include_pad", 0):  # padding counts, what lies beyond it does not
+    for i, (axis, (inside, taps)) in enumerate(_windows(n).items()):
+        if n.attribute("count_include_pad", 0):  # padding counts, places beyond it do not
             reach = n.x.dim(axis) + _geometry(n)[3][i][1]
             counted = (taps < reach).cast(n.x.dtype).sum([1], keepdims=True)
         else:
-            counted = taken.sum([1], keepdims=True)
-        matrices[axis] = taken / maximum(counted, 1)
+            counted = inside.sum([1], keepdims=True)
+        matrices[axis] = inside / maximum(counted, 1)
     return matrices
 
 
 def _sums(n: Node) -> dict[int, Tensor]:
     """For each space axis the matrix [out, in] of the sums along it."""
-    return {axis: taken for axis, (taken, _) in _windows(n).items()}
+    return {axis: inside for axis, (inside, _) in _windows(n).items()}
 
 
 def _windows(n: Node) -> dict[int, tuple[Tensor, Tensor]]:
-    """For each space axis which places each window takes, [out, in], and its taps [out, taps]."""
+    """For each space axis the places of each window, [out, in], and its taps, [out, taps]."""
     kernel, strides, dilations, pads = _geometry(n)
     windows = {}
     for i, taps in enumerate(kernel):
@@ -161,7 +165,7 @@ def _windows(n: Node) -> dict[int, tuple[Tensor, Tensor]]:
 
 
 def _geometry(n: Node) -> tuple[list[int], list[int], list[int], list[tuple[Dim, Dim]]]:
-    """Kernel, strides, dilations and padding, which auto_pad counts undilated, along each axis."""
+    """Kernel, strides, dilations and padding along each axis; auto_pad counts it undilated."""
     kernel = n.attribute("kernel_shape")
     strides = n.attribute("strides", [1] * len(kernel))
     dilations = n.attribute("dilations", [1] * len(kernel))

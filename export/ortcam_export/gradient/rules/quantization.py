@@ -1,28 +1,26 @@
-"""Quantization: a cotangent passes straight through inside the range, and not outside it.
+"""Quantization: a cotangent passes straight through inside the range, and not outside.
 
-The steps between quantized values have no derivative. What is passed instead is that of the line
-through them, as in the training of quantized networks; outside the range nothing. A quantizer whose
-range begins at 0 is the ReLU of what it reads, and has the derivative of that. A quantized tensor
-carries a float cotangent.
+The steps between quantized values have no derivative. The rules use that of the line through them,
+as the training of quantized networks does, and 0 outside the range. A quantizer whose range begins
+at 0 is a ReLU, and has the derivative of one. A quantized tensor carries a float cotangent.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from ortcam_export.gradient.node import Node
 from ortcam_export.gradient.table import Ask, contracted, rule
 from ortcam_export.gradient.tensor import Tensor
 from ortcam_export.gradient.windows import Windows
 from ortcam_export.graph.number_formats import representable
+from ortcam_export.graph.values import constant_input
 
 __all__ = ["cut_off_at"]
 
-#: Operators that weigh what they read, and so make negative numbers of any.
+#: Operators that weigh their input, so that their output may be negative.
 _SIGNED = frozenset(
     {
         "BatchNormalization",
@@ -38,7 +36,7 @@ _SIGNED = frozenset(
 )
 
 
-#: Operators that make no number beyond those they read, but perhaps 0; Resize is another.
+#: Operators whose output lies between the least and the greatest input and 0; so does Resize's.
 _WITHIN = frozenset(
     {
         "AveragePool",
@@ -66,7 +64,7 @@ _WITHIN = frozenset(
 
 @rule("QuantizeLinear", inputs=[0])
 def quantize_linear(n: Node, g: Tensor) -> Tensor:
-    """q = x / scale + zero point: g_x = g_q / scale where q is not cut off."""
+    """q = x / scale + zero point: g_x = g_q / scale where q is not clipped, 0 elsewhere."""
     scale, (low, high) = _over(n, n.input(1)), cut_off_at(n.node)
     line = n.x / scale
     if n.has(2):
@@ -85,13 +83,13 @@ def dequantize_linear(n: Node, g: Tensor) -> Tensor:
 
 @rule("DynamicQuantizeLinear", inputs=[0])
 def dynamic_quantize_linear(n: Node, g: Tensor) -> Tensor:
-    """As QuantizeLinear, with a range that nothing is outside of."""
+    """q = x / scale + zero point, where nothing is clipped: g_x = g_q / scale."""
     return g / n.output(1)
 
 
 @contracted("QuantizeLinear")
 def quantize_linear_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor | None:
-    """<A, g_x> = <A, g_q> / scale where nothing is cut off."""
+    """<A, g_x> = <A, g_q> / scale where nothing is clipped."""
     scale = _along(n, windows)
     if scale is None or cut_off_at(n.node) != (-math.inf, math.inf):
         return None
@@ -112,20 +110,20 @@ def dynamic_quantize_linear_contracted(n: Node, windows: Windows, ask: Ask) -> T
 
 
 def cut_off_at(node: ir.Node) -> tuple[float, float]:
-    """Where a QuantizeLinear cuts off x / scale + zero point; infinite where it cannot.
+    """The bounds at which a QuantizeLinear clips x / scale + zero point; infinite if it never does.
 
-    It cuts off half a step beyond what it can represent; but at 0, where its range begins there
-    and x may be negative, as a ReLU is folded into it then.
+    It clips half a step beyond its range; but at 0 where its range begins there and x may be
+    negative, since a ReLU is folded into it then.
 
-    It cannot at an end that what was quantized before does not reach. So it is around pooling,
-    joining and moving about, which a quantized network does between two pairs of one scale; no mask
-    is needed then, and a mean passes.
+    It never clips at a bound that its input, quantized before, does not reach. So it is around the
+    pooling, joining and moving that a quantized network does between two pairs of one scale: these
+    need no mask, and a mean passes.
     """
     least, greatest = representable(node.outputs[0].dtype)
-    x, own = node.inputs[0], _line(node)
-    if own is None or x is None:
+    x, line = node.inputs[0], _line(node)
+    if line is None or x is None:
         return least - 0.5, greatest + 0.5
-    scale, zero, _, _ = own
+    scale, zero, _, _ = line
     below, above = (round(end / scale) + zero if end is not None else None for end in _ends(x))
     relu = zero == least and _may_be_negative(x)
     return (
@@ -143,7 +141,7 @@ def _may_be_negative(x: ir.Value) -> bool:
 
 
 def _along(n: Node, windows: Windows) -> Tensor | None:
-    """The scale over x; None where it changes along a window."""
+    """The scale, shaped to broadcast over x; None where it varies along a window."""
     scale = _over(n, n.input(1))
     missing = n.x.rank - scale.rank
     if any(axis >= missing and scale.extent(axis - missing) != 1 for axis in windows.axes):
@@ -152,16 +150,16 @@ def _along(n: Node, windows: Windows) -> Tensor | None:
 
 
 def _ends(value: ir.Value) -> tuple[float, float] | tuple[None, None]:
-    """The least and the greatest number a tensor can hold, by its dequantizers; None if open."""
+    """The least and the greatest number a tensor can hold, by its dequantizers, or None."""
     low = high = 0.0
-    found, stack = {value}, [value]
+    visited, stack = {value}, [value]
     while stack:
         node = stack.pop().producer()
         line = _line(node) if node is not None and node.op_type == "DequantizeLinear" else None
         if node is not None and _keeps_within(node):
             read = node.inputs if node.op_type == "Concat" else node.inputs[:1]
-            more = [v for v in read if v is not None and v not in found]
-            found.update(more)
+            more = [v for v in read if v is not None and v not in visited]
+            visited.update(more)
             stack.extend(more)
         elif line is not None:
             scale, zero, least, greatest = line
@@ -173,7 +171,7 @@ def _ends(value: ir.Value) -> tuple[float, float] | tuple[None, None]:
 
 
 def _keeps_within(node: ir.Node) -> bool:
-    """Whether a node's output lies between the least and the greatest number it reads, or is 0."""
+    """True if a node's output lies between the least and the greatest number it reads, or is 0."""
     if node.op_type != "Resize":
         return node.op_type in _WITHIN
     crops = node.attributes.get_string("coordinate_transformation_mode", "") == "tf_crop_and_resize"
@@ -181,8 +179,8 @@ def _keeps_within(node: ir.Node) -> bool:
 
 
 def _line(node: ir.Node) -> tuple[float, float, float, float] | None:
-    """Scale, zero point and range of whole numbers of a node with one constant scale, or None."""
-    scale, zero = _constant(node, 1), _constant(node, 2)
+    """Scale, zero point and range of integers of a node with one constant scale, or None."""
+    scale, zero = constant_input(node, 1), constant_input(node, 2)
     quantized = node.outputs[0] if node.op_type == "QuantizeLinear" else node.inputs[0]
     if scale is None or scale.size != 1 or not 0 < scale.reshape(-1)[0] < math.inf:
         return None
@@ -190,17 +188,12 @@ def _line(node: ir.Node) -> tuple[float, float, float, float] | None:
         return None
     if len(node.inputs) > 2 and node.inputs[2] is not None and zero is None:
         return None
-    moved = 0.0 if zero is None else float(zero.reshape(-1)[0])
-    return float(scale.reshape(-1)[0]), moved, *representable(quantized.dtype)
-
-
-def _constant(node: ir.Node, index: int) -> NDArray[Any] | None:
-    value = node.inputs[index] if index < len(node.inputs) else None
-    return None if value is None or value.const_value is None else value.const_value.numpy()
+    offset = 0.0 if zero is None else float(zero.reshape(-1)[0])
+    return float(scale.reshape(-1)[0]), offset, *representable(quantized.dtype)
 
 
 def _over(n: Node, values: Tensor) -> Tensor:
-    """Scales or zero points, one a tensor, one a place along an axis or one a block, over x."""
+    """Scales or zero points, per tensor, per axis or per block, shaped to broadcast over x."""
     if values.rank == 0 or values.shape == (1,):
         return values.reshape([])
     axis = n.axis(1)

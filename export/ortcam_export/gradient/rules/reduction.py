@@ -1,4 +1,4 @@
-"""Reductions."""
+"""Reductions: sums, means, norms, products and extremes over axes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ortcam_export.gradient.windows import Ones, Window, Windows
 
 
 def _axes(n: Node) -> list[int]:
-    """The axes that are reduced: by default all, or none where the node says so."""
-    none_given: list[int] = [] if n.attribute("noop_with_empty_axes", 0) else [*range(n.x.rank)]
-    return n.axes(1) or none_given
+    """The axes that are reduced: by default all, or none with ``noop_with_empty_axes``."""
+    default: list[int] = [] if n.attribute("noop_with_empty_axes", 0) else [*range(n.x.rank)]
+    return n.axes(1) or default
 
 
 def _kept(n: Node, t: Tensor) -> Tensor:
-    """A tensor of the output's shape with the reduced axes put back as 1."""
+    """A tensor of the output's shape with the reduced axes restored as 1."""
     return t if n.attribute("keepdims", 1) else t.unsqueeze(_axes(n))
 
 
@@ -27,17 +27,19 @@ def _cells(n: Node) -> Tensor | int:
 
 @rule("ReduceSum", inputs=[0])
 def reduce_sum(n: Node, g: Tensor) -> Tensor:
+    """g_x = g, repeated."""
     return _kept(n, g).expand(n.x.dims)
 
 
 @rule("ReduceMean", inputs=[0])
 def reduce_mean(n: Node, g: Tensor) -> Tensor:
+    """g_x = g / cells, repeated."""
     return (_kept(n, g) / _cells(n)).expand(n.x.dims)
 
 
 @contracted("ReduceSum", "ReduceMean")
 def reduce_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
-    """<A, g_x> = <A', g_y> times the sums of A along the reduced axes, A' what is left of A."""
+    """<A, g_x> = <A', g_y> times the sums of A along the reduced axes, A' along the others."""
     reduced, kept = _axes(n), n.attribute("keepdims", 1)
     axes: dict[int, Window] = {}
     for axis, window in windows.axes.items():
@@ -56,7 +58,7 @@ def reduce_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
 
 @rule("ReduceMax", "ReduceMin", inputs=[0])
 def reduce_extreme(n: Node, g: Tensor) -> Tensor:
-    """The elements that are the extreme share the cotangent evenly."""
+    """The elements that equal y share g evenly."""
     chosen = n.x.equals(_kept(n, n.y))
     ties = chosen.cast(g.dtype).sum(_axes(n), keepdims=True)
     return (_kept(n, g) / ties).masked(chosen)
@@ -64,34 +66,38 @@ def reduce_extreme(n: Node, g: Tensor) -> Tensor:
 
 @rule("ReduceSumSquare", inputs=[0])
 def reduce_sum_square(n: Node, g: Tensor) -> Tensor:
+    """dy/dx = 2 x."""
     return _kept(n, g) * 2 * n.x
 
 
 @rule("ReduceL1", inputs=[0])
 def reduce_l1(n: Node, g: Tensor) -> Tensor:
+    """dy/dx = sign x."""
     return _kept(n, g) * n.x.sign()
 
 
 @rule("ReduceL2", inputs=[0])
 def reduce_l2(n: Node, g: Tensor) -> Tensor:
-    """x / |x|, and 0 at x = 0."""
+    """dy/dx = x / |x|, and 0 at x = 0."""
     norm = _kept(n, n.y)
     return _kept(n, g) * n.x / norm.equals(0).where(1, norm)
 
 
 @rule("ReduceLogSumExp", inputs=[0])
 def reduce_log_sum_exp(n: Node, g: Tensor) -> Tensor:
+    """dy/dx = exp(x - y)."""
     return _kept(n, g) * (n.x - _kept(n, n.y)).exp()
 
 
 @rule("ReduceLogSum", inputs=[0])
 def reduce_log_sum(n: Node, g: Tensor) -> Tensor:
+    """dy/dx = 1 / exp y."""
     return (_kept(n, g) / _kept(n, n.y).exp()).expand(n.x.dims)
 
 
 @rule("ReduceProd", inputs=[0])
 def reduce_prod(n: Node, g: Tensor) -> Tensor:
-    """The product of the other elements."""
+    """dy/dx = the product of the other elements."""
     axes, zero = _axes(n), n.x.equals(0)
     product = zero.where(1, n.x).prod(axes, keepdims=True)
     zeros = zero.cast(g.dtype).sum(axes, keepdims=True)

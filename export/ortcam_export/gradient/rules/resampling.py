@@ -13,19 +13,22 @@ import onnx_ir as ir
 from ortcam_export.gradient.blocks.separable import adjoint_contracted, along_band
 from ortcam_export.gradient.node import Node
 from ortcam_export.gradient.table import Ask, contracted, rule
-from ortcam_export.gradient.tensor import Dim, Tape, Tensor, maximum, minimum
+from ortcam_export.gradient.tape import Tape
+from ortcam_export.gradient.tensor import Dim, Tensor, maximum, minimum
 from ortcam_export.gradient.windows import Windows
+
+__all__ = ["matrices"]
 
 _Kernel: TypeAlias = Callable[[Node, Tensor], Tensor]
 
-#: From here on bands pay. Two questions about 11 classes, onnxruntime on two cores, bands to dense:
+#: From this size on bands pay. Two questions, 11 classes, ONNX Runtime, two cores, bands to dense:
 #: 90 x 120 to 360 x 480 0.53 to 0.58, 180 x 240 to 720 x 960 0.58; 19 classes 90 x 120 to 360 x 480
 #: 0.41; 128 channels 23 x 30 to 90 x 120 1.5, and 256 channels 30 x 40 to 60 x 80 2.3.
 _LARGE = 1 << 14
 _FEW_CHANNELS = 64
 
-#: By what an axis is supposed to be enlarged whose factor only the run knows, as decoders do that
-#: take a size from what they join.
+#: The expected factor of an axis whose factor only the run knows: that of decoders, which resize a
+#: tensor to the size of the one they join it to.
 _SUPPOSED = 2
 
 
@@ -45,7 +48,7 @@ def resize(n: Node, g: Tensor) -> Tensor:
 def resize_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
     """<A, g_x> = <A M', g_y>, M the interpolation weights along each axis.
 
-    The weights of each place add up to one, but where it lies outside: ones pass on as ones.
+    The weights of each place inside add up to one, so ones stay ones.
     """
     whole = n.attribute("coordinate_transformation_mode") != "tf_crop_and_resize"
     return adjoint_contracted(n, windows, ask, matrices(n), ones_to_ones=whole)
@@ -53,7 +56,7 @@ def resize_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
 
 @dataclass(frozen=True)
 class _Axis:
-    """One axis that is resized: its place among those named, its scale [1], its two extents."""
+    """One axis that is resized: its index among the named ones, its scale [1], its two extents."""
 
     i: int
     scale: Tensor
@@ -61,7 +64,7 @@ class _Axis:
     out: Dim
 
     def inside(self, tape: Tape) -> _Axis:
-        """The same, as operations inside a branch see it."""
+        """The same on the tape of a branch."""
         extent, out = (d if isinstance(d, int) else tape.seen(d) for d in (self.extent, self.out))
         return _Axis(self.i, tape.seen(self.scale), extent, out)
 
@@ -78,17 +81,17 @@ def _adjoint(n: Node, g: Tensor, resized: Mapping[int, _Axis]) -> Tensor:
 
 
 def _large(n: Node, axis: int) -> bool:
-    """Whether a matrix costs more than to copy the cotangent once."""
+    """True if a product with the matrix costs more than copying the cotangent."""
     extents, channels = (n.x.extent(axis), n.y.extent(axis)), n.x.extent(1)
     if isinstance(extents[0], int) and isinstance(extents[1], int):
         return extents[0] * extents[1] >= _LARGE
-    # maps of many channels are small, as a rule
+    # maps of many channels are usually small
     return n.x.rank > 2 and isinstance(channels, int) and channels <= _FEW_CHANNELS
 
 
 def _factor(n: Node, axis: int, i: int) -> int | None:
-    """By what whole number an axis is enlarged; 0 where by none, None where it is not known."""
-    extent, out, scale = n.x.extent(axis), n.y.extent(axis), _scale_given(n, i)
+    """The integer factor of an axis; 0 where it is no integer, None where it is unknown."""
+    extent, out, scale = n.x.extent(axis), n.y.extent(axis), _constant_scale(n, i)
     if scale is not None:
         return int(scale) if scale.is_integer() else 0
     if isinstance(extent, int) and isinstance(out, int):
@@ -97,7 +100,7 @@ def _factor(n: Node, axis: int, i: int) -> int | None:
 
 
 def _repeats(n: Node, factors: Mapping[int, int | None]) -> bool:
-    """Whether each element is repeated, in order, as often as its axis is enlarged."""
+    """True if the node repeats each element, in order, as often as the factor says."""
     if n.attribute("mode", "nearest") != "nearest" or not factors:
         return False
     if n.attribute("coordinate_transformation_mode") == "tf_crop_and_resize":
@@ -105,8 +108,8 @@ def _repeats(n: Node, factors: Mapping[int, int | None]) -> bool:
     for factor in factors.values():
         by = _SUPPOSED if factor is None else factor
         scale = n.tape.constant([by], n.x.dtype)
-        tried = _matrix(n, _Axis(0, scale, 3, 3 * by)).const if by else None
-        if tried is None or not np.array_equal(tried, np.eye(3).repeat(by, 0)):
+        sample = _matrix(n, _Axis(0, scale, 3, 3 * by)).const if by else None
+        if sample is None or not np.array_equal(sample, np.eye(3).repeat(by, 0)):
             return False
     return True
 
@@ -125,7 +128,7 @@ def _summed(n: Node, g: Tensor, factors: Mapping[int, int | None]) -> Tensor:
 def _summed_where_doubled(
     n: Node, g: Tensor, resized: Mapping[int, _Axis], factors: Mapping[int, int | None]
 ) -> Tensor:
-    """The sum of each block where the picture's size makes them so, which only the run knows."""
+    """The sum of each block where the output is twice the input, which only the run knows."""
     tape = n.tape
     supposed = {axis: factor or _SUPPOSED for axis, factor in factors.items()}
     out = tape.shape([along.out for along in resized.values()])
@@ -135,12 +138,12 @@ def _summed_where_doubled(
     for name in ("blocks", "any"):
         branch = ir.Graph([], [], nodes=[], name=name)
         inner = tape.inside(branch)
-        seen, total = Node(inner, n.node, n.index), inner.seen(g)
+        node, total = Node(inner, n.node, n.index), inner.seen(g)
         if name == "blocks":
-            total = _summed(seen, total, supposed)
+            total = _summed(node, total, supposed)
         else:
             for axis, along in resized.items():
-                total = total.along(axis, _matrix(seen, along.inside(inner)).mT)
+                total = total.along(axis, _matrix(node, along.inside(inner)).mT)
         branch.outputs.append(total.value)
         branches.append(branch)
     questions = tape.questions if isinstance(tape.questions, int) else tape.questions.symbol
@@ -153,22 +156,22 @@ def matrices(n: Node) -> dict[int, Tensor]:
 
 
 def _resized(n: Node) -> dict[int, int]:
-    """The axes that are resized, and the place of each among those that are named."""
+    """The axes that are resized, each with its index among the named ones."""
     axes = _named(n)
     crops = n.attribute("coordinate_transformation_mode") == "tf_crop_and_resize"
-    found = {}
+    resized = {}
     for i, axis in enumerate(axes):
         extent, out = n.x.extent(axis), n.y.extent(axis)
         same = extent is not None and extent == out
-        # Nobody resizes over the pictures of a batch, though its extent may not be inferred.
+        # The batch axis is never resized, though its extent may not be inferred.
         if (axis == 0 and not (isinstance(extent, int) and isinstance(out, int))) or (
             same and not crops
         ):
             continue
-        if not crops and _scale_given(n, i) == 1:
+        if not crops and _constant_scale(n, i) == 1:
             continue
-        found[axis] = i
-    return found
+        resized[axis] = i
+    return resized
 
 
 def _named(n: Node) -> list[int]:
@@ -187,22 +190,22 @@ def _matrix(n: Node, along: _Axis) -> Tensor:
     elif mode == "cubic":
         weights = _widened(n, x, extent, scale, _keys) if antialias else _cubic(n, x, extent)
     else:
-        raise n.refuse(f"has mode {mode!r}, which no rule covers")
+        raise n.refuse(f"has mode {mode!r}, for which there is no rule")
     if n.attribute("coordinate_transformation_mode") == "tf_crop_and_resize":
         outside = (x < 0) | (x > _number(n, extent - 1))
         weights = weights.masked(~outside)
     return weights
 
 
-def _scale_given(n: Node, i: int) -> float | None:
-    """The scale along an axis, where it is a constant input."""
+def _constant_scale(n: Node, i: int) -> float | None:
+    """The scale along an axis, if it is a constant input."""
     if n.has(2) and n.input(2).const is not None and n.input(2).const.size:  # type: ignore[union-attr]
         return float(n.input(2).const[i])  # type: ignore[index]
     return None
 
 
 def _scale(n: Node, axis: int, i: int) -> Tensor:
-    """The scale along an axis [1], as onnxruntime takes it."""
+    """The scale along an axis [1], as ONNX Runtime computes it."""
     if n.has(2) and n.input(2).shape != (0,):
         return n.input(2).slice(0, i, i + 1).cast(n.x.dtype)
     policy = n.attribute("keep_aspect_ratio_policy", "stretch")
@@ -219,7 +222,7 @@ def _scale(n: Node, axis: int, i: int) -> Tensor:
 
 
 def _coordinates(n: Node, along: _Axis) -> Tensor:
-    """Where each place of the output lies in the input, [out, 1]."""
+    """The coordinate in the input of each place of the output, [out, 1]."""
     mode = n.attribute("coordinate_transformation_mode", "half_pixel")
     scale, extent, out = along.scale, along.extent, along.out
     p = n.tape.arange(out).cast(n.x.dtype)
@@ -242,7 +245,7 @@ def _coordinates(n: Node, along: _Axis) -> Tensor:
             start * last + p * (end - start) * last / out_last, (start + end) * 0.5 * last
         )
     else:
-        raise n.refuse(f"has coordinate_transformation_mode {mode!r}, which no rule covers")
+        raise n.refuse(f"has coordinate_transformation_mode {mode!r}, for which there is no rule")
     return x.unsqueeze([1])
 
 
@@ -263,7 +266,7 @@ def _linear(n: Node, x: Tensor, extent: Dim) -> Tensor:
 
 
 def _cubic(n: Node, x: Tensor, extent: Dim) -> Tensor:
-    """Four taps; beyond the border the border is repeated, or left out."""
+    """Four taps; places beyond the border read the border, or are excluded."""
     below = x.floor()
     weights: Tensor | None = None
     last = _number(n, extent - 1)
@@ -283,7 +286,7 @@ def _cubic(n: Node, x: Tensor, extent: Dim) -> Tensor:
 def _widened(n: Node, x: Tensor, extent: Dim, scale: Tensor, kernel: _Kernel) -> Tensor:
     """Antialiasing: the kernel as wide as an output cell, its weights adding up to one.
 
-    Beyond the border the border is repeated, or left out.
+    Places beyond the border read the border, or are excluded.
     """
     shrink = minimum(scale, 1)
     if n.attribute("exclude_outside", 0):
@@ -310,12 +313,12 @@ def _keys(n: Node, distance: Tensor) -> Tensor:
     return (d <= 1).where(near, far.masked(d < 2))
 
 
-#: How far from its middle a kernel reaches.
+#: The reach of each kernel from its centre.
 _REACH: dict[_Kernel, int] = {_hat: 1, _keys: 2}
 
 
 def _hits(n: Node, place: Tensor, extent: Dim) -> Tensor:
-    """One where a place, brought inside, is."""
+    """One at each place, clamped to the input; zero elsewhere."""
     inside = minimum(maximum(place, 0), _number(n, extent - 1))
     return inside.equals(_places(n, extent)).cast(n.x.dtype)
 

@@ -1,4 +1,4 @@
-"""GridSample and what makes its grids."""
+"""GridSample, and AffineGrid, which makes its grids."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ortcam_export.gradient.tensor import Dim, Tensor, maximum, minimum, product
 
 @rule("GridSample", inputs=[0])
 def grid_sample(n: Node, g: Tensor) -> Tensor:
-    """Each point's cotangent goes to the cells it was read from."""
+    """g_x = g_y of each point, added up at the cells it was read from."""
     return _points(n).back(_flat(g)).reshape(n.x.dims)
 
 
 @rule("GridSample", inputs=[1])
 def grid_sample_grid(n: Node, g: Tensor) -> Tensor:
-    """dy/dgrid: the slope of x at the point; the grid counts its axes from the last."""
+    """g_grid = g_y times the slope of x at the point; a grid counts axes from the last."""
     points, columns = _points(n), []
     aligned = n.attribute("align_corners", 0)
     for axis in reversed(range(n.x.rank - 2)):
@@ -39,7 +39,7 @@ def grid_sample_grid(n: Node, g: Tensor) -> Tensor:
 
 @rule("AffineGrid", inputs=[0])
 def affine_grid(n: Node, g: Tensor) -> Tensor:
-    """grid = base theta', base the cells' coordinates and 1: g_theta = g' base."""
+    """grid = base theta', base the coordinates of the cells and 1: g_theta = g' base."""
     space = n.y.dims[1:-1]
     count = len(space)
     columns = []
@@ -58,7 +58,7 @@ def affine_grid(n: Node, g: Tensor) -> Tensor:
 
 
 def _flat(t: Tensor) -> Tensor:
-    """[N, C, *space] as [N, C, all of space]."""
+    """[N, C, *space] as [N, C, cells]."""
     return t.reshape([t.dim(0), t.dim(1), product(t.dims[2:])])
 
 
@@ -86,7 +86,7 @@ def _points(n: Node) -> Points:
 
 
 def _padded(n: Node, tap: Tap, extent: Dim) -> Tap:
-    """A tap brought inside, as the operator pads."""
+    """A tap moved inside, as the padding mode says."""
     place, mode = tap.place, n.attribute("padding_mode", "zeros")
     if mode == "reflection":
         place = _reflected(n, place, extent)
@@ -95,7 +95,7 @@ def _padded(n: Node, tap: Tap, extent: Dim) -> Tap:
 
 
 def _reflected(n: Node, place: Tensor, extent: Dim) -> Tensor:
-    """Reflected at the middles of the outermost cells, or else at their outer sides."""
+    """A place reflected at the centres of the outermost cells, or at their outer sides."""
     if n.attribute("align_corners", 0):
         period = maximum(n.tape.shape([2 * (extent - 1)]), 1)
         phase = place.modulo(period)

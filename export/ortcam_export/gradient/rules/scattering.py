@@ -1,6 +1,6 @@
-"""Operators that put elements to places given by indices, by themselves or together with others.
+"""Operators that write elements at indices, or combine them with the elements there.
 
-All are brought to one form: ScatterElements.
+All are reduced to one form: ScatterElements.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from ortcam_export.gradient.tensor import Dim, Tensor, product
 
 @rule("ScatterElements", "ScatterND", inputs=[0])
 def scatter_data(n: Node, g: Tensor) -> Tensor:
-    """What was there counts by the reduction.
+    """g_x = g where nothing is written (none); g (add); g times the updates (mul).
 
-    none: where nothing was put; add: all; mul: times what was put there; max, min: where it is the
-    extreme, shared with the updates that are.
+    max, min: g where x is the extreme, shared evenly with the updates that are.
     """
     s = _scatter(n)
     g = g.reshape(s.dims)
@@ -36,10 +35,9 @@ def scatter_data(n: Node, g: Tensor) -> Tensor:
 
 @rule("ScatterElements", "ScatterND", inputs=[2])
 def scatter_updates(n: Node, g: Tensor) -> Tensor:
-    """What was put counts by the reduction.
+    """g_u = g from its place (none, add); g times the other factors there (mul).
 
-    none, add: all; mul: times the others that were put there; max, min: where it is the extreme,
-    shared with the others that are.
+    max, min: g where the update is the extreme, shared evenly with the others that are.
     """
     s = _scatter(n)
     g = g.reshape(s.dims)
@@ -54,7 +52,7 @@ def scatter_updates(n: Node, g: Tensor) -> Tensor:
 
 @rule("TensorScatter", inputs=[0])
 def tensor_scatter_data(n: Node, g: Tensor) -> Tensor:
-    """g where nothing was put."""
+    """g_x = g where nothing is written, 0 elsewhere."""
     written = _written(n)
     ones = n.tape.constant(1, g.dtype).expand(n.input(1).dims)
     zeros = n.tape.zeros(n.x.dims, g.dtype)
@@ -64,12 +62,12 @@ def tensor_scatter_data(n: Node, g: Tensor) -> Tensor:
 
 @rule("TensorScatter", inputs=[1])
 def tensor_scatter_update(n: Node, g: Tensor) -> Tensor:
-    """g from its place."""
+    """g_u = g from its place."""
     return n.tape.op("GatherElements", g, _written(n).asked(), lead=1, axis=n.axis(-2) + 1)
 
 
 def _written(n: Node) -> Tensor:
-    """Where along the axis each element of the update is put: indices of the update's shape."""
+    """The place along the axis of each element of the update: indices of the update's shape."""
     axis, update = n.axis(-2), n.input(1)
     steps = n.tape.arange(update.dim(axis)).unsqueeze(range(1, update.rank - axis))
     if n.has(2):
@@ -101,7 +99,7 @@ class _Scatter:
         return self.data.tape.zeros(self.updates.dims, like.dtype, lead=lead)
 
     def put(self, data: Tensor, updates: Tensor, *, reduction: str) -> Tensor:
-        """Updates put onto data."""
+        """Updates written to data."""
         indices = self.indices.asked() if data.lead else self.indices
         return data.tape.op(
             "ScatterElements",
@@ -114,26 +112,27 @@ class _Scatter:
         )
 
     def onto(self, data: Tensor, updates: Tensor) -> Tensor:
-        """Updates put onto data as the node does it."""
+        """Updates written to data by the node's reduction."""
         return self.put(data, updates, reduction=self.reduction)
 
     def taken(self, t: Tensor) -> Tensor:
-        """What stands at the updates' places."""
+        """The elements at the updates' places."""
         indices = self.indices.asked() if t.lead else self.indices
         return t.tape.op("GatherElements", t, indices, lead=t.lead, axis=self.axis + t.lead)
 
     def ties(self) -> Tensor:
-        """How many, data and updates, are the extreme of a place."""
-        own = self.data.equals(self.y).cast(self.data.dtype)
-        theirs = self.updates.equals(self.taken(self.y)).cast(self.data.dtype)
-        return self.put(own, theirs, reduction="add")
+        """The number of elements, of data and updates, that equal the extreme of a place."""
+        data = self.data.equals(self.y).cast(self.data.dtype)
+        updates = self.updates.equals(self.taken(self.y)).cast(self.data.dtype)
+        return self.put(data, updates, reduction="add")
 
     def others(self) -> Tensor:
-        """For each update the product of the others put there and of what was there."""
-        gone, none = self.data.equals(0), self.updates.equals(0)
-        factors = self.put(gone.where(1, self.data), none.where(1, self.updates), reduction="mul")
+        """For each update the product of the other updates and the data at its place."""
+        data_zero, update_zero = self.data.equals(0), self.updates.equals(0)
+        data, updates = data_zero.where(1, self.data), update_zero.where(1, self.updates)
+        factors = self.put(data, updates, reduction="mul")
         dtype = self.data.dtype
-        zeros = self.put(gone.cast(dtype), none.cast(dtype), reduction="add")
+        zeros = self.put(data_zero.cast(dtype), update_zero.cast(dtype), reduction="add")
         return others(self.updates, self.taken(factors), self.taken(zeros))
 
 
@@ -142,8 +141,8 @@ def _scatter(n: Node) -> _Scatter:
     reduction = n.attribute("reduction", "none")
     if n.node.op_type == "ScatterElements":
         return _Scatter(data, indices, updates, n.y, n.axis(0), reduction)
-    places, taken = flat_places(data, indices)
-    shape: list[Dim] = [product(data.dims[:taken]), product(data.dims[taken:])]
+    places, indexed = flat_places(data, indices)
+    shape: list[Dim] = [product(data.dims[:indexed]), product(data.dims[indexed:])]
     rows = updates.reshape([places.dim(0), shape[1]])
     spread = places.unsqueeze([1]).expand(rows.dims)
     return _Scatter(data.reshape(shape), spread, rows, n.y.reshape(shape), 0, reduction)

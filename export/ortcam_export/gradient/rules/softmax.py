@@ -15,8 +15,8 @@ from ortcam_export.gradient.tensor import Tensor
 def softmax(n: Node, g: Tensor) -> Tensor:
     """g_x = s (g - sum_j g_j s_j), arranged so that no digits are lost where one s is near 1.
 
-    A row that a mask leaves nothing is not a number, until something behind replaces it; its
-    cotangent is 0 then, and so is that of x.
+    A row that is masked entirely is NaN until a later node replaces it; then its cotangent is 0,
+    and so is that of x.
     """
     axis = n.axis(-1)
     s = n.y if _finite(n.node.inputs[0]) else n.y.apply("IsNaN").where(0, n.y)
@@ -33,13 +33,13 @@ def log_softmax(n: Node, g: Tensor) -> Tensor:
 
 
 def _finite(value: ir.Value | None) -> bool:
-    """Whether surely no mask took part in a tensor: it is made of sums of products alone."""
-    seen, stack = set(), [value]
+    """True if certainly no mask takes part in a tensor: it is computed by sums of products."""
+    visited, stack = set(), [value]
     while stack:
         value = stack.pop()
-        if value is None or value in seen:
+        if value is None or value in visited:
             continue
-        seen.add(value)
+        visited.add(value)
         node = value.producer()
         if value.const_value is not None:
             if not np.isfinite(value.const_value.numpy()).all():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from finite_differences import check_operator
 
@@ -25,7 +27,7 @@ CONV = {
 
 
 @pytest.mark.parametrize("attributes", CONV.values(), ids=CONV)
-def test_conv_of_pictures(normal, attributes):
+def test_conv_of_pictures(normal: Any, attributes: Any) -> None:
     x, w, b = normal(2, 3, 9, 8), normal(4, 3, 3, 2), normal(4)
     check_operator("Conv", {"x": x, "w": w, "b": b}, fixed=FIXED, **attributes)
 
@@ -34,7 +36,7 @@ def test_conv_of_pictures(normal, attributes):
 @pytest.mark.parametrize(
     "attributes", [{}, {"strides": [2, 2], "pads": [1, 0, 1, 2], "dilations": [1, 2]}]
 )
-def test_conv_in_groups(normal, group, attributes):
+def test_conv_in_groups(normal: Any, group: Any, attributes: Any) -> None:
     x, w, b = normal(2, 4, 7, 8), normal(8, 4 // group, 3, 3), normal(8)
     inputs = {"x": x, "w": w, "b": b}
     # the reference evaluator's ConvTranspose, Conv's adjoint, knows no groups
@@ -50,18 +52,20 @@ def test_conv_in_groups(normal, group, attributes):
     ],
     ids=["sequences", "sequences, SAME_LOWER", "volumes"],
 )
-def test_conv_of_sequences_and_volumes(normal, space, kernel, attributes):
+def test_conv_of_sequences_and_volumes(
+    normal: Any, space: Any, kernel: Any, attributes: Any
+) -> None:
     x, w, b = normal(2, 2, *space), normal(4, 1, *kernel), normal(4)
     check_operator(
         "Conv", {"x": x, "w": w, "b": b}, fixed=FIXED, group=2, double=False, **attributes
     )
 
 
-def test_conv_without_bias_and_with_weights_that_are_fed(normal):
+def test_conv_without_bias_and_with_weights_that_are_fed(normal: Any) -> None:
     check_operator("Conv", {"x": normal(1, 2, 5, 5), "w": normal(3, 2, 2, 3)}, dynamic=["x"])
 
 
-def test_conv_of_one_pixel(normal):
+def test_conv_of_one_pixel(normal: Any) -> None:
     inputs = {"x": normal(2, 3, 5, 6), "w": normal(4, 3, 1, 1)}
     check_operator("Conv", inputs, fixed=["w"])
 
@@ -90,7 +94,7 @@ TRANSPOSE = {
 
 
 @pytest.mark.parametrize("attributes", TRANSPOSE.values(), ids=TRANSPOSE)
-def test_conv_transpose_of_pictures(normal, attributes):
+def test_conv_transpose_of_pictures(normal: Any, attributes: Any) -> None:
     x, w, b = normal(2, 3, 4, 5), normal(3, 2, 3, 3), normal(2)
     linear = "auto_pad" in attributes or "output_shape" in attributes
     check_operator(
@@ -100,7 +104,7 @@ def test_conv_transpose_of_pictures(normal, attributes):
 
 @pytest.mark.parametrize("group", [2, 4], ids=["groups", "depthwise"])
 @pytest.mark.parametrize("attributes", [{}, {"strides": [2, 3], "pads": [1, 0, 1, 2]}])
-def test_conv_transpose_in_groups(normal, group, attributes):
+def test_conv_transpose_in_groups(normal: Any, group: Any, attributes: Any) -> None:
     x, w, b = normal(2, 4, 4, 5), normal(4, 8 // group, 3, 2), normal(8)
     check_operator(
         "ConvTranspose", {"x": x, "w": w, "b": b}, fixed=FIXED, group=group, linear=True,
@@ -116,7 +120,9 @@ def test_conv_transpose_in_groups(normal, group, attributes):
     ],
     ids=["sequences", "volumes"],
 )
-def test_conv_transpose_of_sequences_and_volumes(normal, space, kernel, attributes):
+def test_conv_transpose_of_sequences_and_volumes(
+    normal: Any, space: Any, kernel: Any, attributes: Any
+) -> None:
     x, w, b = normal(2, 2, *space), normal(2, 3, *kernel), normal(3)
     check_operator(
         "ConvTranspose", {"x": x, "w": w, "b": b}, fixed=FIXED, linear=True, **attributes

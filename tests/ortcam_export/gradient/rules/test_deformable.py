@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +19,8 @@ CASES = {
 }
 
 
-def deform_conv(attributes, f):
-    """Every tap of every offset group by itself."""
+def deform_conv(attributes: Any, f: Any) -> Any:
+    """Every tap of every offset group separately."""
     x, w, offset = f["x"], f["w"], f["offset"]
     strides, dilations, pads = (
         attributes.get(name, default)
@@ -51,7 +52,7 @@ def deform_conv(attributes, f):
 
 @pytest.mark.parametrize("more", [0, 2])
 @pytest.mark.parametrize(("x", "w", "attributes"), CASES.values(), ids=CASES)
-def test_deform_conv(normal, x, w, attributes, more):
+def test_deform_conv(normal: Any, x: Any, w: Any, attributes: Any, more: Any) -> None:
     strides, dilations, pads = (
         attributes.get(name, default)
         for name, default in (("strides", [1, 1]), ("dilations", [1, 1]), ("pads", [0] * 4))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from finite_differences import check_operator
@@ -28,20 +30,20 @@ EQUATIONS = [
 
 
 @pytest.mark.parametrize(("equation", "shapes"), EQUATIONS)
-def test_equation(normal, equation, shapes):
+def test_equation(normal: Any, equation: Any, shapes: Any) -> None:
     operands = {f"x{i}": normal(*shape) for i, shape in enumerate(shapes)}
 
-    def function(f):
+    def function(f: Any) -> Any:
         return np.asarray(np.einsum(equation.replace(" ", ""), *(f[name] for name in operands)))
 
     check_operator("Einsum", operands, equation=equation, function=function)
 
 
 @pytest.mark.parametrize("equation", ["ii->i", "ii->", "ii"])
-def test_diagonal(normal, equation):
+def test_diagonal(normal: Any, equation: Any) -> None:
     check_operator("Einsum", {"x": normal(3, 3)}, equation=equation, linear=True)
 
 
-def test_diagonal_among_others(normal):
+def test_diagonal_among_others(normal: Any) -> None:
     operands = {"a": normal(2, 3, 2), "b": normal(3, 4)}
     check_operator("Einsum", operands, equation="iji,jk->ki")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from finite_differences import check, check_operator, operator
@@ -9,7 +11,7 @@ from finite_differences import check, check_operator, operator
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
 @pytest.mark.parametrize("dtype", [np.int64, np.int32])
-def test_gather_elements(normal, axis, dtype):
+def test_gather_elements(normal: Any, axis: Any, dtype: Any) -> None:
     indices = np.random.default_rng(0).integers(-3, 3, (3, 3, 3)).astype(dtype)
     inputs = {"x": normal(3, 4, 5), "indices": indices}
     check_operator("GatherElements", inputs, linear=True, axis=axis)
@@ -21,7 +23,7 @@ def test_gather_elements(normal, axis, dtype):
     [(0, (2, 3, 1)), (0, (4, 2)), (0, (2, 3)), (1, (3, 2)), (2, (3, 4, 2, 1))],
 )
 @pytest.mark.parametrize("fixed", [True, False])
-def test_gather_nd(normal, batch_dims, shape, fixed):
+def test_gather_nd(normal: Any, batch_dims: Any, shape: Any, fixed: Any) -> None:
     indices = np.random.default_rng(0).integers(-2, 2, shape)
     inputs = {"x": normal(3, 4, 5, 2), "indices": indices}
     check_operator(
@@ -32,7 +34,7 @@ def test_gather_nd(normal, batch_dims, shape, fixed):
 
 @pytest.mark.parametrize(("axis", "count"), [(None, 20), (0, 3), (1, 4), (-1, 5)])
 @pytest.mark.parametrize("fixed", [True, False])
-def test_compress(normal, axis, count, fixed):
+def test_compress(normal: Any, axis: Any, count: Any, fixed: Any) -> None:
     condition = np.random.default_rng(0).integers(0, 2, count).astype(bool)
     attributes = {} if axis is None else {"axis": axis}
     inputs = {"x": normal(3, 4, 5), "condition": condition}
@@ -43,11 +45,11 @@ def test_compress(normal, axis, count, fixed):
 
 @pytest.mark.parametrize("outputs", [("y",), ("y", "places"), ("y", "", "inverse")])
 @pytest.mark.parametrize("attributes", [{}, {"sorted": 0}, {"axis": 1}, {"axis": -1, "sorted": 0}])
-def test_unique(normal, attributes, outputs):
+def test_unique(normal: Any, attributes: Any, outputs: Any) -> None:
     x = normal(3, 4)
     case = operator("Unique", {"x": x}, outputs=outputs, **attributes)
 
-    def function(f):
+    def function(f: Any) -> Any:
         found, first = np.unique(f["x"], return_index=True, axis=attributes.get("axis"))
         if attributes.get("sorted", 1):
             return found
@@ -60,14 +62,14 @@ def test_unique(normal, attributes, outputs):
 
 @pytest.mark.parametrize("largest", [0, 1])
 @pytest.mark.parametrize("axis", [0, -1])
-def test_top_k(normal, axis, largest):
+def test_top_k(normal: Any, axis: Any, largest: Any) -> None:
     inputs = {"x": normal(4, 5), "k": np.array([3], np.int64)}
     case = operator(
         "TopK", inputs, fixed=["k"], outputs=("y", "places"), axis=axis, largest=largest
     )
     ahead = -1 if largest else 1
 
-    def function(f):
+    def function(f: Any) -> Any:
         return ahead * np.sort(ahead * f["x"], axis).take(range(3), axis)
 
     check(case, wrt=["x"], function=function)

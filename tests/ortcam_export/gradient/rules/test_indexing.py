@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from finite_differences import Case, check, check_operator, operator
 from onnx import TensorProto, helper, parser
 
 
-def ints(*values):
+def ints(*values: Any) -> Any:
     return np.array(values, np.int64)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -2])
-def test_concat(normal, axis):
+def test_concat(normal: Any, axis: Any) -> None:
     shapes = [[2, 3, 4] for _ in range(3)]
     for i, extent in enumerate((1, 5, 2)):
         shapes[i][axis] = extent
@@ -21,13 +23,13 @@ def test_concat(normal, axis):
     check_operator("Concat", inputs, axis=axis)
 
 
-def test_concat_of_a_tensor_with_itself(normal):
+def test_concat_of_a_tensor_with_itself(normal: Any) -> None:
     case = operator("Concat", {"a": normal(2, 3), "b": normal(2, 3)}, axis=1)
     case.model.graph.node[0].input[1] = "a"
     check(Case(case.model, case.feeds), wrt=["a"])
 
 
-def split(x, used, **options):
+def split(x: Any, used: Any, **options: Any) -> Any:
     """A Split whose used outputs are multiplied by numbers of their own and concatenated."""
     case = operator("Split", x, outputs=["p", "q", "r"], fixed=["split"], **options)
     graph = case.model.graph
@@ -42,7 +44,7 @@ def split(x, used, **options):
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
 @pytest.mark.parametrize("used", ["pqr", "q", "rp"])
-def test_split(normal, axis, used):
+def test_split(normal: Any, axis: Any, used: Any) -> None:
     shape = [2, 3, 2]
     shape[axis] = 9
     x = {"x": normal(*shape)}
@@ -50,7 +52,7 @@ def test_split(normal, axis, used):
     check(split({**x, "split": ints(2, 4, 3)}, used, axis=axis), wrt=["x"])
 
 
-def test_split_into_parts_that_are_not_equal(normal):
+def test_split_into_parts_that_are_not_equal(normal: Any) -> None:
     check(split({"x": normal(2, 8)}, "pr", axis=1, num_outputs=3), wrt=["x"])
 
 
@@ -75,7 +77,7 @@ SLICES = {
 
 @pytest.mark.parametrize(("starts", "ends", "axes", "steps"), SLICES.values(), ids=SLICES)
 @pytest.mark.parametrize("known", [True, False], ids=["constant bounds", "fed bounds"])
-def test_slice(normal, starts, ends, axes, steps, known):
+def test_slice(normal: Any, starts: Any, ends: Any, axes: Any, steps: Any, known: Any) -> None:
     inputs = {
         "x": normal(3, 4, 7),
         "starts": ints(*starts),
@@ -87,7 +89,7 @@ def test_slice(normal, starts, ends, axes, steps, known):
     check_operator("Slice", inputs, fixed=fixed, dynamic=["x"])
 
 
-def test_slice_of_opset_9(normal):
+def test_slice_of_opset_9(normal: Any) -> None:
     check_operator("Slice", {"x": normal(3, 7)}, opset=9, starts=[1, -4], ends=[3, 9], axes=[0, 1])
 
 
@@ -104,19 +106,19 @@ def test_slice_of_opset_9(normal):
     ],
     ids=["each once", "repeated", "negative", "a matrix", "a scalar", "a negative scalar"],
 )
-def test_gather(normal, axis, indices):
+def test_gather(normal: Any, axis: Any, indices: Any) -> None:
     inputs = {"x": normal(3, 2, 4), "indices": np.asarray(indices)}
     check_operator("Gather", inputs, fixed=["indices"], axis=axis)
     check_operator("Gather", inputs, axis=axis, dynamic=["x"])
 
 
-def test_gather_by_32_bit_indices(normal):
+def test_gather_by_32_bit_indices(normal: Any) -> None:
     inputs = {"x": normal(4, 3), "indices": np.array([0, -1, 0], np.int32)}
     check_operator("Gather", inputs)
 
 
-def test_a_slice_between_transposes(normal):
-    """onnxruntime moves Transposes past a Pad, and misreads one that names its axes."""
+def test_a_slice_between_transposes(normal: Any) -> None:
+    """ONNX Runtime moves Transposes past a Pad, and misreads one that names its axes."""
     model = parser.parse_model("""<ir_version: 10, opset_import: ["": 21]>
         g (float[2, 3, 4] x) => (float[2, 3, 2] y) <int64[1] s = {1}, int64[1] e = {3}> {
             t = Transpose <perm = [0, 2, 1]> (x)

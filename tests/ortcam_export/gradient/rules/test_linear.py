@@ -1,11 +1,15 @@
-"""MatMul and Gemm."""
+"""MatMul, Gemm and Det."""
 
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
-from finite_differences import check_operator
+from finite_differences import check_operator, operator
+
+from ortcam.errors import OperatorError
+from ortcam_export.vjp import vjp
 
 PRODUCTS = [
     ((3, 4), (4, 5)),
@@ -25,7 +29,7 @@ PRODUCTS = [
 
 
 @pytest.mark.parametrize(("a", "b"), PRODUCTS, ids=[f"{a} @ {b}" for a, b in PRODUCTS])
-def test_matmul(normal, a, b):
+def test_matmul(normal: Any, a: Any, b: Any) -> None:
     inputs = {"a": normal(*a), "b": normal(*b)}
     check_operator("MatMul", inputs)
     check_operator("MatMul", inputs, fixed=["b"])
@@ -33,12 +37,33 @@ def test_matmul(normal, a, b):
 
 @pytest.mark.parametrize(("left", "right"), [*itertools.product([0, 1], repeat=2)])
 @pytest.mark.parametrize("c", [None, (3, 5), (5,), (1, 5), (3, 1), (1,), ()], ids=str)
-def test_gemm(normal, left, right, c):
+def test_gemm(normal: Any, left: Any, right: Any, c: Any) -> None:
     inputs = {
         "a": normal(*((4, 3) if left else (3, 4))),
         "b": normal(*((5, 4) if right else (4, 5))),
     }
     if c is not None:
         inputs["c"] = normal(*c).reshape(c) if c else normal(1).reshape(())
-    scales = {"alpha": 0.7, "beta": 1.6} if left != right else {}
+    scales: dict[str, Any] = {"alpha": 0.7, "beta": 1.6} if left != right else {}
     check_operator("Gemm", inputs, transA=left, transB=right, **scales)
+
+
+# ---- Determinants ----
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 3), (2, 1, 1), (2, 3, 4, 4), (5, 5)])
+def test_determinant(normal: Any, shape: Any) -> None:
+    check_operator("Det", {"x": normal(*shape)}, dynamic=())
+
+
+def test_determinants_of_matrices_without_inverse(normal: Any) -> None:
+    x = normal(3, 3, 3)
+    x[1, 2] = x[1, 0] + x[1, 1]  # rank 2: the cofactors are not 0
+    x[2, :2] = 0  # rank 1: they are
+    check_operator("Det", {"x": x}, dynamic=())
+
+
+def test_matrices_of_unknown_or_large_size_are_refused(normal: Any) -> None:
+    case = operator("Det", {"x": normal(33, 33)})
+    with pytest.raises(OperatorError, match="more than 32 rows"):
+        vjp(case.model, "y", ["x"])

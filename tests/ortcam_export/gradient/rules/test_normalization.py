@@ -1,10 +1,15 @@
-"""Normalisations, with respect to all their inputs."""
+"""Normalizations, with respect to all their inputs."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
 from finite_differences import check, check_operator, operator
+from onnx.reference import ReferenceEvaluator
+
+from ortcam_export.vjp import vjp
 
 SHAPES = [(2, 3), (2, 3, 5), (2, 3, 4, 5), (1, 3, 2, 3, 2)]
 
@@ -12,7 +17,9 @@ SHAPES = [(2, 3), (2, 3, 5), (2, 3, 4, 5), (1, 3, 2, 3, 2)]
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("epsilon", [1e-5, 0.1])
 @pytest.mark.parametrize("fixed", [("scale", "bias", "mean", "var"), ()], ids=["constant", "fed"])
-def test_batch_normalization(normal, positive, shape, epsilon, fixed):
+def test_batch_normalization(
+    normal: Any, positive: Any, shape: Any, epsilon: Any, fixed: Any
+) -> None:
     inputs = {
         "x": normal(*shape),
         "scale": normal(3),
@@ -31,7 +38,9 @@ def test_batch_normalization(normal, positive, shape, epsilon, fixed):
         (["v", "m", "y"], ["x", "var"]),
     ],
 )
-def test_batch_normalization_in_training(normal, positive, outputs, wrt):
+def test_batch_normalization_in_training(
+    normal: Any, positive: Any, outputs: Any, wrt: Any
+) -> None:
     inputs = {"x": normal(2, 3, 4)} | {n: positive(3) for n in ("scale", "bias", "mean", "var")}
     case = operator(
         "BatchNormalization", inputs, outputs=["y", "m", "v"], training_mode=1, momentum=0.7,
@@ -43,14 +52,14 @@ def test_batch_normalization_in_training(normal, positive, outputs, wrt):
 
 @pytest.mark.parametrize("shape", SHAPES[1:], ids=str)
 @pytest.mark.parametrize("epsilon", [1e-5, 0.1])
-def test_instance_normalization(normal, shape, epsilon):
+def test_instance_normalization(normal: Any, shape: Any, epsilon: Any) -> None:
     inputs = {"x": normal(*shape), "scale": normal(3), "bias": normal(3)}
     check_operator("InstanceNormalization", inputs, fixed=["scale", "bias"], epsilon=epsilon)
 
 
 @pytest.mark.parametrize("axis", [-1, 1, 2])
 @pytest.mark.parametrize("biased", [True, False])
-def test_layer_normalization_through_its_body(normal, axis, biased):
+def test_layer_normalization_through_its_body(normal: Any, axis: Any, biased: Any) -> None:
     shape = (2, 3, 4)
     inputs = {"x": normal(*shape), "scale": normal(*shape[axis:])}
     if biased:
@@ -59,9 +68,9 @@ def test_layer_normalization_through_its_body(normal, axis, biased):
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
-def test_group_normalization_through_its_body(normal, groups):
+def test_group_normalization_through_its_body(normal: Any, groups: Any) -> None:
     # the reference evaluator computes it in float32
-    def group_normalization(feeds):
+    def group_normalization(feeds: Any) -> Any:
         x = feeds["x"].reshape(2, groups, -1)
         deviation = np.sqrt(x.var(2, keepdims=True) + 1e-5)
         z = ((x - x.mean(2, keepdims=True)) / deviation).reshape(2, 4, 3, 5)
@@ -75,9 +84,9 @@ def test_group_normalization_through_its_body(normal, groups):
 
 
 @pytest.mark.parametrize("axes", [[0, 2, 3], [1], [-1]])
-def test_mean_variance_normalization_through_its_body(normal, axes):
+def test_mean_variance_normalization_through_its_body(normal: Any, axes: Any) -> None:
     # in its body the constants stay float32, and the reference evaluator refuses the mixture
-    def standardized(feeds):
+    def standardized(feeds: Any) -> Any:
         x, over = feeds["x"], tuple(axes)
         return (x - x.mean(over, keepdims=True)) / x.std(over, keepdims=True)
 
@@ -87,8 +96,64 @@ def test_mean_variance_normalization_through_its_body(normal, axes):
     )  # fmt: skip
 
 
-def test_large_values_are_normalised_like_small_ones(normal):
+def test_large_values_are_normalised_like_small_ones(normal: Any) -> None:
     # float32 keeps few digits of x - mean x; the error must be that of the forward network
     x = normal(2, 3, 6, 6) + 100
     inputs = {"x": np.asarray(x), "scale": normal(3), "bias": normal(3)}
     check_operator("InstanceNormalization", inputs, fixed=["scale", "bias"])
+
+
+# ---- Divisions by a norm ----
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("axis", [-1, 0, 1])
+def test_lp_normalization(normal: Any, axis: Any, p: Any) -> None:
+    def function(f: Any) -> Any:  # onnx's evaluator does not take absolute values
+        return f["x"] / (np.abs(f["x"]) ** p).sum(axis, keepdims=True) ** (1 / p)
+
+    check_operator(
+        "LpNormalization", {"x": normal(3, 4, 5)}, axis=axis, p=p, function=function, double=p == 2
+    )
+
+
+def test_nothing_flows_where_all_is_zero() -> None:
+    case = operator("LpNormalization", {"x": np.zeros((1, 3), np.float32)})
+    evaluator: Any = ReferenceEvaluator(vjp(case.model, "y", ["x"]))
+    feeds = {**case.feeds, "y.cotangent": np.ones((1, 3), np.float32)}
+    with np.errstate(all="ignore"):
+        (g,) = evaluator.run(["x.grad"], feeds)
+    assert not g.any()
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 4])
+def test_lrn(normal: Any, size: Any) -> Any:
+    def function(f: Any) -> Any:
+        x = f["x"]
+        square = np.zeros_like(x)
+        for c in range(x.shape[1]):
+            low, high = max(0, c - (size - 1) // 2), min(x.shape[1] - 1, c + size // 2)
+            square[:, c] = (x[:, low : high + 1] ** 2).sum(1)
+        return x / (1.5 + 0.4 / size * square) ** 0.6
+
+    x = normal(2, 6, 3, 4)
+    if size % 2 == 0:  # ONNX Runtime does not run it
+        return check_reference(x, function, size)
+    return check_operator(
+        "LRN", {"x": x}, size=size, alpha=0.4, beta=0.6, bias=1.5, function=function
+    )
+
+
+def check_reference(x: Any, function: Any, size: Any) -> None:
+    """The gradient on onnx's evaluator against differences of the formula, element by element."""
+    case = operator("LRN", {"x": x}, size=size, alpha=0.4, beta=0.6, bias=1.5)
+    evaluator: Any = ReferenceEvaluator(vjp(case.model, "y", ["x"]))
+    u = np.linspace(-1, 1, x.size, dtype=np.float32).reshape(x.shape)
+    (g,) = evaluator.run(["x.grad"], {"x": x, "y.cotangent": u})
+    expected = np.zeros(x.shape)
+    for place in np.ndindex(x.shape):
+        step = np.zeros(x.shape)
+        step[place] = 1e-5
+        slope = (function({"x": x + step}) - function({"x": x - step})) / 2e-5
+        expected[place] = (u * slope).sum()
+    np.testing.assert_allclose(g, expected, atol=1e-4)

@@ -1,13 +1,15 @@
 """Pools and MaxUnpool, attribute by attribute.
 
-onnx's ReferenceEvaluator pools otherwise than onnxruntime in many of these cases. So AveragePool,
-which is linear, is checked against onnxruntime's own differences, MaxPool against NumPy.
+onnx's ReferenceEvaluator pools differently from ONNX Runtime in many of these cases. So
+AveragePool, which is linear, is checked against ONNX Runtime's differences, and the others against
+NumPy.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +45,7 @@ SPACES = {
 
 @pytest.mark.parametrize("count_include_pad", [0, 1])
 @pytest.mark.parametrize("attributes", WINDOWS.values(), ids=WINDOWS)
-def test_average_pool(normal, attributes, count_include_pad):
+def test_average_pool(normal: Any, attributes: Any, count_include_pad: Any) -> None:
     check_operator(
         "AveragePool", {"x": normal(2, 2, 8, 9)}, linear=True, kernel_shape=[3, 2],
         count_include_pad=count_include_pad, **attributes,
@@ -53,8 +55,8 @@ def test_average_pool(normal, attributes, count_include_pad):
 @pytest.mark.parametrize("count_include_pad", [0, 1])
 @pytest.mark.parametrize(("space", "kernel", "attributes"), SPACES.values(), ids=SPACES)
 def test_average_pool_of_sequences_and_volumes(
-    normal, space, kernel, attributes, count_include_pad
-):
+    normal: Any, space: Any, kernel: Any, attributes: Any, count_include_pad: Any
+) -> None:
     check_operator(
         "AveragePool", {"x": normal(2, 2, *space)}, linear=True, kernel_shape=kernel,
         count_include_pad=count_include_pad, **attributes,
@@ -62,9 +64,11 @@ def test_average_pool_of_sequences_and_volumes(
 
 
 @pytest.mark.parametrize("op_type", ["AveragePool", "MaxPool"])
-def test_a_window_that_would_start_in_the_padding_is_left_out(normal, op_type):
+def test_a_window_that_would_start_in_the_padding_is_left_out(normal: Any, op_type: Any) -> None:
     # onnx's shape inference counts it, so only symbolic shapes are right
-    attributes = {"kernel_shape": [3], "strides": [2], "pads": [1, 1], "ceil_mode": 1}
+    attributes: dict[str, Any] = {
+        "kernel_shape": [3], "strides": [2], "pads": [1, 1], "ceil_mode": 1,
+    }  # fmt: skip
     x = normal(2, 2, 6)
     linear, function = op_type == "AveragePool", functools.partial(max_pool, attributes)
     check_operator(
@@ -74,26 +78,28 @@ def test_a_window_that_would_start_in_the_padding_is_left_out(normal, op_type):
 
 
 @pytest.mark.parametrize("attributes", WINDOWS.values(), ids=WINDOWS)
-def test_max_pool(normal, attributes):
+def test_max_pool(normal: Any, attributes: Any) -> None:
     check_max_pool(normal(2, 2, 8, 9), {"kernel_shape": [3, 2], **attributes})
 
 
 @pytest.mark.parametrize(("space", "kernel", "attributes"), SPACES.values(), ids=SPACES)
-def test_max_pool_of_sequences_and_volumes(normal, space, kernel, attributes):
+def test_max_pool_of_sequences_and_volumes(
+    normal: Any, space: Any, kernel: Any, attributes: Any
+) -> None:
     check_max_pool(normal(2, 2, *space), {"kernel_shape": kernel, **attributes})
 
 
-def test_max_pool_whose_indices_are_there_already(normal):
+def test_max_pool_whose_indices_are_there_already(normal: Any) -> None:
     check_max_pool(normal(2, 3, 6, 5), {"kernel_shape": [2, 2]}, outputs=["y", "places"])
 
 
-def check_max_pool(x, attributes, **options):
+def check_max_pool(x: Any, attributes: Any, **options: Any) -> None:
     function = functools.partial(max_pool, attributes)
     check_operator("MaxPool", {"x": x}, function=function, double=False, **attributes, **options)
 
 
-def max_pool(attributes, feeds):
-    """MaxPool as onnxruntime runs it: no window may start beyond the elements and pads before."""
+def max_pool(attributes: Any, feeds: Any) -> Any:
+    """MaxPool as ONNX Runtime runs it: no window may start beyond the elements and pads before."""
     x, kernel = feeds["x"], attributes["kernel_shape"]
     rank = len(kernel)
     steps = attributes.get("strides", [1] * rank)
@@ -117,12 +123,13 @@ def max_pool(attributes, feeds):
         for tap in itertools.product(*map(range, kernel)):
             place = [starts[i][cell[i]] + gaps[i] * tap[i] for i in range(rank)]
             if all(0 <= p < extent for p, extent in zip(place, x.shape[2:], strict=True)):
-                at = (..., *cell)
-                y[at] = np.maximum(y[at], x[(..., *place)])
+                at: Any = (..., *cell)
+                tap_at: Any = (..., *place)
+                y[at] = np.maximum(y[at], x[tap_at])
     return y
 
 
-def test_max_pool_counts_overlapping_windows(normal):
+def test_max_pool_counts_overlapping_windows(normal: Any) -> None:
     x = normal(1, 1, 5, 5) * 0.1
     x[0, 0, 2, 2] = 3  # the largest of all nine windows
     case = operator("MaxPool", {"x": x}, kernel_shape=[3, 3])
@@ -137,12 +144,14 @@ def test_max_pool_counts_overlapping_windows(normal):
 
 @pytest.mark.parametrize("outputs", [["y"], ["y", "places"]])
 @pytest.mark.parametrize(("space", "kernel", "attributes"), SPACES.values(), ids=SPACES)
-def test_max_pool_whose_places_count_by_columns(normal, space, kernel, attributes, outputs):
+def test_max_pool_whose_places_count_by_columns(
+    normal: Any, space: Any, kernel: Any, attributes: Any, outputs: Any
+) -> None:
     attributes = {"kernel_shape": kernel, "storage_order": 1, **attributes}
     check_max_pool(normal(2, 3, *space), attributes, outputs=outputs)
 
 
-def test_max_pool_whose_places_by_columns_are_in_use(normal):
+def test_max_pool_whose_places_by_columns_are_in_use(normal: Any) -> None:
     x = normal(2, 3, 4, 6)
     nodes = [
         helper.make_node("MaxPool", ["x"], ["p", "i"], kernel_shape=[2, 2], storage_order=1),
@@ -153,7 +162,7 @@ def test_max_pool_whose_places_by_columns_are_in_use(normal):
     graph = helper.make_graph(nodes, "g", [info("x", 1, x.shape)], [info("y", 1, [2, 3, 3, 5])])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
 
-    def product(feeds):
+    def product(feeds: Any) -> Any:
         x = feeds["x"]
         taps = np.stack([x[..., i : i + 3, j : j + 5] for i in (0, 1) for j in (0, 1)])
         rows, columns = np.indices((3, 5))
@@ -166,7 +175,7 @@ def test_max_pool_whose_places_by_columns_are_in_use(normal):
 
 @pytest.mark.parametrize("shape", [(2, 3, 5), (2, 3, 4, 5), (1, 2, 3, 2, 3)])
 @pytest.mark.parametrize("op_type", ["GlobalAveragePool", "GlobalMaxPool"])
-def test_global_pools(normal, op_type, shape):
+def test_global_pools(normal: Any, op_type: Any, shape: Any) -> None:
     space = tuple(range(2, len(shape)))
     pool = np.max if op_type == "GlobalMaxPool" else np.mean
     check_operator(
@@ -176,14 +185,73 @@ def test_global_pools(normal, op_type, shape):
 
 
 @pytest.mark.parametrize("shape", [None, (2, 2, 6, 4)], ids=["", "output_shape"])
-def test_max_unpool(normal, shape):
+def test_max_unpool(normal: Any, shape: Any) -> None:
     places = np.array([0, 3, 9, 14, 20, 23]).reshape(3, 2)  # one in each quarter of 6 x 4 / 2 x 2
     places = np.arange(4).reshape(2, 2, 1, 1) * 24 + places
     inputs = {"x": normal(2, 2, 3, 2), "places": places}
     if shape:
         inputs["shape"] = np.array(shape)
-    windows = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    windows: dict[str, Any] = {"kernel_shape": [2, 2], "strides": [2, 2]}
     case = operator("MaxUnpool", inputs, fixed=["shape"], **windows)
     if shape:  # onnx's inference does not look into the input
         case.model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", 1, shape))
     check(case, wrt=["x"], linear=True)
+
+
+# ---- LpPool and GlobalLpPool ----
+
+
+LP_WINDOWS = {
+    "plain": {},
+    "strides": {"strides": [2, 3]},
+    "pads": {"pads": [1, 0, 0, 1], "strides": [2, 2]},
+    "dilations": {"dilations": [2, 1]},
+    "SAME_UPPER": {"strides": [2, 2], "auto_pad": "SAME_UPPER"},
+    "SAME_LOWER": {"strides": [2, 2], "auto_pad": "SAME_LOWER"},
+}
+
+
+def lp_pool(attributes: Any, p: Any, f: Any) -> Any:
+    """Over windows of 3 x 2."""
+    kernel, x = (3, 2), f["x"]
+    strides = attributes.get("strides", [1, 1])
+    dilations = attributes.get("dilations", [1, 1])
+    pads = attributes.get("pads", [0, 0, 0, 0])
+    if "auto_pad" in attributes:
+        totals = [
+            max((-(-x.shape[2 + i] // strides[i]) - 1) * strides[i] + kernel[i] - x.shape[2 + i], 0)
+            for i in range(2)
+        ]
+        small, large = [t // 2 for t in totals], [t - t // 2 for t in totals]
+        pads = small + large if attributes["auto_pad"] == "SAME_UPPER" else large + small
+    x = np.pad(x, [(0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])])
+    counts = [
+        (x.shape[2 + i] - dilations[i] * (kernel[i] - 1) - 1) // strides[i] + 1 for i in range(2)
+    ]
+    total = 0
+    for i, j in itertools.product(range(3), range(2)):
+        rows = i * dilations[0] + strides[0] * np.arange(counts[0])
+        columns = j * dilations[1] + strides[1] * np.arange(counts[1])
+        total = total + np.abs(x[:, :, rows][..., columns]) ** p
+    return total ** (1 / p)
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+@pytest.mark.parametrize("attributes", LP_WINDOWS.values(), ids=LP_WINDOWS)
+def test_lp_pool(normal: Any, attributes: Any, p: Any) -> None:
+    check_operator(
+        "LpPool", {"x": normal(2, 2, 6, 7)}, kernel_shape=[3, 2], p=p, opset=22, double=False,
+        function=functools.partial(lp_pool, attributes, p), **attributes,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+@pytest.mark.parametrize("space", [(5,), (3, 4), (2, 3, 2)])
+def test_global_lp_pool(normal: Any, space: Any, p: Any) -> None:
+    def function(f: Any) -> Any:
+        axes = tuple(range(2, 2 + len(space)))
+        return (np.abs(f["x"]) ** p).sum(axes, keepdims=True) ** (1 / p)
+
+    check_operator(
+        "GlobalLpPool", {"x": normal(2, 3, *space)}, p=p, function=function, double=False
+    )

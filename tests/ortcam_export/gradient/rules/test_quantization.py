@@ -5,6 +5,8 @@ That is no derivative, so no differences are taken: what is expected is worked o
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -20,7 +22,7 @@ RANGES = {
 }
 
 
-def network(nodes, inputs, constants, opset=21):
+def network(nodes: Any, inputs: Any, constants: Any, opset: Any = 21) -> Any:
     info = helper.make_tensor_value_info
     graph = helper.make_graph(
         nodes,
@@ -32,13 +34,13 @@ def network(nodes, inputs, constants, opset=21):
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
 
 
-def gradient(model, feeds, u, wrt="x"):
+def gradient(model: Any, feeds: Any, u: Any, wrt: Any = "x") -> Any:
     bytes_ = vjp(model, "y", [wrt]).SerializeToString()
     session = onnxruntime.InferenceSession(bytes_, providers=["CPUExecutionProvider"])
     return session.run([f"{wrt}.grad"], {**feeds, "y.cotangent": u})[0]
 
 
-def pair(**attributes):
+def pair(**attributes: Any) -> Any:
     return [
         helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"], **attributes),
         helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"], **attributes),
@@ -46,7 +48,7 @@ def pair(**attributes):
 
 
 @pytest.mark.parametrize("dtype", RANGES)
-def test_a_pair(normal, dtype):
+def test_a_pair(normal: Any, dtype: Any) -> None:
     low, high = RANGES[dtype]
     scale, zero = np.float32(0.02), dtype((low + high) // 2 + 20)
     x = normal(4, 50) * scale * (high - low)
@@ -66,8 +68,10 @@ def test_a_pair(normal, dtype):
         ([helper.make_node("Abs", ["x"], ["c"])], False),
     ],
 )
-def test_a_range_from_0_is_a_relu_of_what_may_be_negative(normal, nodes, relu):
-    """Also where exactly 0 is read, as of a convolution without a bias where nothing is."""
+def test_a_range_from_0_is_a_relu_of_what_may_be_negative(
+    normal: Any, nodes: Any, relu: Any
+) -> None:
+    """Even where exactly 0 is read, as behind a convolution of zeros without a bias."""
     x, u = np.round(normal(40, 50) * 4) / 4, normal(40, 50)
     nodes = [
         *nodes,
@@ -88,7 +92,7 @@ def test_a_range_from_0_is_a_relu_of_what_may_be_negative(normal, nodes, relu):
 
 @pytest.mark.torch
 @pytest.mark.parametrize("axis", [None, 1])
-def test_it_is_what_pytorch_trains_quantized_networks_with(normal, axis):
+def test_it_is_what_pytorch_trains_quantized_networks_with(normal: Any, axis: Any) -> None:
     torch = pytest.importorskip("torch")
     x, u = normal(5, 3, 40) * 2, normal(5, 3, 40)
     scale, zero = np.array([0.01, 0.02, 0.005], np.float32), np.array([-100, 0, 60], np.int8)
@@ -108,7 +112,7 @@ def test_it_is_what_pytorch_trains_quantized_networks_with(normal, axis):
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
-def test_a_scale_along_an_axis(normal, positive, axis):
+def test_a_scale_along_an_axis(normal: Any, positive: Any, axis: Any) -> None:
     x, u = normal(3, 3, 3) * 2, normal(3, 3, 3)
     scale, zero = positive(3) / 64, np.array([1, -20, 60], np.int8)
     model = network(pair(axis=axis), {"x": x}, {"scale": scale, "zero": zero})
@@ -120,7 +124,7 @@ def test_a_scale_along_an_axis(normal, positive, axis):
     np.testing.assert_allclose(gradient(model, {"x": x}, u), u * inside, rtol=1e-5)
 
 
-def test_a_scale_for_each_block(normal, positive):
+def test_a_scale_for_each_block(normal: Any, positive: Any) -> None:
     x, u = normal(2, 6) * 2, normal(2, 6)
     scale, zero = positive(2, 2) / 64, np.array([[1, -20], [60, 5]], np.int8)
     model = network(pair(axis=1, block_size=3), {"x": x}, {"scale": scale, "zero": zero})
@@ -131,7 +135,7 @@ def test_a_scale_for_each_block(normal, positive):
     np.testing.assert_allclose(gradient(model, {"x": x}, u), u * inside, rtol=1e-5)
 
 
-def test_a_float8_pair(normal):
+def test_a_float8_pair(normal: Any) -> None:
     x, u = normal(3, 40) * 300, normal(3, 40)
     zero = helper.make_tensor("zero", TensorProto.FLOAT8E4M3FN, [], [0.0])
     model = network(pair(), {"x": x}, {"scale": np.array(1, np.float32)}, opset=19)
@@ -141,8 +145,8 @@ def test_a_float8_pair(normal):
     )
 
 
-def test_what_stands_between_the_two(normal):
-    """Elements are arranged, chosen and joined while they are whole numbers."""
+def test_what_stands_between_the_two(normal: Any) -> None:
+    """Elements are arranged, chosen and joined while they are integers."""
     x, u = normal(2, 3, 4, 4), normal(2, 6, 4)
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
@@ -168,7 +172,7 @@ def test_what_stands_between_the_two(normal):
     assert gradient(model, {"x": x}, u, "pooled").dtype == np.float32
 
 
-def test_a_dynamic_range(normal):
+def test_a_dynamic_range(normal: Any) -> None:
     x, u = normal(4, 5), normal(4, 5)
     nodes = [
         helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "scale", "zero"]),
@@ -177,7 +181,7 @@ def test_a_dynamic_range(normal):
     np.testing.assert_allclose(gradient(network(nodes, {"x": x}, {}), {"x": x}, u), u, rtol=1e-5)
 
 
-def test_quantized_weights_let_the_gradient_of_the_rest_pass(normal):
+def test_quantized_weights_let_the_gradient_of_the_rest_pass(normal: Any) -> None:
     x, u = normal(2, 3), normal(2, 4)
     w = np.arange(12, dtype=np.int8).reshape(3, 4)
     nodes = [

@@ -1,12 +1,13 @@
 """Resize and Upsample in every mode.
 
-Resize is linear, and is checked against onnxruntime's own differences: where the two differ, it is
-onnxruntime's pixels that the gradient belongs to.
+Resize is linear, and is checked against ONNX Runtime's differences: where onnx's evaluator
+differs, the gradient belongs to ONNX Runtime's pixels.
 """
 
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,8 +31,16 @@ SCALES = [(2, 3), (1.5, 2.6), (0.3, 1.7)]
 SIZES = [(10, 4), (3, 15), (1, 11)]
 
 
-def check_resize(x, *, scales=None, sizes=None, roi=None, fixed=("roi", "scales", "sizes"), **more):
-    def array(values, dtype):
+def check_resize(
+    x: Any,
+    *,
+    scales: Any = None,
+    sizes: Any = None,
+    roi: Any = None,
+    fixed: Any = ("roi", "scales", "sizes"),
+    **more: Any,
+) -> None:
+    def array(values: Any, dtype: Any) -> Any:
         return None if values is None else np.array(values, dtype)
 
     inputs = {
@@ -43,7 +52,7 @@ def check_resize(x, *, scales=None, sizes=None, roi=None, fixed=("roi", "scales"
     check_operator("Resize", inputs, wrt=["x"], fixed=fixed, linear=True, **more)
 
 
-def whole(amounts, like):
+def whole(amounts: Any, like: Any) -> Any:
     """Amounts over all axes: those of pictures and channels stay."""
     return (*like, *amounts)
 
@@ -51,7 +60,7 @@ def whole(amounts, like):
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 @pytest.mark.parametrize("coordinates", COORDINATES)
 @pytest.mark.parametrize("mode", MODES)
-def test_sizes(normal, mode, coordinates, sizes):
+def test_sizes(normal: Any, mode: Any, coordinates: Any, sizes: Any) -> None:
     roi = [0, 0, 0.1, 0.2, 1, 1, 0.9, 1.1] if coordinates == "tf_crop_and_resize" else None
     check_resize(
         normal(2, 2, 5, 7), sizes=whole(sizes, (2, 2)), roi=roi, mode=mode,
@@ -62,7 +71,7 @@ def test_sizes(normal, mode, coordinates, sizes):
 @pytest.mark.parametrize("scales", SCALES, ids=str)
 @pytest.mark.parametrize("coordinates", COORDINATES)
 @pytest.mark.parametrize("mode", MODES)
-def test_scales(normal, mode, coordinates, scales):
+def test_scales(normal: Any, mode: Any, coordinates: Any, scales: Any) -> None:
     roi = [0, 0, -0.2, 0.3, 1, 1, 0.8, 0.7] if coordinates == "tf_crop_and_resize" else None
     check_resize(
         normal(2, 2, 5, 7), scales=whole(scales, (1, 1)), roi=roi, mode=mode,
@@ -72,7 +81,7 @@ def test_scales(normal, mode, coordinates, scales):
 
 @pytest.mark.parametrize("rounding", ROUNDING)
 @pytest.mark.parametrize("coordinates", COORDINATES[:-1])
-def test_rounding(normal, coordinates, rounding):
+def test_rounding(normal: Any, coordinates: Any, rounding: Any) -> None:
     for amounts in ({"scales": (1, 1, 2, 0.5)}, {"sizes": (2, 2, 3, 11)}):
         check_resize(
             normal(2, 2, 6, 7), **amounts, mode="nearest", nearest_mode=rounding,
@@ -82,7 +91,7 @@ def test_rounding(normal, coordinates, rounding):
 
 @pytest.mark.parametrize("a", [-0.75, -0.5])
 @pytest.mark.parametrize("coordinates", COORDINATES[:-1])
-def test_cubic_without_what_lies_outside(normal, coordinates, a):
+def test_cubic_without_what_lies_outside(normal: Any, coordinates: Any, a: Any) -> None:
     for scales in ((1, 1, 2, 1.7), (1, 1, 0.6, 0.8)):
         check_resize(
             normal(1, 2, 5, 6), scales=scales, mode="cubic", exclude_outside=1, cubic_coeff_a=a,
@@ -99,7 +108,7 @@ def test_cubic_without_what_lies_outside(normal, coordinates, a):
     ],
 )
 @pytest.mark.parametrize("scales", [(0.6, 0.4), (0.5, 2), (1.5, 0.3)], ids=str)
-def test_antialias(normal, mode, exclude, coordinates, scales):
+def test_antialias(normal: Any, mode: Any, exclude: Any, coordinates: Any, scales: Any) -> None:
     check_resize(
         normal(1, 2, 7, 9), scales=whole(scales, (1, 1)), mode=mode, antialias=1,
         exclude_outside=exclude, coordinate_transformation_mode=coordinates,
@@ -108,7 +117,7 @@ def test_antialias(normal, mode, exclude, coordinates, scales):
 
 @pytest.mark.parametrize("axes", [[2, 3], [3, 2], [-1, -2], [3]])
 @pytest.mark.parametrize("mode", MODES)
-def test_axes(normal, mode, axes):
+def test_axes(normal: Any, mode: Any, axes: Any) -> None:
     sizes, scales = [8, 5][: len(axes)], [1.5, 0.7][: len(axes)]
     x = normal(2, 2, 5, 7)
     check_resize(x, sizes=sizes, axes=axes, mode=mode)
@@ -117,7 +126,7 @@ def test_axes(normal, mode, axes):
 
 @pytest.mark.parametrize("policy", ["not_larger", "not_smaller"])
 @pytest.mark.parametrize("mode", MODES)
-def test_keep_aspect_ratio(normal, mode, policy):
+def test_keep_aspect_ratio(normal: Any, mode: Any, policy: Any) -> None:
     x = normal(1, 2, 5, 7)
     options = {"axes": [2, 3], "mode": mode, "keep_aspect_ratio_policy": policy}
     check_resize(x, sizes=[8, 9], **options)
@@ -125,7 +134,7 @@ def test_keep_aspect_ratio(normal, mode, policy):
 
 
 @pytest.mark.parametrize("extrapolation", [0.0, 2.5])
-def test_crop_reaching_outside(normal, extrapolation):
+def test_crop_reaching_outside(normal: Any, extrapolation: Any) -> None:
     check_resize(
         normal(2, 2, 5, 7), sizes=[2, 2, 6, 6], roi=[0, 0, -0.4, 0.2, 1, 1, 1.3, 1.5],
         mode="linear", coordinate_transformation_mode="tf_crop_and_resize",
@@ -134,13 +143,13 @@ def test_crop_reaching_outside(normal, extrapolation):
 
 
 @pytest.mark.parametrize("mode", ["nearest", "linear"])
-def test_sequences_and_volumes(normal, mode):
+def test_sequences_and_volumes(normal: Any, mode: Any) -> None:
     check_resize(normal(2, 2, 5), scales=[1, 1, 1.75], mode=mode)
     check_resize(normal(2, 2, 3, 4, 5), sizes=[2, 2, 5, 3, 8], mode=mode)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_sizes_known_only_when_run(normal, mode):
+def test_sizes_known_only_when_run(normal: Any, mode: Any) -> None:
     check_resize(normal(2, 2, 5, 7), sizes=[2, 2, 9, 4], mode=mode, fixed=["roi"], dynamic=["x"])
     check_resize(
         normal(2, 2, 5, 7), scales=[1, 1, 1.3, 0.6], mode=mode, fixed=["roi"], dynamic=["x"]
@@ -150,7 +159,7 @@ def test_sizes_known_only_when_run(normal, mode):
 @pytest.mark.parametrize("sizes", [(200, 5), (410, 3), (183, 30)], ids=str)
 @pytest.mark.parametrize("coordinates", ["half_pixel", "align_corners", "tf_crop_and_resize"])
 @pytest.mark.parametrize("mode", MODES)
-def test_bands_of_large_extents(normal, mode, coordinates, sizes):
+def test_bands_of_large_extents(normal: Any, mode: Any, coordinates: Any, sizes: Any) -> None:
     roi = [0, 0, 0.7, 0.2, 1, 1, 0.1, 0.9] if coordinates == "tf_crop_and_resize" else None
     check_resize(
         normal(1, 2, 90, 4), sizes=whole(sizes, (1, 2)), roi=roi, mode=mode,
@@ -159,7 +168,7 @@ def test_bands_of_large_extents(normal, mode, coordinates, sizes):
 
 
 @pytest.mark.parametrize("antialias", [0, 1])
-def test_bands_of_a_reduction(normal, antialias):
+def test_bands_of_a_reduction(normal: Any, antialias: Any) -> None:
     for mode in ("linear", "cubic"):
         check_resize(normal(1, 2, 250, 3), sizes=[1, 2, 70, 3], mode=mode, antialias=antialias)
 
@@ -169,7 +178,7 @@ def test_bands_of_a_reduction(normal, antialias):
     [("asymmetric", "floor"), ("half_pixel", "round_prefer_floor"), ("asymmetric", "ceil")],
 )
 @pytest.mark.parametrize("dynamic", [[], ["x"]], ids=["known", "open"])
-def test_sums_of_blocks(normal, coordinates, rounding, dynamic):
+def test_sums_of_blocks(normal: Any, coordinates: Any, rounding: Any, dynamic: Any) -> None:
     options = {
         "mode": "nearest", "nearest_mode": rounding, "dynamic": dynamic,
         "coordinate_transformation_mode": coordinates, "axes": [2, 3],
@@ -179,7 +188,7 @@ def test_sums_of_blocks(normal, coordinates, rounding, dynamic):
         check_resize(normal(2, 3, 2, 3), sizes=sizes, fixed=["roi"], **options)
 
 
-def test_branches_hold_no_constant_that_nothing_reads(normal):
+def test_branches_hold_no_constant_that_nothing_reads(normal: Any) -> None:
     x, sizes = normal(1, 2, 3, 4).astype(np.float32), np.array([6, 8])
     inputs = {"x": x, "roi": None, "scales": None, "sizes": sizes}
     case = operator("Resize", inputs, axes=[2, 3])
@@ -198,13 +207,13 @@ def test_branches_hold_no_constant_that_nothing_reads(normal):
 
 @pytest.mark.parametrize("mode", ["nearest", "linear"])
 @pytest.mark.parametrize("scales", [(2, 3), (1.5, 2.5)], ids=str)
-def test_upsample_of_opset_9(normal, mode, scales):
+def test_upsample_of_opset_9(normal: Any, mode: Any, scales: Any) -> None:
     x, factors = normal(2, 2, 4, 5), np.array([1, 1, *scales], np.float32)
     case = operator("Upsample", {"x": x, "scales": factors}, fixed=["scales"], opset=9, mode=mode)
     check(case, wrt=["x"], linear=True)
 
 
-def test_upsample_of_opset_7(normal):
+def test_upsample_of_opset_7(normal: Any) -> None:
     case = operator(
         "Upsample", {"x": normal(1, 2, 3, 5)}, opset=7, mode="nearest", scales=[1.0, 1.0, 2.0, 3.0]
     )

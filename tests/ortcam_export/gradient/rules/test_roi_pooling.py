@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,14 +18,14 @@ PICTURES = np.array([0, 1, 1, 0, 1], np.int64)
 
 
 @pytest.fixture
-def inputs(normal):
+def inputs(normal: Any) -> Any:
     return {"x": normal(2, 3, 6, 7), "rois": REGIONS, "pictures": PICTURES}
 
 
 @pytest.mark.parametrize("mode", ["half_pixel", "output_half_pixel"])
 @pytest.mark.parametrize("sampling_ratio", [0, 1, 3])
 @pytest.mark.parametrize("fixed", [True, False])
-def test_roi_align(inputs, sampling_ratio, mode, fixed):
+def test_roi_align(inputs: Any, sampling_ratio: Any, mode: Any, fixed: Any) -> None:
     check_operator(
         "RoiAlign", inputs, wrt=["x"], fixed=["rois", "pictures"] if fixed else [], linear=True,
         opset=16, coordinate_transformation_mode=mode, sampling_ratio=sampling_ratio,
@@ -32,7 +33,7 @@ def test_roi_align(inputs, sampling_ratio, mode, fixed):
     )  # fmt: skip
 
 
-def test_roi_align_of_opset_10(inputs):
+def test_roi_align_of_opset_10(inputs: Any) -> None:
     case = operator("RoiAlign", inputs, opset=10, output_height=2, output_width=2)
     check(case, wrt=["x"], linear=True)
 
@@ -40,7 +41,9 @@ def test_roi_align_of_opset_10(inputs):
 @pytest.mark.parametrize("mode", ["half_pixel", "output_half_pixel"])
 @pytest.mark.parametrize("sampling_ratio", [0, 1, 3])
 @pytest.mark.parametrize("fixed", [True, False])
-def test_roi_align_takes_the_largest(inputs, sampling_ratio, mode, fixed):
+def test_roi_align_takes_the_largest(
+    inputs: Any, sampling_ratio: Any, mode: Any, fixed: Any
+) -> None:
     check_operator(
         "RoiAlign", inputs, wrt=["x"], fixed=["rois", "pictures"] if fixed else [], opset=16,
         coordinate_transformation_mode=mode, sampling_ratio=sampling_ratio, mode="max",
@@ -50,7 +53,7 @@ def test_roi_align_takes_the_largest(inputs, sampling_ratio, mode, fixed):
 
 @pytest.mark.parametrize("scale", [1.0, 0.6])
 @pytest.mark.parametrize("fixed", [True, False])
-def test_max_roi_pool(inputs, scale, fixed):
+def test_max_roi_pool(inputs: Any, scale: Any, fixed: Any) -> None:
     rois = np.concatenate([PICTURES[:, None].astype(np.float32), REGIONS], 1)
     check_operator(
         "MaxRoiPool", {"x": inputs["x"], "rois": rois}, wrt=["x"], fixed=["rois"] if fixed else [],
@@ -59,7 +62,7 @@ def test_max_roi_pool(inputs, scale, fixed):
     )  # fmt: skip
 
 
-def max_roi_pool(rois, scale, shape, feeds):
+def max_roi_pool(rois: Any, scale: Any, shape: Any, feeds: Any) -> Any:
     """MaxRoiPool as Fast R-CNN (2015) has it: bins of whole cells that overlap by one."""
     x = feeds["x"]
     y = np.zeros((len(rois), x.shape[1], *shape))

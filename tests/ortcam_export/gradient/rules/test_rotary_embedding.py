@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from finite_differences import check_operator
@@ -11,7 +13,9 @@ from finite_differences import check_operator
 @pytest.mark.parametrize("dims", [0, 4])
 @pytest.mark.parametrize("positions", [True, False])
 @pytest.mark.parametrize("heads", [True, False])
-def test_rotary_embedding(normal, interleaved, dims, positions, heads):
+def test_rotary_embedding(
+    normal: Any, interleaved: Any, dims: Any, positions: Any, heads: Any
+) -> None:
     angles = normal(*((9,) if positions else (2, 3)), (dims or 6) // 2)
     inputs = {
         "x": normal(2, 4, 3, 6) if heads else normal(2, 3, 24),

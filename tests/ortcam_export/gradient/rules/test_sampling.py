@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from finite_differences import check, check_operator, operator
 PADDINGS = ["zeros", "border", "reflection"]
 
 
-def grid(points, space, align_corners=0):
+def grid(points: Any, space: Any, align_corners: Any = 0) -> Any:
     """Points inside and some way outside, between cells, where a small step changes no cell."""
     random = np.random.default_rng(2)
     cells = [
@@ -25,17 +26,21 @@ def grid(points, space, align_corners=0):
     return scaled.astype(np.float32)
 
 
-def keys(d):
+def hat(d: Any) -> Any:
+    return np.maximum(1 - np.abs(d), 0)
+
+
+def keys(d: Any) -> Any:
     a, d = -0.75, np.abs(d)
     near, far = (a + 2) * d**3 - (a + 3) * d**2 + 1, a * (d**3 - 5 * d**2 + 8 * d - 4)
     return np.where(d <= 1, near, np.where(d < 2, far, 0))
 
 
-def sampled(mode, padding_mode, align_corners, f):
+def sampled(mode: Any, padding_mode: Any, align_corners: Any, f: Any) -> Any:
     """GridSample by its definition: every cell near a point, weighted by how near it is."""
     x, points = f["x"], f["grid"]
     space = x.shape[2:]
-    reach, weight = (2, lambda d: np.maximum(1 - np.abs(d), 0)) if mode == "linear" else (3, keys)
+    reach, weight = (2, hat) if mode == "linear" else (3, keys)
     taps = []
     for axis, extent in enumerate(space):
         u = points[..., len(space) - 1 - axis]
@@ -54,7 +59,7 @@ def sampled(mode, padding_mode, align_corners, f):
             along.append((np.clip(cell, 0, extent - 1), share))
         taps.append(along)
     pictures = np.arange(len(x)).reshape(-1, *[1] * len(space))
-    total = 0
+    total: Any = 0
     for corner in itertools.product(*taps):
         share = np.prod([s for _, s in corner], 0)
         cells = x.transpose(0, *range(2, x.ndim), 1)[(pictures, *(c for c, _ in corner))]
@@ -65,7 +70,7 @@ def sampled(mode, padding_mode, align_corners, f):
 @pytest.mark.parametrize("align_corners", [0, 1])
 @pytest.mark.parametrize("padding_mode", PADDINGS)
 @pytest.mark.parametrize("mode", ["linear", "nearest", "cubic"])
-def test_of_the_tensor(normal, mode, padding_mode, align_corners):
+def test_of_the_tensor(normal: Any, mode: Any, padding_mode: Any, align_corners: Any) -> None:
     inputs = {"x": normal(2, 3, 4, 5), "grid": grid((2, 3, 4), (4, 5), align_corners)}
     check_operator(
         "GridSample", inputs, wrt=["x"], linear=True, opset=20, mode=mode,
@@ -76,7 +81,7 @@ def test_of_the_tensor(normal, mode, padding_mode, align_corners):
 @pytest.mark.parametrize("align_corners", [0, 1])
 @pytest.mark.parametrize("padding_mode", PADDINGS)
 @pytest.mark.parametrize("mode", ["linear", "cubic"])
-def test_of_the_grid(normal, mode, padding_mode, align_corners):
+def test_of_the_grid(normal: Any, mode: Any, padding_mode: Any, align_corners: Any) -> None:
     inputs = {"x": normal(2, 3, 4, 5), "grid": grid((2, 3, 4), (4, 5), align_corners)}
     check_operator(
         "GridSample", inputs, opset=20, mode=mode, padding_mode=padding_mode, double=False,
@@ -85,13 +90,13 @@ def test_of_the_grid(normal, mode, padding_mode, align_corners):
     )  # fmt: skip
 
 
-def test_nothing_flows_to_the_grid_of_the_nearest(normal):
+def test_nothing_flows_to_the_grid_of_the_nearest(normal: Any) -> None:
     inputs = {"x": normal(2, 3, 4, 5), "grid": grid((2, 3, 4), (4, 5))}
     check_operator("GridSample", inputs, opset=20, mode="nearest", double=False)
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
-def test_the_modes_of_opset_16(normal, mode):
+def test_the_modes_of_opset_16(normal: Any, mode: Any) -> None:
     inputs = {"x": normal(2, 3, 4, 5), "grid": grid((2, 3, 4), (4, 5))}
     function = functools.partial(sampled, mode.removeprefix("bi"), "zeros", 0)
     case = operator("GridSample", inputs, opset=16, mode=mode)
@@ -100,7 +105,7 @@ def test_the_modes_of_opset_16(normal, mode):
 
 @pytest.mark.parametrize("align_corners", [0, 1])
 @pytest.mark.parametrize("padding_mode", PADDINGS)
-def test_volumes(normal, padding_mode, align_corners):
+def test_volumes(normal: Any, padding_mode: Any, align_corners: Any) -> None:
     space = (3, 4, 5)
     inputs = {"x": normal(2, 2, *space), "grid": grid((2, 2, 3, 2), space, align_corners)}
     check_operator(
@@ -109,12 +114,12 @@ def test_volumes(normal, padding_mode, align_corners):
     )  # fmt: skip
 
 
-def test_nearest_in_volumes(normal):
+def test_nearest_in_volumes(normal: Any) -> None:
     inputs = {"x": normal(2, 2, 3, 4, 5), "grid": grid((2, 2, 3, 2), (3, 4, 5))}
     check_operator("GridSample", inputs, wrt=["x"], opset=20, mode="nearest", linear=True)
 
 
-def test_one_cell(normal):
+def test_one_cell(normal: Any) -> None:
     inputs = {"x": normal(1, 2, 1, 3), "grid": grid((1, 2, 2), (4, 3))}
     for align_corners in (0, 1):
         check_operator(
@@ -125,7 +130,7 @@ def test_one_cell(normal):
 
 @pytest.mark.parametrize("align_corners", [0, 1])
 @pytest.mark.parametrize("size", [(2, 3, 4, 5), (2, 3, 2, 3, 4), (2, 1, 1, 3)])
-def test_affine_grid(normal, size, align_corners):
+def test_affine_grid(normal: Any, size: Any, align_corners: Any) -> None:
     space = len(size) - 2
     inputs = {"theta": normal(2, space, space + 1), "size": np.array(size, np.int64)}
     check_operator(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from finite_differences import check, check_operator, operator
@@ -12,7 +14,7 @@ from ortcam_export.vjp import vjp
 REDUCTIONS = ["none", "add", "mul", "max", "min"]
 
 
-def scattered(f, places, reduction):
+def scattered(f: Any, places: Any, reduction: Any) -> Any:
     """The forward operators by NumPy: places is a list of (place in the data, place in updates)."""
     y = f["x"].copy()
     for to, source in places:
@@ -31,7 +33,7 @@ def scattered(f, places, reduction):
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("axis", [0, 1, -1])
 @pytest.mark.parametrize("fixed", [True, False])
-def test_scatter_elements(normal, axis, reduction, fixed):
+def test_scatter_elements(normal: Any, axis: Any, reduction: Any, fixed: Any) -> None:
     repeated = (
         [[0, -1, 1, 1], [1, 2, 1, 0]] if reduction != "none" else [[0, 2, -3, 3], [1, -1, 0, 2]]
     )
@@ -50,7 +52,7 @@ def test_scatter_elements(normal, axis, reduction, fixed):
 
 
 @pytest.mark.parametrize("zero", ["x", "updates", "both"])
-def test_products_with_zeros(normal, zero):
+def test_products_with_zeros(normal: Any, zero: Any) -> None:
     x, updates = normal(3, 4), normal(3, 3)
     if zero != "updates":
         x[1, 1] = 0
@@ -65,7 +67,7 @@ def test_products_with_zeros(normal, zero):
 
 
 @pytest.mark.parametrize("op_type", ["Scatter", "ScatterElements"])
-def test_older_versions(normal, op_type):
+def test_older_versions(normal: Any, op_type: Any) -> None:
     indices = np.array([[0, 2], [1, 0]], np.int64)
     inputs = {"x": normal(3, 3), "indices": indices, "updates": normal(2, 2)}
     places = [((i, indices[i, j]), (i, j)) for i, j in np.ndindex(2, 2)]
@@ -80,7 +82,7 @@ def test_older_versions(normal, op_type):
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("depth", [1, 2, 3])
 @pytest.mark.parametrize("fixed", [True, False])
-def test_scatter_nd(normal, depth, reduction, fixed):
+def test_scatter_nd(normal: Any, depth: Any, reduction: Any, fixed: Any) -> None:
     rows = [[1, 2, 0], [-1, 0, 1], [0, -2, 1]]
     if reduction != "none":
         rows.append([1, 2, 0])
@@ -96,14 +98,14 @@ def test_scatter_nd(normal, depth, reduction, fixed):
 
 @pytest.mark.parametrize("mode", ["linear", "circular"])
 @pytest.mark.parametrize("axis", [-2, 1])
-def test_tensor_scatter(normal, mode, axis):
+def test_tensor_scatter(normal: Any, mode: Any, axis: Any) -> None:
     starts = np.array([1, 4] if mode == "circular" else [1, 3], np.int64)
     inputs = {"x": normal(2, 5, 5, 3), "updates": normal(2, 5, 2, 3), "starts": starts}
     if axis == 1:
         inputs["updates"] = normal(2, 2, 5, 3)
     case = operator("TensorScatter", inputs, opset=24, mode=mode, axis=axis)
 
-    def function(f):
+    def function(f: Any) -> Any:
         y = f["x"].copy()
         for n in range(2):
             for j in range(2):
@@ -118,9 +120,9 @@ def test_tensor_scatter(normal, mode, axis):
 
 
 @pytest.mark.parametrize("reduction", ["max", "min"])
-def test_equals_share_the_cotangent(reduction):
+def test_equals_share_the_cotangent(reduction: Any) -> None:
     sign = 1 if reduction == "max" else -1
-    inputs = {
+    inputs: dict[str, Any] = {
         "x": sign * np.array([1, 2, 3, 4], np.float32),
         "indices": np.array([0, 0, 2, 3], np.int64),
         "updates": sign * np.array([1, 1, 3, 3], np.float32),
@@ -128,5 +130,5 @@ def test_equals_share_the_cotangent(reduction):
     case = operator("ScatterElements", inputs, opset=18, axis=0, reduction=reduction)
     evaluator = ReferenceEvaluator(vjp(case.model, "y", ["x", "updates"]))
     u = np.array([6, 1, 2, 5], np.float32)
-    found = evaluator.run(["x.grad", "updates.grad"], {**case.feeds, "y.cotangent": u})
-    np.testing.assert_allclose(found, [[2, 1, 1, 5], [2, 2, 1, 0]])
+    gradients: Any = evaluator.run(["x.grad", "updates.grad"], {**case.feeds, "y.cotangent": u})
+    np.testing.assert_allclose(gradients, [[2, 1, 1, 5], [2, 2, 1, 0]])
