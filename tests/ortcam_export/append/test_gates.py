@@ -1,4 +1,4 @@
-"""Layers that nobody asks for: no rows of theirs, and no change in the others' weights."""
+"""Layers that are not selected: no rows of theirs, and no change in the others' weights."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ K, N = 3, 2
 
 
 def branches(seed: int = 0, kind: str = "Softmax") -> onnx.ModelProto:
-    """No layer but ``stem_relu`` is a cut: branches that part, cross over and meet.
+    """Branches that part, cross over and meet: no layer but ``stem_relu`` is a cut.
 
-    ``left_relu`` and ``right_relu`` lie beside each other, and ``both_relu`` meets each of them at
-    a Concat of its own; ``part_a`` and ``part_b`` come out of one Split, ``deep_relu`` is on one
-    branch only, and ``cat`` goes to the scorer both directly and by way of what is not linear.
+    ``left_relu`` and ``right_relu`` are parallel, and ``both_relu`` meets each of them at a Concat
+    of its own; ``part_a`` and ``part_b`` come from one Split, ``deep_relu`` is on one branch only,
+    and ``cat`` reaches the scorer both directly and through a nonlinear block.
     """
     g = Builder(seed)
     stem = g.block("input", 3, 6, "stem")
@@ -135,7 +135,7 @@ def test_nothing_is_asked(name: str) -> None:
 
 
 def test_earlier_layers_carry_no_row() -> None:
-    """Only the ways of the layers asked for, and of later ones that these pass by, are gone."""
+    """Rows exist only for the selected layers, and for later ones on their paths."""
     opened = Opened("unet")
     rows = {layer: len(found) for layer, found in opened.weights(("dec2_relu",)).items()}
     assert rows == {
@@ -149,7 +149,7 @@ def test_earlier_layers_carry_no_row() -> None:
 
 @pytest.mark.parametrize("name", ["unet", "branches", "channels last"])
 def test_the_last_layer_alone_costs_no_sweep(name: str) -> None:
-    """No product of the gradient's has a row for each cell of a map."""
+    """No product in the gradient has a row for each cell of a map."""
     opened = Opened(name)
     graph = opened.graph.graph
     products = [
@@ -185,5 +185,5 @@ def test_a_pool_finds_its_places_only_where_they_are_asked_for() -> None:
     session = ort.InferenceSession(ir.to_proto(opened.graph).SerializeToString())
     for asked, wanted in ((opened.layers[0], True), (opened.layers[-1], False)):
         found = session.run([p.name for p in places], opened.feeds((asked,), "shared", K))
-        # CUDA has no indices of no picture: where nobody asks it is a channel of one
+        # CUDA has no indices for an empty batch: an unselected layer gets one channel of a picture
         assert all((values.shape[:2] == (1, 1)) != wanted for values in found)

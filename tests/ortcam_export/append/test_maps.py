@@ -1,4 +1,4 @@
-"""Maps made in the graph: NumPy's, for every network, form and number of pictures."""
+"""Maps computed in the graph equal NumPy's, for every network, form and number of pictures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import ortcam
 from ortcam.errors import VerificationError
 from ortcam_export import export
-from ortcam_export.append import maps as made
+from ortcam_export.append import maps as maps_module
 from ortcam_export.gradient.tensor import Tensor
 
 FAST: dict[str, Any] = {"size": (96, 64), "verify": False}
@@ -92,7 +92,7 @@ def test_features_stay_where_they_are_unless_a_map_is_blank() -> None:
     first = cam.explain(rgb(0), shown[0])
     assert fetched == [["dec1_relu.weights", "dec1_relu.map", "probabilities"]]
     fetched.append([])
-    again = cam.explain(rgb(0), shown[0])  # its map is taken away: NumPy makes it
+    again = cam.explain(rgb(0), shown[0])  # the graph's map is blank: NumPy computes it
     assert fetched[3:] == [["dec1_relu"]]
     np.testing.assert_allclose(again.raw["dec1_relu"], first.raw["dec1_relu"], rtol=1e-3, atol=1e-6)
 
@@ -100,8 +100,8 @@ def test_features_stay_where_they_are_unless_a_map_is_blank() -> None:
 def test_maps_are_verified(monkeypatch: pytest.MonkeyPatch) -> None:
     exported = export(networks.unet(), maps=True, split=True, size=(96, 64))
     assert exported.artifact.verification is not None
-    right = made._map
-    monkeypatch.setattr(made, "_map", lambda w, a, axis: right(w, a, axis) * _two(w))
+    right = maps_module._map
+    monkeypatch.setattr(maps_module, "_map", lambda w, a, axis: right(w, a, axis) * _two(w))
     with pytest.raises(VerificationError, match=r"maps 'dec1_relu\.map' are not those"):
         export(networks.unet(), maps=True, size=(96, 64))
 

@@ -20,7 +20,7 @@ from ortcam.errors import ArtifactError, InputError, VerificationError
 from ortcam.methods import cam_formulas as formulas
 from ortcam.methods.registry import METHODS, PIXELS
 from ortcam_export import Exported, export
-from ortcam_export.append import gradient as differentiate
+from ortcam_export.append import gradient as gradient_module
 from ortcam_export.gradient.tensor import Tensor
 
 Array = NDArray[Any]
@@ -28,10 +28,10 @@ Array = NDArray[Any]
 FAST: dict[str, Any] = {"size": (48, 32), "verify": False}
 CLASSES = (2, 0, 1)
 
-#: The methods about layers; those about the picture itself are in test_pixel_methods.py.
+#: The methods about layers; those about the picture itself are in test_picture_methods.py.
 AT_LAYERS = [name for name, method in METHODS.items() if method.needs != PIXELS]
 
-#: Those of features and gradients; the others are in test_perturbation_methods.py.
+#: The methods of features and gradients; the others are in test_perturbation_methods.py.
 FORMULAS = [name for name in AT_LAYERS if name not in ("score-cam", "ablation-cam")]
 
 #: A network, its score, layers, and the axis of its channels.
@@ -57,7 +57,7 @@ def made(name: str, **options: Any) -> ortcam.Cam:
 
 
 def close(found: Array, expected: Array, tolerance: float = 1e-4) -> None:
-    """Within a part of the largest value."""
+    """Assert that the largest error is within a fraction of the largest value."""
     assert found.shape == expected.shape
     size = np.abs(expected).max()
     assert size > 0
@@ -66,6 +66,10 @@ def close(found: Array, expected: Array, tolerance: float = 1e-4) -> None:
 
 def in_numpy(name: str, a: Array, g: Array) -> Array:
     """The maps [K, *space] of A [C, *space] and G [K, C, *space] in float64."""
+    return np.maximum(_sums_in_numpy(name, a, g), 0)
+
+
+def _sums_in_numpy(name: str, a: Array, g: Array) -> Array:
     total = a.sum(axis=(1, 2))[:, None, None]
     alpha = g**2 / (2 * g**2 + g**3 * total + 1e-6)
     weights = {
@@ -74,19 +78,19 @@ def in_numpy(name: str, a: Array, g: Array) -> Array:
         "xgrad-cam": (g * a / (total + 1e-7)).sum(axis=(2, 3)),
     }
     if name in weights:
-        return np.maximum(np.einsum("kc,chw->khw", weights[name], a), 0)
+        return np.asarray(np.einsum("kc,chw->khw", weights[name], a))
     if name == "seg-xres-cam":
-        g = np.stack([[_blocks(channel) for channel in own] for own in g])
+        g = np.stack([[_blocks(channel) for channel in row] for row in g])
     if name == "layer-cam":
         g = np.maximum(g, 0)
     if name in ("eigen-cam", "eigen-grad-cam"):
         parts = np.broadcast_to(a, g.shape) if name == "eigen-cam" else g * a
-        return np.maximum(np.stack([_first_component(own) for own in parts]), 0)
-    return np.maximum((g * a).sum(axis=1), 0)
+        return np.stack([_first_component(part) for part in parts])
+    return np.asarray((g * a).sum(axis=1))
 
 
 def _blocks(plane: Array) -> Array:
-    """Each block of 2 x 2 as its maximum."""
+    """Each block of 2 x 2 cells replaced by its maximum."""
     out = plane.copy()
     for y in range(0, plane.shape[0], 2):
         for x in range(0, plane.shape[1], 2):
@@ -95,12 +99,12 @@ def _blocks(plane: Array) -> Array:
 
 
 def _first_component(values: Array) -> Array:
-    """Projected, with the sign by which what is 0 in all channels is 0 or less."""
+    """The projection, with the sign that maps a cell of zeros to 0 or less."""
     cells = values.reshape(len(values), -1).T
     mean = cells.mean(axis=0)
     component = np.linalg.svd(cells - mean, full_matrices=False)[2][0]
     sign = 1 if -mean @ component <= 0 else -1
-    return (sign * (cells - mean) @ component).reshape(values.shape[1:])
+    return np.asarray((sign * (cells - mean) @ component).reshape(values.shape[1:]))
 
 
 def gradients(name: str, x: Array, classes: tuple[int, ...]) -> dict[str, tuple[Array, Array]]:
@@ -136,7 +140,7 @@ def test_maps_are_autograds(case: str, split: bool) -> None:
 @pytest.mark.torch
 @pytest.mark.parametrize("layer", ["enc1_relu", "mid_relu"])
 def test_maps_are_pytorch_grad_cams(layer: str, pytorch_grad_cam: Any) -> None:
-    """Its own arithmetic, on autograd's gradients; what it calls EigenCAM has no certain sign."""
+    """Its own arithmetic, on autograd's gradients; the sign of its EigenCAM is arbitrary."""
     peers = {
         "grad-cam": pytorch_grad_cam.GradCAM,
         "hires-cam": pytorch_grad_cam.HiResCAM,
@@ -151,10 +155,10 @@ def test_maps_are_pytorch_grad_cams(layer: str, pytorch_grad_cam: Any) -> None:
     for method, peer in peers.items():
         found = cam.explain(rgb(), CLASSES, layer, method=method).raw[layer]
         for k in range(len(CLASSES)):
-            own = peer.__new__(peer)  # without the network that its constructor hooks into
-            own.activations_and_grads = SimpleNamespace(release=lambda: None)
-            own.uses_gradients = True
-            image = np.asarray(own.get_cam_image(None, None, None, a, g[k], False))[0]
+            method_of_peer = peer.__new__(peer)  # without the network that its constructor hooks
+            method_of_peer.activations_and_grads = SimpleNamespace(release=lambda: None)
+            method_of_peer.uses_gradients = True
+            image = np.asarray(method_of_peer.get_cam_image(None, None, None, a, g[k], False))[0]
             signs = (1, -1) if method.startswith("eigen") else (1,)
             differences = [np.abs(found[k] - np.maximum(s * image, 0)).max() for s in signs]
             assert min(differences) <= 1e-4 * np.abs(image).max(), method
@@ -172,7 +176,7 @@ def test_methods_differ_from_each_other() -> None:
 
 
 def test_hires_cam_sums_are_grad_cams_before_a_pool_and_a_linear_layer() -> None:
-    """There the gradient is the same all over, and the formulas are one."""
+    """The gradient is constant there, so the formulas coincide."""
     cam = made("classifier")
     last = cam.layers[-1]
     expected = cam.explain(rgb(), CLASSES, last).raw[last]
@@ -257,7 +261,7 @@ def test_volumes() -> None:
         assert found.maps.shape == (1, 1, 8, 16, 16)
 
 
-def test_what_an_artifact_lacks_is_told() -> None:
+def test_a_method_that_an_artifact_lacks_is_an_error() -> None:
     cam = made("one layer", methods=["grad-cam", "eigen-cam"])
     assert all(layer.grad is None for layer in cam.artifact.layers)
     assert cam.explain(rgb(), 2, method="eigen-cam").raw["cat2"].any()
@@ -279,7 +283,7 @@ def test_what_an_artifact_lacks_is_told() -> None:
         ("seg-xres-cam:pool=min", "is 'min'; it is max or mean"),
     ],
 )
-def test_a_method_that_there_is_not_is_refused(method: str, said: str) -> None:
+def test_an_unknown_method_or_option_is_refused(method: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         made("one layer").explain(rgb(), 2, method=method)
 
@@ -293,12 +297,12 @@ def test_options_reach_the_formula() -> None:
     close(least, cam.explain(rgb(), 2, method="hires-cam").raw["cat2"])
 
 
-def test_exports_of_methods_that_there_are_not_are_refused() -> None:
+def test_exports_of_unknown_methods_are_refused() -> None:
     with pytest.raises(InputError, match="there is no method 'all-cams'"):
         export(networks.unet(), methods=["all-cams"], **FAST)
 
 
-def test_arrays_tell_the_method(tmp_path: Path) -> None:
+def test_arrays_name_the_method(tmp_path: Path) -> None:
     cam = made("unet")
     for method, weighs in (("hires-cam", False), ("grad-cam++", True), ("eigen-cam", False)):
         explanation = cam.explain(rgb(), CLASSES, method=method)
@@ -329,21 +333,21 @@ def test_a_blank_map_of_each_kind_says_why() -> None:
 
 
 def test_a_wrong_gradient_makes_no_artifact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each place's gradient at another place: no mean tells."""
-    options = {"feature_layers": ["dec1_relu"], "size": (48, 32), "methods": ["hires-cam"]}
+    """The gradient of each cell at another cell, which leaves the mean unchanged."""
+    options: dict[str, Any] = {"feature_layers": ["dec1_relu"], "methods": ["hires-cam"]}
+    options["size"] = (48, 32)
     export(networks.unet(), **options)
 
-    def of(layer: Any, features: Any, sweep: Any) -> dict[str, Tensor]:
+    def flipped(layer: Any, features: Any, sweep: Any) -> dict[str, Tensor]:
         mean, whole = sweep.mean(features, 1), sweep.whole(features)
-        turned = whole.slice(3, -1, -10000, step=-1)
-        return {layer.weights: mean, layer.grad: turned}
+        return {layer.weights: mean, layer.grad: whole.slice(3, -1, -10000, step=-1)}
 
-    monkeypatch.setattr(differentiate, "_gradients_of", of)
+    monkeypatch.setattr(gradient_module, "_gradients_of", flipped)
     with pytest.raises(VerificationError, match="off by"):
         export(networks.unet(), **options)
 
 
-def test_metadata_of_gradients_that_are_not_there_are_refused() -> None:
+def test_metadata_of_missing_gradients_are_refused() -> None:
     exported = export(networks.unet(), feature_layers=["cat2"], **FAST)
     proto = onnx.load_from_string(exported.model)
     entry = next(p for p in proto.metadata_props if p.key == "ortcam")
@@ -362,6 +366,6 @@ def test_the_other_engine_has_no_whole_gradients(monkeypatch: pytest.MonkeyPatch
 
 
 def test_formulas_are_all_in_the_table() -> None:
-    written = {name.replace("_", "-").replace("-plus-plus", "++") for name in formulas.__all__}
+    names = {name.replace("_", "-").replace("-plus-plus", "++") for name in formulas.__all__}
     others = {"grad-cam", "smooth-grad", "integrated-gradients"}
-    assert written | others == set(METHODS)
+    assert names | others == set(METHODS)

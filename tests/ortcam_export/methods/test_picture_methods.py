@@ -32,7 +32,7 @@ FAST: dict[str, Any] = {
 CLASSES = (2, 0, 1)
 ABOUT_PICTURES = [name for name, method in METHODS.items() if method.needs == PIXELS]
 
-#: A network, and where its score and its input have their channels.
+#: A network, and the channel axis of its score and its input.
 CASES: dict[str, tuple[Callable[[], onnx.ModelProto], int]] = {
     "unet": (networks.unet, 1),
     "channels last": (networks.channels_last, 3),
@@ -54,7 +54,7 @@ def made(case: str = "unet", split: bool = False) -> ortcam.Cam:
 
 
 def close(found: Array, expected: Array) -> None:
-    """To 1e-4 of the largest value."""
+    """Assert that the largest error is within 1e-4 of the largest value."""
     assert found.shape == expected.shape
     size = np.abs(expected).max()
     assert size > 0
@@ -73,7 +73,7 @@ def network(case: str) -> onnx.ModelProto:
 
 
 def answers(case: str, region: Array | None = None) -> Callable[[Any], Any]:
-    """y [N, classes] of what enters [N, C, H, W], a tensor of PyTorch's."""
+    """The scores y [N, classes] as a function of the input [N, C, H, W], a PyTorch tensor."""
     from reference import run
 
     axis = CASES[case][1]
@@ -88,12 +88,12 @@ def answers(case: str, region: Array | None = None) -> Callable[[Any], Any]:
 
 
 def gradients(case: str, x: Array, region: Array | None = None) -> Array:
-    """[classes asked, C, H, W] by autograd, float64."""
+    """The gradients [CLASSES, C, H, W] by autograd, float64."""
     torch = pytest.importorskip("torch")
     entering = torch.tensor(x, dtype=torch.float64, requires_grad=True)
     y = answers(case, region)(entering)
     each = [torch.autograd.grad(y[0, c], entering, retain_graph=True)[0] for c in CLASSES]
-    return torch.stack(each)[:, 0].moveaxis(CASES[case][1], 1).numpy()
+    return np.asarray(torch.stack(each)[:, 0].moveaxis(CASES[case][1], 1).numpy())
 
 
 @pytest.mark.torch
@@ -152,23 +152,24 @@ def test_a_region_reaches_the_pixels() -> None:
 
 
 def score(cam: ortcam.Cam, picture: Array) -> Array:
-    """y of the classes asked."""
-    return cam.segment(picture).score[list(CLASSES)].sum(axis=(1, 2), dtype=np.float64)
+    """The scores y of CLASSES."""
+    classes = cam.segment(picture).score[list(CLASSES)]
+    return np.asarray(classes.sum(axis=(1, 2), dtype=np.float64))
 
 
 def missed(steps: int, baseline: str) -> Array:
-    """How far attributions are from adding up to y(x) - y(b), by its part."""
+    """The relative difference between the sum of attributions and y(x) - y(b)."""
     cam = made()
     asked = f"integrated-gradients:steps={steps},baseline={baseline}"
     positive, negative = (raw(cam, f"{asked},sign={s}") for s in ("positive", "negative"))
     total = (positive.astype(np.float64) - negative).sum(axis=(1, 2))
     value = {"black": 0, "white": 255}[baseline]
     change = score(cam, rgb()) - score(cam, np.full_like(rgb(), value))
-    return np.abs(total - change) / np.abs(change)
+    return np.asarray(np.abs(total - change) / np.abs(change))
 
 
 def test_integrated_gradients_are_complete() -> None:
-    """Up to the quadrature's error, which kinks make fall slowly: Captum's is the same."""
+    """Up to the quadrature's error, which falls slowly because of kinks, as in Captum."""
     for baseline in ("black", "white"):
         errors = [missed(steps, baseline).max() for steps in (1, 10, 200)]
         assert errors[0] > 0.5
@@ -176,7 +177,7 @@ def test_integrated_gradients_are_complete() -> None:
         assert errors[2] < 0.01
 
 
-def test_attributions_that_are_not_complete_are_told_of() -> None:
+def test_incomplete_attributions_are_noted() -> None:
     cam = made()
     said = "is made of attributions that add up to .*, while the score changes by .*steps=200"
     few = cam.explain(rgb(), CLASSES, method="integrated-gradients:steps=1,baseline=black")
@@ -236,15 +237,15 @@ def test_noise_is_the_same_again_and_another_by_its_seed() -> None:
     assert np.abs(first - plain).max() > 0.1 * plain.max()
 
 
-def test_passes_are_told_of() -> None:
-    told: list[tuple[int, int]] = []
+def test_passes_are_reported() -> None:
+    passes: list[tuple[int, int]] = []
     cam = made()
-    options: dict[str, Any] = {"progress": lambda *counts: told.append(counts)}
+    options: dict[str, Any] = {"progress": lambda *counts: passes.append(counts)}
     raw(cam, "smooth-grad:samples=5", memory=1, **options)
-    assert told == [(done, 5) for done in range(6)]
-    told.clear()
+    assert passes == [(done, 5) for done in range(6)]
+    passes.clear()
     cam.explain_batch([rgb(0), rgb(1)], 2, method="integrated-gradients:steps=3", **options)
-    assert told == [(0, 6), (3, 6), (6, 6)]
+    assert passes == [(0, 6), (3, 6), (6, 6)]
 
 
 def test_layers_are_none_of_theirs() -> None:
@@ -259,7 +260,7 @@ def test_layers_are_none_of_theirs() -> None:
         cam.explain(rgb(), 2, "input")
 
 
-def test_what_an_artifact_lacks_is_told() -> None:
+def test_a_method_that_an_artifact_lacks_is_an_error() -> None:
     cam = load(export(networks.unet(), **FAST | {"methods": ["hires-cam"]}))
     said = r"SmoothGrad takes the gradient at the picture's pixels.*methods='smooth-grad'"
     with pytest.raises(ArtifactError, match=said):
@@ -292,7 +293,7 @@ def test_a_baseline_of_pixels_takes_a_picture() -> None:
 
 
 def of_bytes() -> onnx.ModelProto:
-    """The U-Net on a picture of whole numbers."""
+    """The U-Net with an integer picture input."""
     model = networks.unet()
     for node in model.graph.node:
         node.input[:] = ["float" if name == "input" else name for name in node.input]
@@ -302,14 +303,14 @@ def of_bytes() -> onnx.ModelProto:
     return model
 
 
-def test_whole_numbers_have_no_gradient() -> None:
-    said = "the picture enters as uint8, and what is made of whole numbers has no gradient"
-    options = {"size": (48, 32), "verify": False}
+def test_integers_have_no_gradient() -> None:
+    reason = "the picture enters the network as uint8, and integers have no gradient"
+    options: dict[str, Any] = {"size": (48, 32), "verify": False}
     exported = export(of_bytes(), methods="all", **options)
-    assert any(f"{said}, so the methods about" in note for note in exported.notes)
+    assert any(f"{reason}, so the methods about" in note for note in exported.notes)
     assert exported.artifact.pixels is None
     assert load(exported).explain(rgb(), 2, method="hires-cam").maps.any()
-    with pytest.raises(LayerError, match=f"{said}: export without"):
+    with pytest.raises(LayerError, match=f"{reason}: export without"):
         export(of_bytes(), methods=["gradient"], **options)
 
 
