@@ -25,7 +25,7 @@ FAST: dict[str, Any] = {
     "size": (48, 32),
     "mean": (0.4, 0.5, 0.6),
     "std": (0.2, 0.25, 0.3),
-    "scale": 1 / 255,
+    "rescale": 1 / 255,
     "verify": False,
     "methods": ["smooth-grad"],
 }
