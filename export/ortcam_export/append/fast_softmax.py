@@ -6,6 +6,7 @@ Both forms are the same function, up to the rounding of its type.
 from __future__ import annotations
 
 import onnx_ir as ir
+import onnx_ir.passes.common as passes
 
 from ortcam_export.graph.names import unused
 
@@ -39,7 +40,7 @@ class RecomposeSoftmax(ir.passes.InPlacePass):
     """The inverse of :class:`DecomposeSoftmax`."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Put a Softmax in place of each e / sum(e) with e = exp(x - ...)."""
+        """Replace each e / sum(e), with e = exp(x - ...), by a Softmax."""
         modified = False
         for node in tuple(model.graph):
             operand_and_axis = _decomposed(node)
@@ -53,6 +54,8 @@ class RecomposeSoftmax(ir.passes.InPlacePass):
                 model.graph, node, [node], tape.nodes, [y], [softmax]
             )
             modified = True
+        if modified:
+            passes.RemoveUnusedNodesPass()(model)
         return ir.passes.PassResult(model, modified)
 
 

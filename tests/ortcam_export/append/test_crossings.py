@@ -181,8 +181,8 @@ def test_a_further_question_takes_its_answer_alone(crossings: Crossings, maps: b
         view = cam.open(rgb())
         assert view.segment().labels.any()
 
-    seen = crossings.since(look)
-    assert (seen.up, seen.down) == (["input"], [score])
+    copies = crossings.since(look)
+    assert (copies.up, copies.down) == (["input"], [score])
     assert view is not None
     first = crossings.since(lambda: view.explain([1, 2], last))
     assert first.up == sorted([*QUESTION, "layers"])

@@ -45,10 +45,10 @@ def test_maps_of_the_graph_are_numpys(
     assert [layer.map for layer in cam.artifact.layers] == [f"{name}.map" for name in layers]
     pictures, classes = [rgb(0), rgb(1)], [[2, 0, 1], [3]]
     each = zip(pictures, classes, strict=True)
-    alone = [cam.explain(picture, asked) for picture, asked in each]
+    alone = [cam.explain(picture, question) for picture, question in each]
     expected = plain.explain_batch(pictures, classes)
-    for found in (alone, cam.explain_batch(pictures, classes)):
-        for one, other in zip(found, expected, strict=True):
+    for actual in (alone, cam.explain_batch(pictures, classes)):
+        for one, other in zip(actual, expected, strict=True):
             assert one.notes == other.notes
             for layer in layers:
                 size = np.abs(other.raw[layer]).max()
@@ -65,12 +65,14 @@ def test_presets_that_take_signs_leave_the_graphs_maps_alone(split: bool) -> Non
     plain = load(networks.unet, layers)
     cam = load(networks.unet, layers, maps=True, split=split)
     for preset in ("raw", "seggradcam", "matlab"):
-        for asked in (layers, layers[1:]):
-            found, expected = (one.explain(rgb(0), 2, asked, preset=preset) for one in (cam, plain))
-            for layer in asked:
+        for names in (layers, layers[1:]):
+            actual, expected = (
+                one.explain(rgb(0), 2, names, preset=preset) for one in (cam, plain)
+            )
+            for layer in names:
                 size = np.abs(expected.raw[layer]).max()
-                np.testing.assert_allclose(found.raw[layer], expected.raw[layer], atol=1e-4 * size)
-                assert (found.raw[layer].min() < 0) == (preset != "matlab")
+                np.testing.assert_allclose(actual.raw[layer], expected.raw[layer], atol=1e-4 * size)
+                assert (actual.raw[layer].min() < 0) == (preset != "matlab")
 
 
 def test_features_stay_where_they_are_unless_a_map_is_blank() -> None:
@@ -81,10 +83,10 @@ def test_features_stay_where_they_are_unless_a_map_is_blank() -> None:
 
     def spy(outputs: list[str], feeds: Any) -> Any:
         fetched.append(outputs)
-        found = run(outputs, feeds)
+        results = run(outputs, feeds)
         if len(fetched) == 3:
-            found["dec1_relu.map"] = np.zeros_like(found["dec1_relu.map"])
-        return found
+            results["dec1_relu.map"] = np.zeros_like(results["dec1_relu.map"])
+        return results
 
     session.run = spy
     shown = [c for c in range(4) if cam.explain(rgb(0), c).raw["dec1_relu"].any()]

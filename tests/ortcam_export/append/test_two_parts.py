@@ -56,13 +56,13 @@ def picture(height: int = 31, width: int = 45) -> NDArray[np.uint8]:
 def same(one: ortcam.Explanation, other: ortcam.Explanation) -> None:
     assert (one.classes, one.layers, one.notes) == (other.classes, other.layers, other.notes)
     for layer in one.layers:
-        for found, expected in zip(
+        for actual, expected in zip(
             (one.weights[layer], one.raw[layer]),
             (other.weights[layer], other.raw[layer]),
             strict=True,
         ):
             size = np.abs(expected).max()
-            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * size)
+            np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5 * size)
 
 
 @pytest.mark.parametrize(("make", "layers"), NETWORKS)
@@ -76,10 +76,10 @@ def test_two_parts_answer_as_one(
     view = parts.open(rgb)
     classes = (0,) if make is networks.unet_sigmoid else (2, 0, 1)
     regions = (None,) if make is networks.classifier else (None, region)
-    for asked, names, where in product((None, classes), (None, layers[:1]), regions):
-        expected = whole.explain(rgb, asked, names, where)
-        same(parts.explain(rgb, asked, names, where), expected)
-        same(view.explain(asked, names, where), expected)
+    for question, names, where in product((None, classes), (None, layers[:1]), regions):
+        expected = whole.explain(rgb, question, names, where)
+        same(parts.explain(rgb, question, names, where), expected)
+        same(view.explain(question, names, where), expected)
     if make is not networks.classifier:
         labels = whole.segment(rgb).labels
         np.testing.assert_array_equal(parts.segment(rgb).labels, labels)
@@ -221,8 +221,8 @@ def test_a_second_file_elsewhere_is_never_read(pair: Path, file: Any) -> None:
 def test_a_tensor_that_the_first_part_lacks(pair: Path) -> None:
     network = onnx.load_from_string(pair.read_bytes())
     second = pair.with_name("net.cam.grad.onnx")
-    taken = {value.name for value in onnx.load(second).graph.input}
-    handed = next(value for value in network.graph.output if value.name in taken)
+    inputs = {value.name for value in onnx.load(second).graph.input}
+    handed = next(value for value in network.graph.output if value.name in inputs)
     network.graph.output.remove(handed)
     message = refusal(network.SerializeToString(), gradient=second)
     assert f"takes a tensor {handed.name!r} that the first has not" in message

@@ -56,12 +56,12 @@ def made(name: str, **options: Any) -> ortcam.Cam:
     return load(export(make(), feature_layers=layers, **FAST | {"methods": "all"} | options))
 
 
-def close(found: Array, expected: Array, tolerance: float = 1e-4) -> None:
+def close(actual: Array, expected: Array, tolerance: float = 1e-4) -> None:
     """Assert that the largest error is within a fraction of the largest value."""
-    assert found.shape == expected.shape
+    assert actual.shape == expected.shape
     size = np.abs(expected).max()
     assert size > 0
-    assert np.abs(found - expected).max() <= tolerance * size
+    assert np.abs(actual - expected).max() <= tolerance * size
 
 
 def in_numpy(name: str, a: Array, g: Array) -> Array:
@@ -127,14 +127,14 @@ def test_maps_are_autograds(case: str, split: bool) -> None:
     cam = made(case, split=split)
     expected = gradients(case, cam.preprocess(rgb()), CLASSES)
     for method in FORMULAS:
-        found = cam.explain(rgb(), CLASSES, method=method)
-        assert (found.method, found.title) == (method, METHODS[method].title)
+        actual = cam.explain(rgb(), CLASSES, method=method)
+        assert (actual.method, actual.title) == (method, METHODS[method].title)
         for layer, (g, a) in expected.items():
             maps = in_numpy(method, a[0], g[:, 0])
             if maps.any():
-                close(found.raw[layer], maps)
+                close(actual.raw[layer], maps)
             else:
-                assert not found.raw[layer].any()
+                assert not actual.raw[layer].any()
 
 
 @pytest.mark.torch
@@ -153,14 +153,14 @@ def test_maps_are_pytorch_grad_cams(layer: str, pytorch_grad_cam: Any) -> None:
     cam = made("unet")
     g, a = gradients("unet", cam.preprocess(rgb()), CLASSES)[layer]
     for method, peer in peers.items():
-        found = cam.explain(rgb(), CLASSES, layer, method=method).raw[layer]
+        actual = cam.explain(rgb(), CLASSES, layer, method=method).raw[layer]
         for k in range(len(CLASSES)):
             method_of_peer = peer.__new__(peer)  # without the network that its constructor hooks
             method_of_peer.activations_and_grads = SimpleNamespace(release=lambda: None)
             method_of_peer.uses_gradients = True
             image = np.asarray(method_of_peer.get_cam_image(None, None, None, a, g[k], False))[0]
             signs = (1, -1) if method.startswith("eigen") else (1,)
-            differences = [np.abs(found[k] - np.maximum(s * image, 0)).max() for s in signs]
+            differences = [np.abs(actual[k] - np.maximum(s * image, 0)).max() for s in signs]
             assert min(differences) <= 1e-4 * np.abs(image).max(), method
 
 
@@ -187,10 +187,10 @@ def test_hires_cam_sums_are_grad_cams_before_a_pool_and_a_linear_layer() -> None
 @pytest.mark.parametrize("case", ["unet", "one layer", "channels last"])
 def test_an_artifact_for_methods_answers_as_the_plain_one(case: str) -> None:
     plain, cam = made(case, methods=()), made(case)
-    expected, found = plain.explain(rgb(), CLASSES), cam.explain(rgb(), CLASSES)
+    expected, actual = plain.explain(rgb(), CLASSES), cam.explain(rgb(), CLASSES)
     for layer in plain.layers:
-        close(found.weights[layer], expected.weights[layer])
-        close(found.raw[layer], expected.raw[layer])
+        close(actual.weights[layer], expected.weights[layer])
+        close(actual.raw[layer], expected.raw[layer])
 
 
 def test_layers_that_are_not_asked_for_give_no_gradient() -> None:
@@ -200,14 +200,14 @@ def test_layers_that_are_not_asked_for_give_no_gradient() -> None:
     )
     session = ortcam.inference.session.Session(exported.model, "cpu")
     assert [layer.name for layer in exported.artifact.targets] == [*layers, "input"]
-    asked = {
+    feeds = {
         "input": np.zeros((1, 3, 32, 48), np.float32),
         "class_weights": np.eye(4, dtype=np.float32)[:, None],
         "region": np.ones((1, 1, 1, 1), np.float32),
         "layers": np.array([False, False, True, False]),
     }
     names = [f"{layer}.grad" for layer in (*layers, "input")]
-    rows = [len(value) for value in session.run(names, asked).values()]
+    rows = [len(value) for value in session.run(names, feeds).values()]
     assert rows == [0, 0, 4, 0]
 
 
@@ -228,9 +228,9 @@ def test_a_region_and_little_memory() -> None:
 def test_several_pictures_are_as_each_alone(method: str) -> None:
     cam = made("unet")
     pictures, classes = [rgb(0), rgb(1)], [[2, 0, 1], [3]]
-    found = cam.explain_batch(pictures, classes, method=method)
-    for picture, asked, one in zip(pictures, classes, found, strict=True):
-        alone = cam.explain(picture, asked, method=method)
+    actual = cam.explain_batch(pictures, classes, method=method)
+    for picture, question, one in zip(pictures, classes, actual, strict=True):
+        alone = cam.explain(picture, question, method=method)
         assert (one.method, one.notes) == (method, alone.notes)
         for layer in cam.layers:
             np.testing.assert_allclose(one.raw[layer], alone.raw[layer], rtol=1e-3, atol=1e-5)
@@ -257,23 +257,23 @@ def test_volumes() -> None:
     cam = load(exported)
     x = np.random.default_rng(0).normal(size=(1, 2, 8, 16, 16)).astype(np.float32)
     for method in METHODS:
-        found = cam.explain(tensor=x, classes=1, method=method)
-        assert found.maps.shape == (1, 1, 8, 16, 16)
+        actual = cam.explain(tensor=x, classes=1, method=method)
+        assert actual.maps.shape == (1, 1, 8, 16, 16)
 
 
 def test_a_method_that_an_artifact_lacks_is_an_error() -> None:
     cam = made("one layer", methods=["grad-cam", "eigen-cam"])
     assert all(layer.grad is None for layer in cam.artifact.layers)
     assert cam.explain(rgb(), 2, method="eigen-cam").raw["cat2"].any()
-    said = r"HiResCAM takes .* export the network again with methods='hires-cam'"
-    with pytest.raises(ArtifactError, match=said):
+    message = r"HiResCAM takes .* export the network again with methods='hires-cam'"
+    with pytest.raises(ArtifactError, match=message):
         cam.explain(rgb(), 2, method="hires-cam")
     with pytest.raises(ArtifactError, match="methods='seg-xres-cam'"):
         cam.explain_batch([rgb()], 2, method="seg-xres-cam:block=4")
 
 
 @pytest.mark.parametrize(
-    ("method", "said"),
+    ("method", "message"),
     [
         ("hirescam", "there is no method 'hirescam'; the nearest .*'hires-cam'"),
         ("hires-cam:block=2", "the method 'hires-cam' has no option 'block', and takes none"),
@@ -283,8 +283,8 @@ def test_a_method_that_an_artifact_lacks_is_an_error() -> None:
         ("seg-xres-cam:pool=min", "is 'min'; it is max or mean"),
     ],
 )
-def test_an_unknown_method_or_option_is_refused(method: str, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_an_unknown_method_or_option_is_refused(method: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         made("one layer").explain(rgb(), 2, method=method)
 
 
@@ -351,11 +351,11 @@ def test_metadata_of_missing_gradients_are_refused() -> None:
     exported = export(networks.unet(), feature_layers=["cat2"], **FAST)
     proto = onnx.load_from_string(exported.model)
     entry = next(p for p in proto.metadata_props if p.key == "ortcam")
-    for grad, said in (("cat2.grad", "'cat2.grad' and the graph has no such"), (5, "grad is 5")):
+    for grad, message in (("cat2.grad", "'cat2.grad' and the graph has no such"), (5, "grad is 5")):
         data = json.loads(entry.value)
         data["layers"][0]["grad"] = grad
         entry.value = json.dumps(data)
-        with pytest.raises(ArtifactError, match=said):
+        with pytest.raises(ArtifactError, match=message):
             ortcam.load(proto.SerializeToString())
 
 

@@ -58,12 +58,12 @@ def made(case: str = "unet", split: bool = False) -> ortcam.Cam:
     return load(export(network(case), methods=["ablation-cam"], **FAST | options))
 
 
-def close(found: Array, expected: Array, tolerance: float = 1e-4) -> None:
+def close(actual: Array, expected: Array, tolerance: float = 1e-4) -> None:
     """Assert that the largest error is within a fraction of the largest value."""
-    assert found.shape == expected.shape
+    assert actual.shape == expected.shape
     size = np.abs(expected).max()
     assert size > 0
-    assert np.abs(found - expected).max() <= tolerance * size
+    assert np.abs(actual - expected).max() <= tolerance * size
 
 
 def changed(model: onnx.ModelProto, layer: str, keep: Array) -> Session:
@@ -99,16 +99,16 @@ def test_ablation_cam_is_the_network_with_a_channel_less(case: str, split: bool)
     cam = made(case, split)
     _, name, layers, axis = CASES[case]
     x, region = cam.preprocess(rgb()), region_for(case)
-    found = cam.explain(rgb(), CLASSES, region=region, method="ablation-cam")
+    actual = cam.explain(rgb(), CLASSES, region=region, method="ablation-cam")
     for layer in layers:
-        channels = found.weights[layer].shape[1]
+        channels = actual.weights[layer].shape[1]
         y = []
         for keep in (np.ones(channels), *(1 - np.eye(channels))):
             spread = keep.reshape([-1 if i == axis else 1 for i in range(4)])
             session = changed(network(case), layer, spread)
             y.append(answers(session.run([name], {"input": x})[name], axis, region))
         whole, *rest = y
-        close(found.weights[layer], ((whole - np.stack(rest)) / np.abs(whole)).T)
+        close(actual.weights[layer], ((whole - np.stack(rest)) / np.abs(whole)).T)
 
 
 def interpolated(plane: Array, grid: tuple[int, int]) -> Array:
@@ -147,9 +147,9 @@ def test_score_cam_is_the_network_on_masked_pictures(case: str) -> None:
         expected = np.stack(increases, axis=1)
         close(explained.weights[layer], expected)
         exponential = np.exp(expected - expected.max(axis=1, keepdims=True))
-        found = softmax.weights[layer]
+        actual = softmax.weights[layer]
         np.testing.assert_allclose(
-            found, exponential / exponential.sum(axis=1, keepdims=True), atol=2e-3
+            actual, exponential / exponential.sum(axis=1, keepdims=True), atol=2e-3
         )
 
 
@@ -208,8 +208,8 @@ def test_ablation_cam_is_pytorch_grad_cams(pytorch_grad_cam: Any, torch_network:
     expected = peers(
         pytorch_grad_cam.AblationCAM, torch_network, cam.preprocess(rgb()), batch_size=3
     )
-    found = cam.explain(rgb(), CLASSES, "b_relu", method="ablation-cam")
-    close(found.weights["b_relu"], expected)
+    actual = cam.explain(rgb(), CLASSES, "b_relu", method="ablation-cam")
+    close(actual.weights["b_relu"], expected)
 
 
 @pytest.mark.torch
@@ -225,8 +225,8 @@ def test_score_cam_is_pytorch_grad_cams(
     monkeypatch.setattr(torch.nn, "UpsamplingBilinear2d", halves)
     cam = made("classifier")
     expected = peers(pytorch_grad_cam.ScoreCAM, torch_network, cam.preprocess(rgb()))
-    found = cam.explain(rgb(), CLASSES, "b_relu", method="score-cam:weights=softmax")
-    close(found.weights["b_relu"], expected)
+    actual = cam.explain(rgb(), CLASSES, "b_relu", method="score-cam:weights=softmax")
+    close(actual.weights["b_relu"], expected)
     assert np.ptp(expected) > 1e-3
 
 
@@ -237,8 +237,8 @@ def test_little_memory_and_a_batch_change_nothing(method: str, split: bool) -> N
     pictures, classes = [rgb(0), rgb(1)], [[2, 0, 1], [3]]
     regions = [None, region_for("unet")]
     together = cam.explain_batch(pictures, classes, regions=regions, method=method)
-    for picture, asked, region, one in zip(pictures, classes, regions, together, strict=True):
-        alone = cam.explain(picture, asked, region=region, method=method, memory=1)
+    for picture, question, region, one in zip(pictures, classes, regions, together, strict=True):
+        alone = cam.explain(picture, question, region=region, method=method, memory=1)
         assert one.notes == alone.notes
         for layer in cam.layers:
             close(one.weights[layer], alone.weights[layer])
@@ -248,13 +248,13 @@ def test_little_memory_and_a_batch_change_nothing(method: str, split: bool) -> N
 def test_questions_have_places_of_their_own() -> None:
     cam = made()
     car, road = ortcam.about(2), ortcam.about(0)
-    asked = [(car - road).at(20, 10), road.over(ortcam.Box(4, 4, 30, 20))]
+    questions = [(car - road).at(20, 10), road.over(ortcam.Box(4, 4, 30, 20))]
     for method in METHODS:
-        found = cam.explain(rgb(), asked, method=method)
-        for k, one in enumerate(asked):
+        actual = cam.explain(rgb(), questions, method=method)
+        for k, one in enumerate(questions):
             alone = cam.explain(rgb(), one, method=method)
             for layer in cam.layers:
-                close(found.weights[layer][[k]], alone.weights[layer])
+                close(actual.weights[layer][[k]], alone.weights[layer])
 
 
 def of_one_picture() -> onnx.ModelProto:
@@ -284,7 +284,7 @@ def test_ablations_that_cannot_stand_together_go_one_by_one(
     cam = load(export(model(), **FAST | options))
     assert [one.together for one in cam.artifact.layers] == [together]
     progress: list[tuple[int, int]] = []
-    found = cam.explain(
+    actual = cam.explain(
         rgb(), CLASSES, method="ablation-cam", progress=lambda *counts: progress.append(counts)
     )
     assert progress[-1][0] == progress[-1][1] > 3
@@ -295,9 +295,9 @@ def test_ablations_that_cannot_stand_together_go_one_by_one(
     whole = answers(changed(model(), layer, keep).run([name], {"input": x})[name], 1)
     keep[0, 3] = 0
     rest = answers(changed(model(), layer, keep).run([name], {"input": x})[name], 1)
-    assert found.weights[layer][:, 3].any()
+    assert actual.weights[layer][:, 3].any()
     np.testing.assert_allclose(
-        found.weights[layer][:, 3], (whole - rest) / whole, rtol=1e-3, atol=1e-6
+        actual.weights[layer][:, 3], (whole - rest) / whole, rtol=1e-3, atol=1e-6
     )
     assert cam.explain(rgb(), CLASSES, method="score-cam").maps.shape == (1, 3, 32, 48)
 
@@ -318,12 +318,12 @@ def test_networks_of_every_kind(make: Callable[[], onnx.ModelProto], layers: Any
     cam = load(export(make(), feature_layers=layers, methods=["ablation-cam"], **options))
     if make is networks.volumes:
         x = np.random.default_rng(0).normal(size=(1, 2, 8, 16, 16)).astype(np.float32)
-        asked: dict[str, Any] = {"tensor": x}
+        inputs: dict[str, Any] = {"tensor": x}
     else:
-        asked = {"picture": rgb()}
+        inputs = {"picture": rgb()}
     for method in METHODS:
-        found = cam.explain(**asked, classes=[1, 2], method=method)
-        assert found.weights[cam.layers[-1]].any()
+        actual = cam.explain(**inputs, classes=[1, 2], method=method)
+        assert actual.weights[cam.layers[-1]].any()
 
 
 def test_an_artifact_does_not_grow_by_the_weights() -> None:
@@ -359,9 +359,9 @@ def test_dead_channels_take_no_pass() -> None:
     for method in METHODS:
         passes: list[tuple[int, int]] = []
         record = partial(_record, passes)
-        found = cam.explain(rgb(), 2, method=method, progress=record)
-        assert not found.weights["dec1_relu"][0, :2].any()
-        assert found.weights["dec1_relu"][0, 2:].any()
+        actual = cam.explain(rgb(), 2, method=method, progress=record)
+        assert not actual.weights["dec1_relu"][0, :2].any()
+        assert actual.weights["dec1_relu"][0, 2:].any()
         totals[method] = passes[-1]
     assert totals == {"score-cam": (5, 5), "ablation-cam": (4, 4)}
 
@@ -369,8 +369,8 @@ def test_dead_channels_take_no_pass() -> None:
 def test_a_method_that_an_artifact_lacks_is_an_error() -> None:
     cam = load(export(networks.unet(), verify=False, size=(48, 32)))
     assert cam.explain(rgb(), 2, method="score-cam").maps.any()
-    said = r"Ablation-CAM leaves channels out.*methods='ablation-cam'"
-    with pytest.raises(ArtifactError, match=said):
+    message = r"Ablation-CAM leaves channels out.*methods='ablation-cam'"
+    with pytest.raises(ArtifactError, match=message):
         cam.explain(rgb(), 2, method="ablation-cam")
 
 
@@ -393,12 +393,12 @@ def test_removing_ablations_leaves_the_plain_artifact() -> None:
         model = ir.from_proto(onnx.load_from_string(other))
         RemoveAblations(exported.artifact)(model)
         expected = onnx.load_from_string(one).graph
-        found = ir.to_proto(model).graph
-        assert [value.name for value in found.input] == [value.name for value in expected.input]
-        for graph in (found, expected):  # the features are handed over for the ablations
+        actual = ir.to_proto(model).graph
+        assert [value.name for value in actual.input] == [value.name for value in expected.input]
+        for graph in (actual, expected):  # the features are handed over for the ablations
             del graph.output[:]
-        assert {node.name for node in found.node} >= {node.name for node in expected.node}
-        assert not any("ablation" in node.name for node in found.node)
+        assert {node.name for node in actual.node} >= {node.name for node in expected.node}
+        assert not any("ablation" in node.name for node in actual.node)
         assert not RemoveAblations(exported.artifact)(model).modified
 
 
@@ -413,7 +413,7 @@ def test_metadata_of_missing_ablations_are_refused() -> None:
     exported = export(networks.unet(), methods=["ablation-cam"], **FAST | {"verify": False})
     proto = onnx.load_from_string(exported.model)
     entry = next(p for p in proto.metadata_props if p.key == "ortcam")
-    for changes, said in (
+    for changes, message in (
         ({"keep": "x.keep"}, "'x.keep' and the graph has no such input"),
         ({"drops": "x.drops"}, "'x.drops' and the graph has no such output"),
         ({"drops": None}, "keep and drops come together"),
@@ -424,5 +424,5 @@ def test_metadata_of_missing_ablations_are_refused() -> None:
         damaged = onnx.ModelProto()
         damaged.CopyFrom(proto)
         next(p for p in damaged.metadata_props if p.key == "ortcam").value = json.dumps(data)
-        with pytest.raises(ArtifactError, match=said):
+        with pytest.raises(ArtifactError, match=message):
             ortcam.load(damaged.SerializeToString())
