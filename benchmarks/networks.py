@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from PIL import Image
 
 from ortcam_export import export
-from ortcam_export.append.fast_softmax import faster
+from ortcam_export.append.fast_softmax import DecomposeSoftmax
 from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.model_file import load
 
@@ -85,7 +85,7 @@ def artifact(network: Path, layers: tuple[str, ...], path: Path, **options: Any)
 def rewritten(network: Path, path: Path) -> Path:
     """The plain network with its softmax as an artifact computes it, and nothing added."""
     model = prepare(load(network))
-    faster(model)
+    DecomposeSoftmax()(model)
     ir.save(model, path)
     return path
 

@@ -172,6 +172,6 @@ def test_a_score_that_does_not_respond_is_said_to() -> None:
     with pytest.raises(ortcam.errors.VerificationError) as caught:
         export(model, size=(30, 22))
     assert str(caught.value).startswith(
-        "the score does not respond to 'dec1_relu': shifting its features leaves every class as "
-        "it was on the trial picture"
+        "the score does not respond to 'dec1_relu': shifting its features changes no class on "
+        "the trial picture"
     )

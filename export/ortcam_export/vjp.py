@@ -24,40 +24,50 @@ __all__ = ["vjp"]
 def vjp(
     model: ModelLike, of: str, wrt: Sequence[str], *, questions: bool = False
 ) -> onnx.ModelProto:
-    """Appends the vector-Jacobian product of a tensor to a network.
+    """Append the vector-Jacobian product of a tensor to a network.
 
     Reverse-mode differentiation as a transformation of the graph, in standard operators: for a
     cotangent ``u`` of the tensor ``of`` it computes ``u' d(of)/d(t)`` for each ``t`` in ``wrt``.
 
     Args:
-        model: the network: a path, its bytes, or a model of onnx or onnx-ir; it is not changed.
-        of: the name of the tensor that is differentiated.
+        model: the network: a path, its bytes, or a model of onnx or onnx-ir; not changed.
+        of: the name of the tensor to differentiate.
         wrt: names of graph inputs, initializers or intermediate tensors.
-        questions: whether the cotangent has a leading axis K, and with it every gradient: K
-            products in one run.
+        questions: give the cotangent, and with it every gradient, a leading axis K, for K products
+            in one run.
 
     Returns:
         The network with one more input, ``<of>.cotangent`` of the shape of ``of``, and one more
         output, ``<t>.grad`` of the shape of ``t``, for each name in ``wrt``. A gradient has the
-        element type of its tensor, that of a quantized tensor its dequantized one's. A name that
-        the network has already gets ``_2`` at its end, as where a gradient is differentiated again.
+        element type of its tensor; that of a quantized tensor, the type that it dequantizes to. A
+        name that the network uses already gets the suffix ``_2``, as in a second derivative.
         The opset is 18 or later.
 
     Raises:
-        ModelError: the model is not a network that can be read.
+        ModelError: the model is not a readable network.
         InputError: ``wrt`` is empty.
-        LayerError: a tensor is not there, or ``of`` does not depend on it.
+        LayerError: a tensor does not exist, or ``of`` does not depend on it.
         OperatorError: an operator between the two has no gradient rule.
+
+    Example:
+        >>> import numpy as np, onnx.parser, onnxruntime
+        >>> square = onnx.parser.parse_model('''
+        ...     <ir_version: 10, opset_import: ["": 18]>
+        ...     square (float[3] x) => (float[3] y) { y = Mul(x, x) }''')
+        >>> session = onnxruntime.InferenceSession(vjp(square, "y", ["x"]).SerializeToString())
+        >>> feeds = {"x": np.float32([1, 2, 3]), "y.cotangent": np.float32([1, 1, 10])}
+        >>> session.run(["x.grad"], feeds)
+        [array([ 2.,  4., 60.], dtype=float32)]
     """
     if not wrt:
-        raise InputError("wrt is empty; name the tensors whose gradients are wanted")
+        raise InputError("wrt is empty: name at least one tensor")
     network = prepare(load(model))
     network = expand(network, [of])
     graph = network.graph
     target = tensor(network, of)
-    tape = Tape(graph, opset(network))
     if target.shape is None or target.dtype is None:
-        raise LayerError(f"the shape of {of!r} cannot be inferred, and its cotangent has it")
+        raise LayerError(f"cannot infer the shape of {of!r}, which is that of its cotangent")
+    tape = Tape(graph, opset(network))
     shape = [dim if isinstance(dim, int) else dim.value for dim in target.shape]
     cotangent = ir.val(
         unused(network, f"{of}.cotangent"),
@@ -68,19 +78,18 @@ def vjp(
     g = tape.wrap(cotangent)
     if questions:
         tape.questions = g.dim(0)
-        g = g.leading()
     else:
-        g = g.unsqueeze([0]).leading()
-    sweep = Sweep(tape, Given(target, g))
+        g = g.unsqueeze([0])
+    sweep = Sweep(tape, Given(target, g.leading()))
     # early tensors first: they need the whole cotangents of the later ones
-    found = sorted((tensor(network, name) for name in dict.fromkeys(wrt)), key=sweep.position)
-    results = {}
-    for value in found:
-        assert value.name is not None
+    values = sorted((tensor(network, name) for name in dict.fromkeys(wrt)), key=sweep.position)
+    gradients = {}
+    for value in values:
         assert value.dtype is not None
         whole = sweep.whole(value).revealed()
         if value.dtype.is_floating_point():  # that of a quantized tensor is floating too
             whole = whole.cast(value.dtype)
-        results[unused(network, f"{value.name}.grad")] = whole if questions else whole.squeeze([0])
-    finish(network, results)
+        name = unused(network, f"{value.name}.grad")
+        gradients[name] = whole if questions else whole.squeeze([0])
+    finish(network, gradients)
     return ir.to_proto(network)

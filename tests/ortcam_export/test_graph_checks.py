@@ -47,9 +47,9 @@ def errors(cam: ortcam.Cam, checked: Checked) -> dict[str, float]:
 def test_the_gradient_on_a_picture_agrees_with_differences(
     tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    found = errors(*made(tmp_path, **options))
-    assert set(found) == set(LAYERS)
-    assert max(found.values()) < 1e-2
+    measured = errors(*made(tmp_path, **options))
+    assert set(measured) == set(LAYERS)
+    assert max(measured.values()) < 1e-2
 
 
 def test_it_does_so_in_half_precision(tmp_path: Path) -> None:
@@ -72,22 +72,22 @@ def test_it_does_so_where_the_network_rounds(tmp_path: Path, split: bool) -> Non
 
 
 def test_a_wrong_gradient_is_found(tmp_path: Path) -> None:
-    """Twice the weights, in the artifact's file: the check has its numbers from there."""
+    """The artifact's file holds twice the weights, and the check reads it."""
     made(tmp_path)
     model = onnx.load(tmp_path / "artifact.onnx")
     for node in model.graph.node:
         for i, name in enumerate(node.output):
             if name == "dec1_relu.weights":
                 node.output[i] = "half"
-    two = numpy_helper.from_array(np.float32(2), "two")
+    two = numpy_helper.from_array(np.array(2, np.float32), "two")
     model.graph.initializer.append(two)
     double = onnx.helper.make_node("Mul", ["half", "two"], ["dec1_relu.weights"])
     model.graph.node.append(double)
     onnx.save(model, tmp_path / "wrong.onnx")
     cam = ortcam.load(tmp_path / "wrong.onnx", "cpu")
-    found = errors(cam, Checked(tmp_path / "wrong.onnx", cam.artifact))
-    assert found["dec1_relu"] == pytest.approx(1, rel=0.15)
-    assert found["enc1_relu"] < 1e-2
+    measured = errors(cam, Checked(tmp_path / "wrong.onnx", cam.artifact))
+    assert measured["dec1_relu"] == pytest.approx(1, rel=0.15)
+    assert measured["enc1_relu"] < 1e-2
 
 
 def test_shuffled_weights_are_the_same_numbers_from_the_score_down(tmp_path: Path) -> None:
@@ -98,16 +98,18 @@ def test_shuffled_weights_are_the_same_numbers_from_the_score_down(tmp_path: Pat
         model, tensor = checked.shuffled(last, LAYERS, [], seed=0)
         assert tensor == names[-last]
         other = Checked(written(tmp_path, model), ortcam.load(model, "cpu").artifact)
-        found = weights(other.network)
-        assert list(found) == list(trained)
+        shuffled = weights(other.network)
+        assert list(shuffled) == list(trained)
         for i, name in enumerate(trained):
-            same = np.array_equal(found[name], trained[name])
+            same = np.array_equal(shuffled[name], trained[name])
             assert same == (i < len(names) - last), name
-            np.testing.assert_array_equal(np.sort(found[name], None), np.sort(trained[name], None))
+            np.testing.assert_array_equal(
+                np.sort(shuffled[name], None), np.sort(trained[name], None)
+            )
     again, _ = checked.shuffled(2, LAYERS, [], seed=0)
     fewer = weights(Checked(written(tmp_path, again), ortcam.load(again, "cpu").artifact).network)
     for name in list(trained)[-2:]:
-        np.testing.assert_array_equal(fewer[name], found[name])
+        np.testing.assert_array_equal(fewer[name], shuffled[name])
 
 
 def test_the_artifact_of_shuffled_weights_is_right_too(tmp_path: Path) -> None:
@@ -138,10 +140,10 @@ def weights(network: Any) -> dict[str, NDArray[Any]]:
 
 
 def test_the_maps_of_shuffled_weights_fall_away(tmp_path: Path) -> None:
-    """Through the run itself: the further down the cascade goes, the less alike maps are."""
+    """The further down the cascade goes, the less similar the maps are."""
     cam, _ = made(tmp_path, methods=["hires-cam"])
     Image.fromarray(picture()).save(tmp_path / "picture.png")
-    found = ortcam.evaluate(
+    summary = ortcam.evaluate(
         cam,
         tmp_path / "picture.png",
         tmp_path / "out",
@@ -153,7 +155,7 @@ def test_the_maps_of_shuffled_weights_fall_away(tmp_path: Path) -> None:
     ).summary
     likeness = {
         (line.other, line.method): line.mean
-        for line in found.lines
+        for line in summary.lines
         if line.metric == "randomised-spearman" and not line.cls
     }
     last = f"{len(Checked(tmp_path / 'artifact.onnx', cam.artifact).weighted)} of"
@@ -162,6 +164,6 @@ def test_the_maps_of_shuffled_weights_fall_away(tmp_path: Path) -> None:
             assert value is not None
             assert value < 0.6, (method, likeness)
     assert len(likeness) == 6
-    (error,) = (line for line in found.lines if line.metric == "gradient-error")
+    (error,) = (line for line in summary.lines if line.metric == "gradient-error")
     assert error.mean is not None
     assert error.mean < 1e-2

@@ -1,10 +1,10 @@
-"""Gradients checked against finite differences, which know no rule.
+"""Gradients checked against finite differences, which use no gradient rule.
 
-The product u' J v of a network's Jacobian is had in two ways: J v by central differences of the
-forward network in double precision, on onnx's ReferenceEvaluator; u' J by ``ortcam_export.vjp``,
-run in onnxruntime and, where that can be, in double precision. That both forward networks compute
-the same is checked too. Where onnx's evaluator does not, a test gives a function of its own, or
-says that the network is linear in the tensor, where J v = f(v) - f(0) in onnxruntime itself.
+The product u' J v of a network's Jacobian is computed in two ways: J v by central differences of
+the forward network in double precision, on onnx's ReferenceEvaluator; u' J by
+``ortcam_export.vjp``, run in onnxruntime and, where possible, in double precision. Both forward
+networks must compute the same. Where onnx's evaluator does not, a test passes a function of its
+own, or declares the network linear in the tensor, so that J v = f(v) - f(0) in onnxruntime itself.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Function = Callable[[Feeds], Array]
 #: Largest error of a float32 gradient, and of a double one, in units of |u| |J v|.
 SINGLE, DOUBLE = 1e-4, 1e-7
 
-#: The questions asked at once.
+#: The number of questions in one run.
 K = 3
 
-#: Inputs that stay float32 where all else is double: (operator, index).
+#: Inputs that stay float32 in a double-precision network: (operator, index).
 _ALWAYS_SINGLE = {("Resize", 2), ("Upsample", 1)}
 
 
@@ -47,16 +47,16 @@ class NotSmoothError(AssertionError):
     """Two step sizes give different differences: there is no derivative to check against.
 
     Attributes:
-        name: the input that was moved.
+        name: the input that was shifted.
     """
 
-    def __init__(self, name: str, why: str) -> None:
-        super().__init__(f"in {name}: {why}")
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"in {name}: {reason}")
         self.name = name
 
 
 class ForwardDiffersError(AssertionError):
-    """onnxruntime and onnx's ReferenceEvaluator compute different things."""
+    """onnxruntime and onnx's ReferenceEvaluator compute different results."""
 
 
 def operator(
@@ -69,21 +69,21 @@ def operator(
     output_type: int = TensorProto.FLOAT,
     **attributes: Any,
 ) -> Case:
-    """A network of one operator.
+    """Return a network of one operator.
 
     Args:
         op_type: the operator.
-        inputs: its inputs by name; None where an optional one is left out.
+        inputs: its inputs by name; None for an optional one that is left out.
         fixed: the names of those that are initializers; the others are fed.
-        outputs: the names of its outputs; "" where one is left out.
+        outputs: the names of its outputs; "" for one that is left out.
         opset: the version of ai.onnx.
-        output_type: the element type of the first output, which alone the network returns.
+        output_type: the element type of the first output, the only one that the network returns.
         attributes: the operator's.
     """
     fixed = set(fixed)
-    given = {name: array for name, array in inputs.items() if array is not None}
-    feeds = {name: array for name, array in given.items() if name not in fixed}
-    names = [name if name in given else "" for name in inputs]
+    arrays = {name: array for name, array in inputs.items() if array is not None}
+    feeds = {name: array for name, array in arrays.items() if name not in fixed}
+    names = [name if name in arrays else "" for name in inputs]
     while names and not names[-1]:
         names.pop()
     node = helper.make_node(op_type, names, list(outputs), **attributes)
@@ -92,7 +92,7 @@ def operator(
         op_type,
         [_info(name, array) for name, array in feeds.items()],
         [helper.make_tensor_value_info(outputs[0], output_type, None)],
-        [numpy_helper.from_array(given[name], name) for name in given if name in fixed],
+        [numpy_helper.from_array(arrays[name], name) for name in arrays if name in fixed],
     )
     imports = [helper.make_opsetid("", opset)]
     return Case(helper.make_model(graph, opset_imports=imports, ir_version=10), feeds)
@@ -110,7 +110,7 @@ def check_operator(
     dynamic: Iterable[str] | None = None,
     **options: Any,
 ) -> None:
-    """:func:`check` for a network of one operator: see :func:`operator`."""
+    """Call :func:`check` for a network of one operator; see :func:`operator`."""
     case = operator(op_type, inputs, **options)
     if wrt is None:
         wrt = [n for n, a in inputs.items() if a is not None and a.dtype == np.float32]
@@ -134,24 +134,23 @@ def check(
     fresh: bool = False,
     known: Mapping[str, tuple[Array, Array]] | None = None,
 ) -> None:
-    """Checks the gradients of a float32 network, with static and with symbolic shapes.
+    """Check the gradients of a float32 network, with static and with symbolic shapes.
 
     Args:
         case: the network and the values of its inputs.
         wrt: the tensors whose gradients are checked: inputs and initializers.
-        of: the output that is differentiated; the first by default.
-        function: the forward network in double precision, where onnx's evaluator does not compute
-            it as onnxruntime does: a function of the arrays of inputs and ``wrt`` by name.
-        linear: whether the network is linear (or affine) in each of ``wrt``, and onnxruntime's
-            own differences are to be taken.
-        double: whether the gradient is checked in double precision too.
-        static: whether the network is checked with its shapes as they are; else with symbolic
-            ones alone.
-        dynamic: the inputs whose shapes are symbolic the second time; all by default. Where it is
-            empty there is no second time.
+        of: the output to differentiate; the first by default.
+        function: the forward network in double precision, where onnx's evaluator and onnxruntime
+            disagree: a function of the arrays of inputs and ``wrt`` by name.
+        linear: the network is linear (or affine) in each of ``wrt``; take onnxruntime's own
+            differences.
+        double: check the gradient in double precision too.
+        static: check the network with its own shapes; otherwise only with symbolic ones.
+        dynamic: the inputs that have symbolic shapes in the second check; all by default. If it is
+            empty there is no second check.
         tolerance: the largest error of a float32 gradient, in units of |u| |J v|.
-        known: a direction and J v for each of ``wrt``, where they are known.
-        fresh: whether each run has a session of its own, in which a seed draws the same again.
+        known: a direction and J v for each of ``wrt``, if they are known.
+        fresh: open a new session for each run, so that a seed draws the same numbers again.
     """
     of = of or case.model.graph.output[0].name
     if not static:
@@ -161,18 +160,21 @@ def check(
     everything = {**case.feeds, **values}
     y = forward(case.model, case.feeds, of)
     u = [_direction(random, y) for _ in range(K)]
-    moved = {name: _direction(random, array) for name, array in values.items()}
+    directions = {name: _direction(random, array) for name, array in values.items()}
     if known is not None:
-        moved = {name: known[name][0] for name in wrt}
+        directions = {name: known[name][0] for name in wrt}
         jv = {name: known[name][1] for name in wrt}
     elif linear:
         plain = lifted(case.model, wrt)
-        jv = {name: _linear(plain, everything, of, name, v) for name, v in moved.items()}
+        jv = {name: _linear(plain, everything, of, name, v) for name, v in directions.items()}
     else:
         function = function or evaluated(recast(lifted(case.model, wrt)), of)
         start = recast_feeds(everything)
         agree(y, function(start))
-        jv = {name: central(function, start, name, v, tolerance / 10) for name, v in moved.items()}
+        jv = {
+            name: central(function, start, name, v, tolerance / 10)
+            for name, v in directions.items()
+        }
 
     # float32, one question at a time, in onnxruntime
     graph = vjp(case.model, of, wrt)
@@ -183,7 +185,7 @@ def check(
         )
         for row in u
     ]
-    for name, v in moved.items():
+    for name, v in directions.items():
         for row, gradients in zip(u, single, strict=True):
             _compare(name, row, jv[name], gradients[name], v, tolerance)
 
@@ -192,10 +194,10 @@ def check(
         evaluator = ReferenceEvaluator(vjp(recast(case.model), of, wrt))
         feeds = {**case.feeds, f"{of}.cotangent": u[0]}
         with np.errstate(all="ignore"):
-            found = evaluator.run([f"{name}.grad" for name in wrt], recast_feeds(feeds))
-        for name, g in zip(wrt, found, strict=True):
+            arrays: Any = evaluator.run([f"{name}.grad" for name in wrt], recast_feeds(feeds))
+        for name, g in zip(wrt, arrays, strict=True):
             assert g.dtype == np.float64
-            _compare(name, u[0], jv[name], g, moved[name], DOUBLE)
+            _compare(name, u[0], jv[name], g, directions[name], DOUBLE)
 
     # K questions at once, and none, of the same network and of one with symbolic shapes
     shapes = [case.model]
@@ -212,12 +214,12 @@ def check(
 
 
 def forward(model: onnx.ModelProto, feeds: Feeds, of: str) -> Array:
-    """What onnxruntime computes."""
+    """Return onnxruntime's output."""
     return np.asarray(_session(model).run([of], dict(feeds))[0])
 
 
 def lifted(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
-    """The network with these initializers as inputs, so that they can be moved."""
+    """Return the network with these initializers as inputs, so that they can be shifted."""
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     graph = changed.graph
@@ -231,19 +233,19 @@ def lifted(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
 
 
 def symbolic(model: onnx.ModelProto, names: Iterable[str] | None = None) -> onnx.ModelProto:
-    """The network with a symbol for every extent of these inputs; of all by default."""
+    """Return the network with a symbol for every extent of these inputs; of all by default."""
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
-    wanted = None if names is None else set(names)
+    selection = None if names is None else set(names)
     for value in changed.graph.input:
-        if wanted is None or value.name in wanted:
+        if selection is None or value.name in selection:
             for i, dim in enumerate(value.type.tensor_type.shape.dim):
                 dim.dim_param = f"{value.name}.{i}"
     return changed
 
 
 def recast(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The network in double precision."""
+    """Return the network in double precision."""
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     _recast_graph(changed.graph)
@@ -254,20 +256,20 @@ def recast(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _recast_graph(graph: onnx.GraphProto) -> None:
-    kept = {
+    single = {
         node.input[index]
         for node in graph.node
         for op_type, index in _ALWAYS_SINGLE
         if node.op_type == op_type and len(node.input) > index
     }
     for value in [*graph.input, *graph.output, *graph.value_info]:
-        if value.name not in kept:
+        if value.name not in single:
             _recast_type(value.type)
     for tensor in graph.initializer:
-        if tensor.name not in kept:
+        if tensor.name not in single:
             _recast_tensor(tensor)
     for node in graph.node:
-        if not kept.intersection(node.output):
+        if not single.intersection(node.output):
             _recast_node(node)
 
 
@@ -291,8 +293,8 @@ def _recast_node(node: onnx.NodeProto) -> None:
         elif attribute.name in ("to", "dtype") and attribute.i == TensorProto.FLOAT:
             attribute.i = TensorProto.DOUBLE
         elif attribute.name in ("value_float", "value_floats"):
-            given = attribute.f if attribute.name == "value_float" else list(attribute.floats)
-            array = np.asarray(np.asarray(given, np.float32), np.float64)
+            value = attribute.f if attribute.name == "value_float" else list(attribute.floats)
+            array = np.asarray(np.asarray(value, np.float32), np.float64)
             attribute.CopyFrom(helper.make_attribute("value", numpy_helper.from_array(array)))
 
 
@@ -323,8 +325,8 @@ def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
 def _gradients(
     session: onnxruntime.InferenceSession, wrt: Sequence[str], feeds: Feeds
 ) -> dict[str, Array]:
-    found = session.run([f"{name}.grad" for name in wrt], dict(feeds))
-    return dict(zip(wrt, found, strict=True))
+    gradients = session.run([f"{name}.grad" for name in wrt], dict(feeds))
+    return dict(zip(wrt, gradients, strict=True))
 
 
 def evaluated(model: onnx.ModelProto, of: str) -> Function:
@@ -332,7 +334,8 @@ def evaluated(model: onnx.ModelProto, of: str) -> Function:
 
     def run(feeds: Feeds) -> Array:
         with np.errstate(all="ignore"):
-            return np.asarray(evaluator.run([of], dict(feeds))[0])
+            outputs: Any = evaluator.run([of], dict(feeds))
+        return np.asarray(outputs[0])
 
     return run
 
@@ -349,20 +352,20 @@ def central(
     agreement: float,
     steps: Sequence[float] | None = None,
 ) -> Array:
-    """J v by central differences of two step sizes, extrapolated to step 0.
+    """Return J v by central differences of two step sizes, extrapolated to step 0.
 
-    Small steps where the function bends sharply, large ones where its evaluator rounds coarsely.
+    Small steps suit a function that bends sharply, large ones an evaluator that rounds coarsely.
 
     Args:
         function: the network.
-        feeds: where it is differentiated.
-        name: the input that moves.
-        v: how it moves.
-        agreement: how far the two differences may be apart, in units of their size.
-        steps: the step sizes that are tried; by default those for double precision.
+        feeds: the point at which it is differentiated.
+        name: the input that is shifted.
+        v: the direction.
+        agreement: the largest relative difference between the two step sizes.
+        steps: the step sizes to try; by default those for double precision.
 
     Raises:
-        NotSmoothError: at no step size do the differences agree, or those to the two sides.
+        NotSmoothError: the differences of two step sizes, or to the two sides, agree at no step.
     """
     x, y, v = feeds[name], function(feeds), v.astype(np.float64)
 
@@ -391,10 +394,10 @@ def _linear(model: onnx.ModelProto, feeds: Feeds, of: str, name: str, v: Array) 
 
 
 def _compare(name: str, u: Array, jv: Array, g: Array, v: Array, tolerance: float) -> None:
-    """Both sides of <u, J v> = <J' u, v>."""
+    """Assert <u, J v> = <J' u, v>."""
     assert g.shape == v.shape, f"{name}.grad is {g.shape}, {name} is {v.shape}"
-    left = np.vdot(u.astype(np.float64), jv)
-    right = np.vdot(g.astype(np.float64), v.astype(np.float64))
+    left = float(np.vdot(u.astype(np.float64), jv))
+    right = float(np.vdot(g.astype(np.float64), v.astype(np.float64)))
     scale = np.linalg.norm(u) * max(np.linalg.norm(jv), 1e-3 * np.linalg.norm(v))
     error = abs(left - right) / scale if scale else abs(left - right)
     assert error <= tolerance, f"{name}: <u, J v> = {left}, <J' u, v> = {right}, error {error:.1e}"

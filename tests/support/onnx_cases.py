@@ -1,7 +1,7 @@
-"""onnx's own node tests as gradient checks: cases, values and forward code that nobody here wrote.
+"""onnx's own node tests as gradient checks: cases, values and forward code from elsewhere.
 
-What becomes of each case is computed, not written down: which of its inputs the function is smooth
-in, whether onnxruntime runs it, and whether <u, J v> by central differences equals <vjp(u), v>.
+Each case's verdict is computed, not written down: the inputs in which the function is smooth,
+whether onnxruntime runs it, and whether <u, J v> by central differences equals <vjp(u), v>.
 """
 
 from __future__ import annotations
@@ -53,25 +53,25 @@ __all__ = [
     "recorded",
 ]
 
-#: What docs/node_tests.py found when it was last run.
+#: The verdicts of the last run of docs/node_tests.py.
 PAGE = Path(__file__).parents[2] / "docs" / "node_tests.md"
 
-#: Of |u| |J v|.
+#: The largest error, in units of |u| |J v|.
 TOLERANCE = 1e-3
 
-#: How the page heads its lists of the cases that pass, but not as the others do.
+#: The page's headings for cases that pass with a qualification.
 BY_OURS = "pass by onnxruntime's own differences"
 IN_SOME = "pass in some of their inputs, and are not smooth in others"
 
 #: Differences in single precision take larger steps than those in double, and agree less closely.
 _COARSE = (3e-3, 1e-2, 3e-2, 1e-1)
 
-#: Outputs that change less than this along a direction do not change.
+#: A smaller change of the output along a direction counts as none.
 _STILL = 1e-6
 
 
 class Verdict(enum.Enum):
-    """What became of a case."""
+    """The verdict on a case."""
 
     PASSED = "passed"
     # No gradient to check.
@@ -84,19 +84,19 @@ class Verdict(enum.Enum):
 
     @property
     def outside(self) -> bool:
-        """Whether there is no gradient to check: the case says nothing about the engine."""
+        """True if there is no gradient to check: the case says nothing about the engine."""
         return self in (Verdict.NOT_RUN, Verdict.NOT_FINITE, Verdict.NOT_SMOOTH)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What became of a case, what was measured, and by whose differences.
+    """The verdict on a case, its reason, and the source of the differences.
 
     Attributes:
-        verdict: what became of it.
-        measured: the reason where it did not pass: an operator or the first line of an error.
-        ours: whether the differences are onnxruntime's own in single precision, as onnx's
-            evaluator does not run the case in double, or computes something else.
+        verdict: the verdict.
+        measured: the reason if it did not pass: an operator or the first line of an error.
+        ours: the differences are onnxruntime's own in single precision, since onnx's evaluator
+            does not run the case in double, or computes another result.
         bends: the inputs that are not checked, as the function is not smooth in them.
     """
 
@@ -107,13 +107,13 @@ class Judgement:
 
     @property
     def passed(self) -> bool:
-        """Whether the gradient is confirmed."""
+        """True if the gradient is confirmed."""
         return self.verdict is Verdict.PASSED
 
 
 @functools.cache
 def cases() -> dict[str, Any]:
-    """The cases with tensors alone, one of them float32, and a first output of float32, by name."""
+    """The cases by name that have only tensors, a float32 input and a float32 first output."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return {case.name: case for case in collect_testcases(None) if _is_float(case)}
@@ -131,19 +131,19 @@ def _is_float(case: Any) -> bool:
 
 
 def operator_of(name: str) -> str:
-    """The operator that a case is about: of a body's, that whose body it is."""
+    """The operator that a case tests; for a case of a function body, the function's operator."""
     whole = cases().get(name.split("_expanded")[0], cases()[name])
     nodes = whole.model.graph.node
-    return nodes[-1].op_type if "_expanded" in whole.name else nodes[0].op_type
+    return str((nodes[-1] if "_expanded" in whole.name else nodes[0]).op_type)
 
 
 def judge(name: str) -> Judgement:
-    """What becomes of a case."""
+    """Compute the verdict on a case."""
     case = _network(name)
     of = case.model.graph.output[0].name
     try:
         y = forward(case.model, case.feeds, of)
-    except Exception as error:  # whatever its many exceptions are
+    except Exception as error:  # onnxruntime raises many types
         return Judgement(Verdict.NOT_RUN, _line(error))
     if not np.isfinite(y).all():
         return Judgement(Verdict.NOT_FINITE)
@@ -162,12 +162,12 @@ def judge(name: str) -> Judgement:
         for node in undecided(network.graph, y_):
             if not node.domain and decision(node.op_type).kind == Kind.REFUSED:
                 return Judgement(Verdict.REFUSED, node.op_type, ours, bends)
-        found = {value.name for value in dependencies(network.graph, y_)}
+        reached = {value.name for value in dependencies(network.graph, y_)}
         moving = [n for n, (_, jv) in known.items() if np.abs(jv).max(initial=0) > _STILL]
-        unreached = ", ".join(n for n in moving if n not in found)
+        unreached = ", ".join(n for n in moving if n not in reached)
         if unreached:
             return Judgement(Verdict.FAILED, f"no gradient reaches {unreached}", ours, bends)
-        wrt = [n for n in known if n in found]
+        wrt = [n for n in known if n in reached]
         if wrt:
             check(
                 case, of=of, wrt=wrt, double=False, dynamic=(), tolerance=TOLERANCE, fresh=ours,
@@ -179,9 +179,9 @@ def judge(name: str) -> Judgement:
 
 
 def recorded() -> dict[str, Judgement] | None:
-    """What became of each case by the lists of :data:`PAGE`.
+    """The verdict on each case according to :data:`PAGE`.
 
-    None if the page is of other versions of onnx or onnxruntime than are installed.
+    None if other versions of onnx or onnxruntime are installed than the page was written with.
     """
     text = PAGE.read_text(encoding="utf-8")
     if f"\nonnx {onnx.__version__}, onnxruntime {onnxruntime.__version__}." not in text:
@@ -191,7 +191,9 @@ def recorded() -> dict[str, Judgement] | None:
     for section in sections:
         heading, *lines = section.splitlines()
         for line in filter(None, lines):
-            name, rest = re.fullmatch(r"- `(\w+)`(.*)", line).groups()
+            match = re.fullmatch(r"- `(\w+)`(.*)", line)
+            assert match is not None
+            name, rest = match.groups()
             if heading == BY_OURS:
                 judged[name] = replace(judged[name], ours=True)
             elif heading == IN_SOME:
@@ -202,7 +204,7 @@ def recorded() -> dict[str, Judgement] | None:
 
 
 def _network(name: str) -> Case:
-    """A case with all that is no float32 tensor to be differentiated as initializers."""
+    """Return a case with every input as an initializer that cannot be differentiated."""
     case = cases()[name]
     model = onnx.ModelProto()
     model.CopyFrom(case.model)
@@ -217,25 +219,25 @@ def _network(name: str) -> Case:
 
 
 def _reference(case: Case, of: str, y: Any) -> Function | None:
-    """The network in double precision, if it runs there and computes what onnxruntime does.
+    """Return the network in double precision, if it runs and agrees with onnxruntime there.
 
-    Also beside the values given: some of onnx's evaluators are right only at those.
+    Values nearby are compared too: some of onnx's evaluators are right only at the case's own.
     """
     random = np.random.default_rng(1)
     try:
         function = evaluated(recast(case.model), of)
         agree(y, function(recast_feeds(case.feeds)))
         for step in (1e-2, -1e-2):
-            moved = {n: _moved(a, step * random.random(a.shape)) for n, a in case.feeds.items()}
-            there = forward(case.model, moved, of)
+            nearby = {n: _shifted(a, step * random.random(a.shape)) for n, a in case.feeds.items()}
+            there = forward(case.model, nearby, of)
             if there.shape == y.shape:
-                agree(there, function(recast_feeds(moved)))
-    except Exception:  # of either, whatever its many exceptions are
+                agree(there, function(recast_feeds(nearby)))
+    except Exception:  # both raise many types
         return None
     return function
 
 
-def _moved(array: Any, step: Any) -> Any:
+def _shifted(array: Any, step: Any) -> Any:
     return np.asarray(array + step, np.float32)
 
 
@@ -249,16 +251,16 @@ def _onnxruntime(case: Case, of: str) -> Function:
 
 def _differences(function: Function, case: Case, ours: bool) -> dict[str, tuple[Any, Any]]:
     """A direction and J v for each input in which the network is smooth."""
-    random, found = np.random.default_rng(0), {}
+    random, differences = np.random.default_rng(0), {}
     steps, agreement = (_COARSE, 2 * TOLERANCE) if ours else (None, TOLERANCE / 10)
     for name, array in case.feeds.items():
-        v = random.standard_normal(array.shape).astype(np.float32)
+        v = np.asarray(random.standard_normal(array.shape), np.float32)
         try:
             jv = central(function, recast_feeds(case.feeds), name, v, agreement, steps)
         except Exception:  # it is not smooth, or does not take the values
             continue
-        found[name] = v, jv
-    return found
+        differences[name] = v, jv
+    return differences
 
 
 def _line(error: Exception) -> str:

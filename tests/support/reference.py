@@ -1,7 +1,7 @@
-"""Grad-CAM in PyTorch, float64: the computation that artifacts are compared with.
+"""Grad-CAM in PyTorch, float64: the reference for artifacts.
 
-A network is carried out node by node with PyTorch's own functions and differentiated by its
-autograd, so nothing here is shared with the exporter but the ONNX file.
+A network runs node by node with PyTorch's own functions and is differentiated by its autograd: all
+that this shares with the exporter is the ONNX file.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ def pooled_gradients(
     class_axis: int = 1,
     channel_axis: int = 1,
 ) -> dict[str, tuple[Array, Array]]:
-    """For each layer the pooled gradients [K, N, C] and the features [N, C, *space], float64.
+    """Each layer's pooled gradients [K, N, C] and features [N, C, *space], float64.
 
-    The means over space of what :func:`whole_gradients` gives.
+    The means over space of :func:`whole_gradients`.
     """
-    found = whole_gradients(
+    gradients = whole_gradients(
         model, inputs, score, layers, class_weights, region, class_axis, channel_axis
     )
     return {
         layer: (whole.reshape(*whole.shape[:3], -1).mean(axis=3), features)
-        for layer, (whole, features) in found.items()
+        for layer, (whole, features) in gradients.items()
     }
 
 
@@ -53,7 +53,7 @@ def whole_gradients(
     class_axis: int = 1,
     channel_axis: int = 1,
 ) -> dict[str, tuple[Array, Array]]:
-    """For each layer the gradients [K, N, C, *space] and the features [N, C, *space], float64.
+    """Each layer's gradients [K, N, C, *space] and features [N, C, *space], float64.
 
     y[k, n] is the sum of class_weights [K, 1 or N, C] times region [K or 1, 1 or N, *space] times
     the score.
@@ -80,15 +80,15 @@ def whole_gradients(
 def run(
     model: onnx.ModelProto, inputs: Mapping[str, Array | torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Every tensor of a network, floating ones in float64 and ready for autograd."""
+    """Return every tensor of a network, floating ones in float64 and ready for autograd."""
     import torch
 
     env: dict[str, Any] = {"": None}
     for tensor in model.graph.initializer:
         env[tensor.name] = _double(torch.tensor(numpy_helper.to_array(tensor)))
-    for name, given in inputs.items():
-        is_tensor = isinstance(given, torch.Tensor)
-        env[name] = given if is_tensor else _double(torch.tensor(given)).requires_grad_()
+    for name, value in inputs.items():
+        is_tensor = isinstance(value, torch.Tensor)
+        env[name] = value if is_tensor else _double(torch.tensor(value)).requires_grad_()
     for node in model.graph.node:
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         operands = [env[name] for name in node.input]

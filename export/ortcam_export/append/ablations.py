@@ -1,7 +1,7 @@
-"""The rest of a network behind a layer once more, with channels of the layer left out.
+"""A copy of the network behind a layer, run with channels of the layer left out.
 
-It stands in a branch that runs only where an ablation is asked for, and its weights are the
-network's own: an artifact does not grow by them.
+The copy stands in a branch that runs only where an ablation is requested, and it shares the
+network's weights: an artifact does not grow by them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import onnx_ir as ir
+import onnx_ir.passes.common as passes
 
 from ortcam.artifact import Artifact, Layer
 from ortcam_export.gradient.finish import finish
@@ -16,59 +17,77 @@ from ortcam_export.gradient.tape import Tape
 from ortcam_export.gradient.tensor import Tensor, product
 from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
-from ortcam_export.graph.traversal import between, part, read_beside, reads
+from ortcam_export.graph.traversal import between, read_beside, reads
 
-__all__ = ["append_ablations", "may_stand_together", "without_ablations"]
+__all__ = ["AppendAblations", "RemoveAblations", "append_ablations", "may_stand_together"]
 
 _HALF = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
 
-def append_ablations(model: ir.Model, artifact: Artifact) -> None:
-    """Gives each layer L that names them an input ``L.keep`` and an output ``L.drops``.
+class AppendAblations(ir.passes.InPlacePass):
+    """drops[k, b, n] = y[k, n](A) - y[k, n](keep[b, c] A[n, c, ...]).
 
-    Of keep float32 [B, C], B ablations, the drops float32 [K, B, N] are y[k, n] less what y[k, n]
-    is with the features of each channel c multiplied by keep[b, c]. Scores are subtracted cell by
-    cell, so that what one channel changes is not lost in the sum. Where B is 0 the branch is not
-    run. Where ablations do not stand together at a layer, B is 1 at most.
+    Each layer that names them, with features A, gets an input ``L.keep``, float32 [B, C], B
+    ablations, and an output ``L.drops``, float32 [K, B, N]. Scores are subtracted cell by cell, so
+    that the effect of one channel is not lost in the sum. Where B is 0 the branch does not run. At
+    a layer whose ablations cannot share a run (``together`` is False), B is at most 1.
 
-    Args:
-        model: the network with the question's inputs; changed in place.
-        artifact: its metadata.
+    The model has the question's inputs already.
     """
-    tape = Tape(model.graph, opset(model), prefix="ablation")
-    drops: dict[str, Tensor] = {}
-    for layer in artifact.layers:
-        if layer.keep is not None and layer.drops is not None:
-            features = tape.wrap(tensor(model, layer.name))
-            shape = [f"{layer.keep}.B", features.extent(layer.channel_axis)]
-            keep = ir.val(layer.keep, dtype=ir.DataType.FLOAT, shape=shape)
-            model.graph.inputs.append(keep)
-            drops[layer.drops] = _Ablation(tape, artifact, layer, keep).branch()
-    finish(model, drops)
+
+    def __init__(self, artifact: Artifact) -> None:
+        self._artifact = artifact
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Append the branches."""
+        tape = Tape(model.graph, opset(model), prefix="ablation")
+        drops: dict[str, Tensor] = {}
+        for layer in self._artifact.layers:
+            if layer.keep is not None and layer.drops is not None:
+                features = tape.wrap(tensor(model, layer.name))
+                shape = [f"{layer.keep}.B", features.extent(layer.channel_axis)]
+                keep = ir.val(layer.keep, dtype=ir.DataType.FLOAT, shape=shape)
+                model.graph.inputs.append(keep)
+                drops[layer.drops] = _Ablation(tape, self._artifact, layer, keep).branch()
+        finish(model, drops)
+        return ir.passes.PassResult(model, bool(drops))
+
+
+class RemoveAblations(ir.passes.InPlacePass):
+    """The inverse of :class:`AppendAblations`, also of a part of an artifact that is split."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self._names = {name for layer in artifact.layers for name in (layer.keep, layer.drops)}
+        self._names.discard(None)
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Remove the outputs, what computes nothing else, and the inputs."""
+        drops = [value for value in model.graph.outputs if value.name in self._names]
+        if not drops:
+            return ir.passes.PassResult(model, modified=False)
+        for value in drops:
+            model.graph.outputs.remove(value)
+        passes.RemoveUnusedNodesPass()(model)
+        for value in [value for value in model.graph.inputs if value.name in self._names]:
+            model.graph.inputs.remove(value)
+        return ir.passes.PassResult(model, modified=True)
+
+
+def append_ablations(model: ir.Model, artifact: Artifact) -> None:
+    """Apply :class:`AppendAblations`."""
+    AppendAblations(artifact)(model)
 
 
 def may_stand_together(model: ir.Model, artifact: Artifact, layer: Layer) -> bool:
-    """Whether the shapes let ablations of a picture stand beside each other, as pictures do.
+    """True if the shapes allow a picture's ablations to share a run, as pictures of a batch do.
 
-    Whether they do so is for a run to show: a network computes with shapes too.
+    Only a run shows that they can: a network computes with shapes too.
     """
     names = artifact.picture, layer.name, artifact.score.name
-    return all(isinstance(_first(tensor(model, name)), str) for name in names)
+    return all(isinstance(_first_extent(tensor(model, name)), str) for name in names)
 
 
-def without_ablations(model: ir.Model, artifact: Artifact) -> ir.Model:
-    """A part of an artifact without what was appended here; the model itself where it has none."""
-    added = {name for layer in artifact.layers for name in (layer.keep, layer.drops)}
-    inputs, outputs = (
-        [value.name or "" for value in values if value.name not in added]
-        for values in (model.graph.inputs, model.graph.outputs)
-    )
-    if len(outputs) == len(model.graph.outputs):
-        return model
-    return part(model, inputs, outputs)
-
-
-def _first(value: ir.Value) -> int | str | None:
+def _first_extent(value: ir.Value) -> int | str | None:
     """The first extent, or its name."""
     if value.shape is None or not len(value.shape):
         return None
@@ -89,17 +108,17 @@ class _Ablation:
         self._values = {value.name: value for value in values}
 
     def branch(self) -> Tensor:
-        """The drops [K, B, N], where an ablation is asked for."""
+        """The drops [K, B, N], computed only where B is not 0."""
         tape = self._outer
         count = tape.wrap(self._keep).dim(0)
         assert isinstance(count, Tensor)
         none = ir.Graph([], [], nodes=[], opset_imports=tape.graph.opset_imports, name="none")
         none.outputs.append(tape.inside(none).zeros([0, 0, 0], ir.DataType.FLOAT).value)
-        found = self._tail()
-        tail = found.tape.graph
-        tail.outputs.append(found.value)
+        drops = self._tail()
+        tail = drops.tape.graph
+        tail.outputs.append(drops.value)
         score = self._values[self._artifact.score.name]
-        extents = [_first(self._rows), _first(self._keep), _first(score)]
+        extents = [_first_extent(value) for value in (self._rows, self._keep, score)]
         return tape.branch((count > 0).value, [tail, none], ir.DataType.FLOAT, extents)
 
     @property
@@ -107,12 +126,12 @@ class _Ablation:
         return self._values[self._artifact.class_weights]
 
     def _tail(self) -> Tensor:
-        """The drops [K, B, N], recorded behind a copy of what leads from the layer to the score."""
+        """The drops [K, B, N], recorded behind a copy of the path from the layer to the score."""
         features = self._values[self._layer.name]
-        end, finished = _end(self._values[self._artifact.score.name])
+        end, to_score = _end(self._values[self._artifact.score.name])
         beside = _beside(self._outer.graph, features, end)
         graph = ir.convenience.extract(self._outer.graph, [features, *beside], [end])
-        copies, (last,) = tuple(graph.inputs), tuple(graph.outputs)
+        copies, (copied_end,) = tuple(graph.inputs), tuple(graph.outputs)
         graph.inputs.clear()
         graph.outputs.clear()
         for name, copy in tuple(graph.initializers.items()):
@@ -124,7 +143,7 @@ class _Ablation:
             ir.convenience.replace_all_uses_with(copy, stand_in.value)
         if self._layer.together:
             self._name_batch(graph)
-        whole, rest = finished(tape.wrap(end)), finished(tape.wrap(last))
+        whole, rest = to_score(tape.wrap(end)), to_score(tape.wrap(copied_end))
         if self._layer.together:
             rest = rest.reshape([self._count(tape), *whole.dims])
         else:
@@ -138,7 +157,7 @@ class _Ablation:
         return count
 
     def _masked(self, tape: Tape, features: ir.Value) -> Tensor:
-        """The features of every ablation, [B N, *], or of the one, [N, *]."""
+        """The features of all ablations, [B N, *], or of a single one, [N, *]."""
         a, keep = tape.wrap(features), tape.wrap(self._keep).cast(tape.wrap(features).dtype)
         channels = self._layer.channel_axis
         if not self._layer.together:
@@ -147,24 +166,24 @@ class _Ablation:
         return _merged(a.unsqueeze([0]) * spread, a)
 
     def _repeated(self, tape: Tape, value: ir.Value) -> Tensor:
-        """What goes with the features: once for each ablation where it is a picture's."""
+        """A tensor read beside the features, repeated for each ablation if it has a batch axis."""
         x = tape.wrap(value)
-        batch = _first(self._values[self._artifact.picture])
-        if not self._layer.together or _first(value) != batch:
+        batch = _first_extent(self._values[self._artifact.picture])
+        if not self._layer.together or _first_extent(value) != batch:
             return x
         return _merged(x.unsqueeze([0]).expand([self._count(tape), *x.dims]), x)
 
     def _name_batch(self, graph: ir.Graph) -> None:
-        """Calls the first extent B N what the network calls N."""
-        batch = _first(self._values[self._artifact.picture])
+        """Rename the first extent N of the network's tensors to B N."""
+        batch = _first_extent(self._values[self._artifact.picture])
         for node in graph:
             for value in node.outputs:
-                if value.shape is not None and _first(value) == batch:
+                if value.shape is not None and _first_extent(value) == batch:
                     first = ir.SymbolicDim(f"{self._keep.name}.BN")
                     value.shape = ir.Shape([first, *value.shape[1:]])
 
     def _reduced(self, tape: Tape, difference: Tensor) -> Tensor:
-        """Of differences of scores [B, N, *] the questions' [K, B, N]."""
+        """The questions' drops [K, B, N] from differences of scores [B, N, *]."""
         d = difference.moved(self._artifact.score.class_axis + 1, 2)
         ablations, pictures, classes, *space = d.dims
         cells = product(space)
@@ -178,16 +197,16 @@ class _Ablation:
 
 
 def _beside(graph: ir.Graph, features: ir.Value, end: ir.Value) -> list[ir.Value]:
-    """What the copy takes from outside beside the features.
+    """The tensors that the copy reads from outside, beside the features.
 
-    What is made of constants alone is made in the copy once more; and so are extents, as of more
-    pictures they are others.
+    Nodes that depend on constants alone are copied too; so are computed extents, which differ for
+    a larger batch.
     """
     varying = set(graph.inputs)
     for node in graph:
         if any(value in varying for value in reads(node)):
             varying.update(node.outputs)
-    found: dict[ir.Value, None] = {}
+    beside: dict[ir.Value, None] = {}
     stack = read_beside(between(graph, features, end), features)
     while stack:
         value = stack.pop()
@@ -195,8 +214,8 @@ def _beside(graph: ir.Graph, features: ir.Value, end: ir.Value) -> list[ir.Value
         if value in varying and value.dtype == ir.DataType.INT64 and producer is not None:
             stack += reads(producer)
         elif value in varying:
-            found[value] = None
-    return list(found)
+            beside[value] = None
+    return list(beside)
 
 
 def _merged(x: Tensor, like: Tensor) -> Tensor:
@@ -205,10 +224,10 @@ def _merged(x: Tensor, like: Tensor) -> Tensor:
 
 
 def _end(score: ir.Value) -> tuple[ir.Value, Callable[[Tensor], Tensor]]:
-    """What the copy ends in, and what makes the score of it, in float32 at least.
+    """The tensor in which the copy ends, and the score as a function of it, in float32 at least.
 
-    Of a network of half precision the logits: what one channel changes in a probability is less
-    than half precision tells.
+    Of a network in half precision, the logits: the effect of one channel on a probability is below
+    the resolution of half precision.
     """
     node = score.producer()
     if score.dtype not in _HALF:

@@ -1,4 +1,8 @@
-"""Appends to a network the gradient of its class scores with respect to its feature layers."""
+"""The gradient of class scores with respect to feature layers, appended to a network.
+
+A function, not a pass: it replaces the model only where ONNX function bodies are inlined, which
+neither an in-place nor a functional pass may do.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from ortcam_export.graph.names import tensor
 
 __all__ = ["append_gradient", "is_pooled", "question", "question_about_all"]
 
-#: Marks the weights of a layer on whose way no cotangent was whole.
+#: Marks the weights of a layer whose gradient needs no whole cotangent.
 _POOLED = "ortcam.pooled"
 
 
@@ -31,7 +35,7 @@ def append_gradient(
     region: str = REGION,
     mask: str | None = None,
 ) -> ir.Model:
-    """Appends the gradient graph of Grad-CAM to a network.
+    """Append the gradient graph of Grad-CAM to a network.
 
     With y[k, n] = sum over c and space of class_weights[k, n, c] * region[k, n, ...] *
     score[n, c, ...], each feature layer L gets an output ``L.weights`` [K, N, C], the mean over
@@ -43,8 +47,8 @@ def append_gradient(
         layers: the feature layers; the picture's input may be one.
         class_weights: the name of the input [K, N or 1, C].
         region: the name of the input [K or 1, N or 1, *space], each extent full or 1.
-        mask: the name of the input, bool [layers], that says which layers are asked for, so that
-            what only the others need costs nothing; None where all of them are.
+        mask: the name of the input, bool [layers], that selects layers, so that unselected ones
+            cost nothing; None if all of them are always computed.
 
     Returns:
         The network with the question's inputs, and with the score, the features and their pooled
@@ -58,16 +62,16 @@ def append_gradient(
     graph = model.graph
     target = tensor(model, score.name)
     tape = Tape(graph, opset(model))
-    asked = question(tape, target, score.class_axis, class_weights, region)
+    cotangent = question(tape, target, score.class_axis, class_weights, region)
     features = {layer: tensor(model, layer.name) for layer in layers}
     for value in (target, *features.values()):
         if value not in graph.outputs and value not in graph.inputs:
             graph.outputs.append(value)
-    alone = {layer: Sweep(tape, asked) for layer in features}
-    given = None if mask is None else _masked(tape, mask, layers)
-    made = _gradients(tape, asked, features, alone, given)
-    finish(model, {name: gradient.revealed() for name, gradient in made.items()})
-    pooled = {layer.weights for layer, sweep in alone.items() if not sweep.carried}
+    sweeps = {layer: Sweep(tape, cotangent) for layer in features}
+    selection = None if mask is None else _selection(tape, mask, layers)
+    gradients = _gradients(tape, cotangent, features, sweeps, selection)
+    finish(model, {name: gradient.revealed() for name, gradient in gradients.items()})
+    pooled = {layer.weights for layer, sweep in sweeps.items() if not sweep.carried}
     for value in graph.outputs:
         if value.name in pooled:
             value.metadata_props[_POOLED] = ""
@@ -75,48 +79,48 @@ def append_gradient(
 
 
 def is_pooled(model: ir.Model, layer: Layer) -> bool:
-    """Whether the gradient that was appended carries no whole cotangent on a layer's way."""
+    """True if the appended gradient of a layer needs no whole cotangent."""
     return any(_POOLED in v.metadata_props for v in model.graph.outputs if v.name == layer.weights)
 
 
 def _gradients(
     tape: Tape,
-    asked: Question,
+    cotangent: Question,
     features: Mapping[Layer, ir.Value],
-    alone: Mapping[Layer, Sweep],
-    mask: Tensor | None,
+    sweeps: Mapping[Layer, Sweep],
+    selection: Tensor | None,
 ) -> dict[str, Tensor]:
-    """The gradients of each layer by name, each by the way that is the cheapest for it alone.
+    """The gradients of each layer by name, each along the path that is cheapest for it alone.
 
-    What several need on their ways is the same, and recorded once. With a mask, the whole
-    cotangent of a tensor is carried only where a layer is asked for whose way leads there.
+    Steps that several layers share are recorded once. With a selection, the whole cotangent of a
+    tensor is carried only where a selected layer needs it.
     """
-    made: dict[str, Tensor] = {}
-    for layer, sweep in alone.items():
-        made |= _gradients_of(layer, features[layer], sweep)
-    if mask is None:
-        return made
-    needed: dict[ir.Value, frozenset[int]] = {}
-    for i, sweep in enumerate(alone.values()):
+    gradients: dict[str, Tensor] = {}
+    for layer, sweep in sweeps.items():
+        gradients |= _gradients_of(layer, features[layer], sweep)
+    if selection is None:
+        return gradients
+    readers: dict[ir.Value, frozenset[int]] = {}
+    for i, sweep in enumerate(sweeps.values()):
         for value in sweep.carried:
-            needed[value] = needed.get(value, frozenset()) | {i}
-    everyone = frozenset(range(len(alone)))
+            readers[value] = readers.get(value, frozenset()) | {i}
+    everyone = frozenset(range(len(sweeps)))
 
     def gate(layers: frozenset[int]) -> Tensor | None:
-        return None if layers == everyone else _any_of(mask, sorted(layers))
+        return None if layers == everyone else _any_of(selection, sorted(layers))
 
-    gates = {value: gate(layers) for value, layers in needed.items()}
-    for layer, sweep in alone.items():
-        # A layer on whose way nothing is whole is free; another is gated as narrowly as all that
-        # is whole there, and no narrower: each further gate is one more copy.
-        own = everyone.intersection(*(needed[value] for value in sweep.carried))
-        with tape.gated(gate(own)):
-            made |= _gradients_of(layer, features[layer], Sweep(tape, asked, gates))
-    return made
+    gates = {value: gate(layers) for value, layers in readers.items()}
+    for layer, sweep in sweeps.items():
+        # A layer that needs no whole cotangent is free; another one is gated as narrowly as all
+        # the cotangents that it needs, and no narrower: each further gate is one more copy.
+        shared = everyone.intersection(*(readers[value] for value in sweep.carried))
+        with tape.gated(gate(shared)):
+            gradients |= _gradients_of(layer, features[layer], Sweep(tape, cotangent, gates))
+    return gradients
 
 
 def _gradients_of(layer: Layer, features: ir.Value, sweep: Sweep) -> dict[str, Tensor]:
-    """A layer's gradient pooled, and whole where it is wanted so: then the one follows from it."""
+    """A layer's pooled gradient, and the whole one if it is named: the former follows from it."""
     whole = None if layer.grad is None else sweep.whole(features)
     mean = sweep.mean(features, layer.channel_axis)
     if layer.grad is None or whole is None:
@@ -125,25 +129,26 @@ def _gradients_of(layer: Layer, features: ir.Value, sweep: Sweep) -> dict[str, T
     return {layer.weights: mean, layer.grad: first.cast(mean.dtype)}
 
 
-def _masked(tape: Tape, name: str, layers: Sequence[Layer]) -> Tensor:
+def _selection(tape: Tape, name: str, layers: Sequence[Layer]) -> Tensor:
+    """Add the input that selects layers; int64 [layers]."""
     value = ir.val(name, dtype=ir.DataType.BOOL, shape=[len(layers)])
     tape.graph.inputs.append(value)
     return tape.wrap(value).cast(ir.DataType.INT64)
 
 
-def _any_of(mask: Tensor, layers: Sequence[int]) -> Tensor:
-    """1 where one of these layers is asked for, else 0; int64 [1]."""
-    tape = mask.tape
-    return tape.op("Gather", mask, tape.constant(layers), axis=0).max([0], keepdims=True)
+def _any_of(selection: Tensor, layers: Sequence[int]) -> Tensor:
+    """1 if any of these layers is selected, else 0; int64 [1]."""
+    tape = selection.tape
+    return tape.op("Gather", selection, tape.constant(layers), axis=0).max([0], keepdims=True)
 
 
 def question(
     tape: Tape, score: ir.Value, class_axis: int, class_weights: str, region: str
 ) -> Question:
-    """Adds the question's inputs to a graph: see :func:`append_gradient`."""
+    """Add the question's inputs to a graph; see :func:`append_gradient`."""
     space = [f"{region}.{i}" for i in _space(tape, score, class_axis)]
-    # Each extent that may be full or 1 has a symbol of its own: equal symbols mean equal extents.
-    return _asked(
+    # An extent that may be full or 1 has its own symbol: equal symbols mean equal extents.
+    return _question(
         tape,
         score,
         class_axis,
@@ -153,32 +158,33 @@ def question(
 
 
 def question_about_all(tape: Tape, score: ir.Value, class_axis: int) -> Question:
-    """Adds the inputs of one question, about the whole of one picture, of static shape."""
+    """Add the inputs of a single question about one whole picture, of static shape."""
     space = [1 for _ in _space(tape, score, class_axis)]
-    return _asked(tape, score, class_axis, (CLASS_WEIGHTS, [1, 1]), (REGION, [1, 1, *space]))
+    return _question(tape, score, class_axis, (CLASS_WEIGHTS, [1, 1]), (REGION, [1, 1, *space]))
 
 
 def _space(tape: Tape, score: ir.Value, class_axis: int) -> list[int]:
+    """The spatial axes of a score."""
     return [axis for axis in range(1, tape.wrap(score).rank) if axis != class_axis]
 
 
-def _asked(
+def _question(
     tape: Tape,
     score: ir.Value,
     class_axis: int,
     class_weights: tuple[str, Sequence[int | str]],
     region: tuple[str, Sequence[int | str]],
 ) -> Question:
-    """A question, of the names of its inputs and their shapes but for the number of classes."""
+    """Add a question's inputs, given their names and their shapes but for the classes."""
     s = tape.wrap(score)
     dtype = ir.DataType.DOUBLE if s.dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT
 
-    def ask(name: str, shape: Sequence[int | str | None]) -> Tensor:
+    def add_input(name: str, shape: Sequence[int | str | None]) -> Tensor:
         value = ir.val(name, dtype=ir.DataType.FLOAT, shape=shape)
         tape.graph.inputs.append(value)
         return tape.wrap(value).cast(dtype)
 
-    weights = ask(class_weights[0], [*class_weights[1], s.extent(class_axis)])
-    mask = ask(*region)
+    weights = add_input(class_weights[0], [*class_weights[1], s.extent(class_axis)])
+    mask = add_input(*region)
     tape.questions = weights.dim(0)
     return Question(tape, score, class_axis, weights, mask)

@@ -1,4 +1,4 @@
-"""The maps themselves as outputs, for programs that have no arithmetic of their own for them."""
+"""The maps themselves as outputs, for programs without this package's arithmetic."""
 
 from __future__ import annotations
 
@@ -13,35 +13,42 @@ from ortcam_export.gradient.tensor import Tensor, product
 from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
 
-__all__ = ["append_maps"]
+__all__ = ["AppendMaps", "append_maps"]
 
 
-def append_maps(model: ir.Model, layers: Sequence[Layer]) -> None:
-    """Gives each layer L that names one an output ``L.map`` [K, N, *space].
+class AppendMaps(ir.passes.InPlacePass):
+    """map[k, n, ...] = max(0, sum over c of weights[k, n, c] * features[n, c, ...]).
 
-    max(0, sum over c of weights[k, n, c] * features[n, c, ...]), float32, on the layer's own grid.
-
-    Args:
-        model: the network with the pooled gradients; changed in place.
-        layers: its feature layers.
+    Each layer L that names a map gets an output ``L.map``, float32 [K, N, *space], on the layer's
+    own grid. The model has the pooled gradients already.
     """
-    tape = Tape(model.graph, opset(model))
-    finish(
-        model,
-        {
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self._layers = layers
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Append the maps."""
+        tape = Tape(model.graph, opset(model))
+        maps = {
             layer.map: _map(
                 tape.wrap(tensor(model, layer.weights)),
                 tape.wrap(tensor(model, layer.name)),
                 layer.channel_axis,
             )
-            for layer in layers
+            for layer in self._layers
             if layer.map is not None
-        },
-    )
+        }
+        finish(model, maps)
+        return ir.passes.PassResult(model, bool(maps))
+
+
+def append_maps(model: ir.Model, layers: Sequence[Layer]) -> None:
+    """Apply :class:`AppendMaps`."""
+    AppendMaps(layers)(model)
 
 
 def _map(weights: Tensor, features: Tensor, channel_axis: int) -> Tensor:
-    """One product a picture, [K, C] by [C, cells], for all questions."""
+    """One product for each picture, [K, C] by [C, cells], for all questions."""
     a = features.cast(weights.dtype).moved(channel_axis, 1)
     cells = a.reshape([a.dim(0), a.dim(1), product(a.dims[2:])])
     sums = (weights.moved(0, 1) @ cells).moved(0, 1)

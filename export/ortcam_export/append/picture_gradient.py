@@ -1,4 +1,7 @@
-"""The picture itself as one more layer with a gradient, for methods about its pixels."""
+"""The picture itself as one more layer with a gradient, for methods about its pixels.
+
+A function, not a pass: it changes the artifact's metadata and leaves the model as it is.
+"""
 
 from __future__ import annotations
 
@@ -19,29 +22,29 @@ __all__ = ["with_pixels"]
 def with_pixels(
     artifact: Artifact, prepared: ir.Model, *, required: bool, masked: bool, notes: list[str]
 ) -> Artifact:
-    """The metadata with the picture's input among the layers, the last.
+    """Add the picture's input to an artifact's layers, as the last one.
 
     Args:
         artifact: the metadata without it.
         prepared: the network.
-        required: whether it is an error where no gradient reaches it; else a note tells.
-        masked: whether layers that are not asked for are to cost nothing.
-        notes: what is to be told.
+        required: raise an error if no gradient reaches the picture; otherwise add a note.
+        masked: let layers that are not requested cost nothing.
+        notes: the list that the note is appended to.
 
     Raises:
         LayerError: no gradient reaches the picture, and it is required.
     """
     picture = tensor(prepared, artifact.picture)
-    why = _why_not(picture, reachable(prepared, artifact.score.name))
-    if why and required:
-        raise LayerError(f"{why}: export without the methods about the picture itself")
-    if why:
-        notes.append(f"{why}, so the methods about the picture itself are left out")
+    obstacle = _obstacle(picture, reachable(prepared, artifact.score.name))
+    if obstacle and required:
+        raise LayerError(f"{obstacle}: export without the methods about the picture itself")
+    if obstacle:
+        notes.append(f"{obstacle}, so the methods about the picture itself are left out")
         return artifact
-    how = artifact.expects.preprocess
+    preprocess = artifact.expects.preprocess
     axis = channel_axes(prepared)[artifact.picture] or 1
-    if how is not None:
-        axis = rank(picture) - 1 if how.layout == "NHWC" else 1
+    if preprocess is not None:
+        axis = rank(picture) - 1 if preprocess.layout == "NHWC" else 1
     pixels = Layer(
         name=artifact.picture,
         weights=unused(prepared, weights_name(artifact.picture)),
@@ -52,13 +55,13 @@ def with_pixels(
     return dataclasses.replace(artifact, pixels=pixels, mask=mask)
 
 
-def _why_not(picture: ir.Value, reached: set[str]) -> str:
-    """Why no gradient of the picture is to be had; nothing where one is."""
+def _obstacle(picture: ir.Value, reached: set[str]) -> str:
+    """The reason why no gradient reaches the picture; empty if one does."""
     if picture.dtype is not None and not picture.dtype.is_floating_point():
         kind = picture.dtype.name.lower()
-        return f"the picture enters as {kind}, and what is made of whole numbers has no gradient"
+        return f"the picture enters the network as {kind}, and integers have no gradient"
     if rank(picture) < 4:
         return f"the input {picture.name!r} has no rows and columns"
     if picture.name not in reached:
-        return f"an operator stops the gradient on its way to the picture {picture.name!r}"
+        return f"an operator stops the gradient before it reaches the picture {picture.name!r}"
     return ""

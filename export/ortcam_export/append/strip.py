@@ -1,4 +1,4 @@
-"""An artifact's network, without the gradient that was appended to it."""
+"""The network in an artifact, without the gradient that was appended to it."""
 
 from __future__ import annotations
 
@@ -6,32 +6,37 @@ import onnx_ir as ir
 
 from ortcam.artifact import Artifact
 from ortcam.errors import ArtifactError
-from ortcam_export.append.fast_softmax import as_softmax
+from ortcam_export.append.fast_softmax import RecomposeSoftmax
+from ortcam_export.graph.traversal import part
 
-__all__ = ["without_gradient"]
+__all__ = ["RemoveGradient"]
 
 
-def without_gradient(model: ir.Model, artifact: Artifact) -> ir.Model:
-    """The network up to the score and the feature layers of an artifact, its softmax as it was.
+class RemoveGradient(ir.passes.FunctionalPass):
+    """Keep the network up to an artifact's score and feature layers, its softmax recomposed.
 
-    Args:
-        model: the artifact's graph, of one that is split its first part; it is not changed.
-        artifact: its metadata.
-
-    Raises:
-        ArtifactError: the graph is not as the metadata say.
+    The model is the artifact's, or the first part of one that is split in two.
     """
-    graph = model.graph
-    asked = {artifact.class_weights, artifact.region, artifact.mask}
-    inputs = [value.name or "" for value in graph.inputs if value.name not in asked]
-    outputs = dict.fromkeys([artifact.score.name, *(layer.name for layer in artifact.layers)])
-    try:
-        own = ir.convenience.extract(graph, inputs, list(outputs))
-    except ValueError as error:
-        raise ArtifactError(
-            "the artifact is damaged: its graph does not lead to the score and the layers that its "
-            "metadata name; export the network again"
-        ) from error
-    network = ir.Model(own, ir_version=model.ir_version)
-    as_softmax(network)
-    return network
+
+    def __init__(self, artifact: Artifact) -> None:
+        self._question = {artifact.class_weights, artifact.region, artifact.mask}
+        layers = [layer.name for layer in artifact.layers]
+        self._outputs = list(dict.fromkeys([artifact.score.name, *layers]))
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Extract the network.
+
+        Raises:
+            ArtifactError: the graph does not fit the metadata.
+        """
+        names = [value.name or "" for value in model.graph.inputs]
+        inputs = [name for name in names if name not in self._question]
+        try:
+            network = part(model, inputs, self._outputs)
+        except ValueError as error:
+            raise ArtifactError(
+                "the artifact is damaged: its graph does not compute the score and the layers "
+                "named in its metadata; export the network again"
+            ) from error
+        RecomposeSoftmax()(network)
+        return ir.passes.PassResult(network, modified=True)

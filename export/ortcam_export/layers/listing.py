@@ -10,7 +10,7 @@ import onnx_ir as ir
 from ortcam.artifact import Score
 from ortcam.errors import InputError, LayerError
 from ortcam.messages import Option
-from ortcam_export.append.strip import without_gradient
+from ortcam_export.append.strip import RemoveGradient
 from ortcam_export.choosing.channel_axes import Axes, channel_axes
 from ortcam_export.choosing.features import before_scorer, choose_features
 from ortcam_export.choosing.operator_kinds import (
@@ -102,7 +102,7 @@ def layers(
             " or ",
             Option("score"),
         )
-    prepared = prepare(without_gradient(network.model, artifact))
+    prepared = prepare(RemoveGradient(artifact)(network.model).model)
     taken = artifact.score
     listing = _Listing(prepared, taken.name, taken.kind, [x.name for x in artifact.layers])
     return listing.candidates()

@@ -1,7 +1,7 @@
-"""What a network is checked as, where it is too coarse itself for what two ways differ by.
+"""The form in which a low-precision network is verified.
 
-Of half precision, in float32; quantized, without its rounding, whose steps two runs of the same
-numbers may take otherwise, by what a runtime fuses.
+A network in half precision is verified in float32; a quantized one without its rounding, as two
+runs on the same numbers may round them to different steps, depending on what a runtime fuses.
 """
 
 from __future__ import annotations
@@ -10,31 +10,38 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from ortcam_export.verify.in_float32 import is_half, widened
-from ortcam_export.verify.without_rounding import is_quantized, unrounded
+from ortcam_export.verify.in_float32 import WidenToFloat32, is_half
+from ortcam_export.verify.without_rounding import RemoveRounding, is_quantized
 
-__all__ = ["form_to_check"]
+__all__ = ["CheckableForm", "form_to_check"]
 
-Rewriting = Callable[[ir.Model], ir.Model]
-
-_FORMS: tuple[tuple[Callable[[ir.Model], bool], Rewriting, str], ...] = (
-    (is_half, widened, "in float32"),
-    (is_quantized, unrounded, "without the rounding of its quantizers"),
+#: For each kind of network the pass that makes it checkable, and the form's description.
+_FORMS: tuple[tuple[Callable[[ir.Model], bool], ir.passes.PassBase, str], ...] = (
+    (is_half, WidenToFloat32(), "in float32"),
+    (is_quantized, RemoveRounding(), "without the rounding of its quantizers"),
 )
 
 
-def form_to_check(network: ir.Model) -> tuple[Rewriting, str]:
-    """What brings a network, and every model that holds its nodes, into the form to check.
+class CheckableForm(ir.passes.FunctionalPass):
+    """Bring a network, and every model that contains its nodes, into its checkable form.
 
-    Returns:
-        The rewriting, which gives the model itself where it can be checked as it is, and what is
-        said of the form: empty there.
+    Attributes:
+        description: such as ``"in float32"``; empty if the network is verified as it is.
     """
-    taken = [(rewritten, words) for concerns, rewritten, words in _FORMS if concerns(network)]
 
-    def rewriting(model: ir.Model) -> ir.Model:
-        for rewritten, _ in taken:
-            model = rewritten(model)
-        return model
+    def __init__(self, network: ir.Model) -> None:
+        forms = [(form, words) for applies, form, words in _FORMS if applies(network)]
+        self.description = " and ".join(words for _, words in forms)
+        self._passes = [form for form, _ in forms]
 
-    return rewriting, " and ".join(words for _, words in taken)
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Return the checkable form."""
+        if not self._passes:
+            return ir.passes.PassResult(model.clone(), modified=False)
+        return ir.passes.Sequential(*self._passes)(model)
+
+
+def form_to_check(network: ir.Model) -> tuple[Callable[[ir.Model], ir.Model], str]:
+    """Return :class:`CheckableForm` as a function of a model, and its description."""
+    form = CheckableForm(network)
+    return lambda model: form(model).model, form.description

@@ -1,30 +1,20 @@
-"""The part of a network from a feature layer to the score, run by itself."""
+"""The part of a network from a feature layer to the score, run on its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from ortcam.artifact import Artifact, Layer
-from ortcam.errors import ModelError
-from ortcam.inference.ort_errors import RunError
-from ortcam.inference.two_part import Runs
-from ortcam.messages import Option
 from ortcam_export.graph.model_io import open_session
 from ortcam_export.graph.names import find, tensor
 from ortcam_export.graph.traversal import between, part, read_beside
 from ortcam_export.trials.inputs import Feeds
+from ortcam_export.verify.run import Array, Doubles, run
 
-__all__ = ["Array", "Doubles", "Tail", "run", "run_plain"]
-
-Array = NDArray[Any]
-
-
-Doubles = NDArray[np.float64]
+__all__ = ["Tail", "run_plain"]
 
 
 class Tail:
@@ -33,16 +23,16 @@ class Tail:
     Attributes:
         layer: the feature layer, its first input.
         needs: its other inputs: tensors of the network that do not depend on the layer.
-        end: what it computes in float32: the logits of a softmax or sigmoid, or the score itself.
+        end: the output computed in float32: the logits of a softmax or sigmoid, or the score.
     """
 
     def __init__(self, network: ir.Model, score: str, layer: Layer) -> None:
         self.layer = layer
         value, target = tensor(network, layer.name), find(network, score)
-        self._finish, target = _finish(target, value)
+        self._probabilities, target = _logits(target, value)
         self.end = target.name or ""
         nodes = between(network.graph, value, target)
-        self.needs = [read.name or "" for read in read_beside(nodes, value)]
+        self.needs = [operand.name or "" for operand in read_beside(nodes, value)]
         self._session = open_session(part(network, [layer.name, *self.needs], [self.end]))
 
     def run(self, features: Array, plain: Mapping[str, Array]) -> Doubles:
@@ -50,21 +40,32 @@ class Tail:
         feeds = {name: plain[name] for name in self.needs}
         feeds[self.layer.name] = features
         end = run(self._session, [self.end], feeds)[self.end].astype(np.float64)
-        return end if self._finish is None else self._finish(end)
+        return end if self._probabilities is None else self._probabilities(end)
 
     def rounding(self, plain: Mapping[str, Array]) -> float:
-        """The norm of what single precision leaves open of the score."""
+        """The norm of the score's rounding error in single precision."""
         unit = plain[self.end].astype(np.float64) * np.finfo(np.float32).eps
-        if self._finish is not None:
-            score = self._finish(plain[self.end].astype(np.float64))
+        if self._probabilities is not None:
+            score = self._probabilities(plain[self.end].astype(np.float64))
             unit *= score * (1 - score)  # the slope of a softmax or sigmoid
         return float(np.linalg.norm(unit))
 
 
-def _finish(
+def run_plain(
+    network: ir.Model, meta: Artifact, tails: Sequence[Tail], feeds: Feeds
+) -> dict[str, Array]:
+    """The score, the features and the inputs of the tails, for the trial pictures."""
+    names = [meta.score.name, *(layer.name for layer in meta.layers)]
+    names += [name for tail in tails for name in (*tail.needs, tail.end)]
+    computed = [name for name in dict.fromkeys(names) if name not in feeds]
+    session = open_session(part(network, list(feeds), computed))
+    return {**feeds, **run(session, computed, feeds)}
+
+
+def _logits(
     score: ir.Value, layer: ir.Value
 ) -> tuple[Callable[[Doubles], Doubles] | None, ir.Value]:
-    """The softmax or sigmoid that gives the score, if one does, and what the tail ends in."""
+    """The softmax or sigmoid that computes the score, if any, and its operand or the score."""
     node = score.producer()
     logits = node.inputs[0] if node is not None and node.inputs else None
     if node is None or logits is None or node.domain or score is layer:
@@ -80,36 +81,3 @@ def _finish(
     if node.op_type == "Sigmoid":
         return lambda x: np.asarray(0.5 + 0.5 * np.tanh(x / 2)), logits
     return None, score
-
-
-def run_plain(
-    network: ir.Model, meta: Artifact, tails: Sequence[Tail], feeds: Feeds
-) -> dict[str, Array]:
-    """The score, the features and what the tails need, for the trial pictures."""
-    wanted = [meta.score.name, *(layer.name for layer in meta.layers)]
-    wanted += [name for tail in tails for name in (*tail.needs, tail.end)]
-    wanted = list(dict.fromkeys(wanted))
-    computed = [name for name in wanted if name not in feeds]
-    session = open_session(part(network, list(feeds), computed))
-    return {**feeds, **run(session, computed, feeds)}
-
-
-def run(session: Runs, outputs: list[str], feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """Outputs of a session, of these feeds those that it takes.
-
-    Raises:
-        ModelError: it does not run on them.
-    """
-    try:
-        return session.run(outputs, {k: v for k, v in feeds.items() if k in session.inputs})
-    except RunError as error:
-        picture = max(feeds.values(), key=np.size)
-        raise ModelError(
-            f"the network does not run on trial input of shape {list(picture.shape)}: ",
-            error.message,
-            "; say the size it takes (",
-            Option("size"),
-            ", ",
-            Option("divisor"),
-            ")",
-        ) from error

@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 from ortcam.artifact import Artifact, Layer
 from ortcam.inference.two_part import Runs
 from ortcam_export.trials.inputs import SEED, Feeds
-from ortcam_export.verify.network_tail import Array, Doubles, run
+from ortcam_export.verify.run import Array, Doubles, run
 
-__all__ = ["Questions", "ask", "ask_artifact", "nothing_left_out", "unasked"]
+__all__ = ["Questions", "ask", "ask_artifact", "no_ablations", "selection"]
 
-CLASSES = 3  # classes asked for
+#: The number of classes asked about.
+CLASSES = 3
 
 
 @dataclass(frozen=True)
 class Questions:
-    """Questions, all on the whole picture but the last ones, which have regions of their own.
+    """Questions, all about the whole picture but the last ones, which have regions.
 
     Attributes:
         class_weights: float32 [K, 1, C].
@@ -32,8 +33,20 @@ class Questions:
 
     @property
     def whole(self) -> int:
-        """How many questions are on the whole picture."""
+        """The number of questions about the whole picture."""
         return len(self.class_weights) - len(self.regions)
+
+    @property
+    def everywhere(self) -> NDArray[np.float32]:
+        """The region of the questions about the whole picture, [1, 1, *1]."""
+        return np.ones((1, 1, *[1] * (self.regions.ndim - 2)), np.float32)
+
+    def batches(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Class weights and regions of the questions that one run can answer, in order."""
+        batches = [(self.class_weights[: self.whole], self.everywhere)]
+        if len(self.regions):
+            batches.append((self.class_weights[self.whole :], self.regions))
+        return batches
 
     def reduce(self, score: Doubles) -> Doubles:
         """The questions' answers, y [K, N], for a score [N, C, *space]."""
@@ -48,15 +61,15 @@ class Questions:
 
 
 def ask(score: Array) -> Questions:
-    """Questions about a score [N, C, *space].
+    """Return questions about a score [N, C, *space].
 
     Each of the classes that hold most of the score; the first of these rather than the second;
-    and the first two in a box each, with a random part of every cell.
+    and the first two in a box each, with a random weight for every cell.
     """
     classes = score.shape[1]
     shares = score.mean(axis=(0, *range(2, score.ndim)))
-    most = [int(c) for c in np.argsort(-shares, kind="stable")[:CLASSES]]
-    rows = [*np.eye(classes, dtype=np.float32)[most]]
+    largest = [int(c) for c in np.argsort(-shares, kind="stable")[:CLASSES]]
+    rows = [*np.eye(classes, dtype=np.float32)[largest]]
     if classes > 1:
         rows.append(rows[0] - rows[1])
     random = np.random.default_rng(SEED)
@@ -79,38 +92,36 @@ def ask_artifact(
     feeds: Feeds,
     questions: Questions,
     layers: Sequence[Layer],
-    what: str = "weights",
+    tensor: str = "weights",
 ) -> tuple[dict[str, Doubles], Array]:
-    """These layers' weights [K, N, C] (``"grad"``: gradients), and the artifact's score."""
-    whole = questions.whole
-    space = questions.regions.ndim - 2
-    asked = [(questions.class_weights[:whole], np.ones((1, 1, *[1] * space), np.float32))]
-    if len(questions.regions):
-        asked.append((questions.class_weights[whole:], questions.regions))
-    tensors = {x.name: getattr(x, what) for x in layers if getattr(x, what) is not None}
-    outputs = [meta.score.name, *tensors.values()]
-    feeds = {**feeds, **unasked(artifact, meta, layers)}
+    """Return these layers' weights [K, N, C], and the artifact's score.
+
+    With ``tensor="grad"``, whole gradients [K, N, C, *space] of the layers that have them.
+    """
+    names = {x.name: getattr(x, tensor) for x in layers if getattr(x, tensor) is not None}
+    outputs = [meta.score.name, *names.values()]
+    feeds = {**feeds, **selection(artifact, meta, layers)}
     runs = [
         run(artifact, outputs, {**feeds, meta.class_weights: rows, meta.region: region})
-        for rows, region in asked
+        for rows, region in questions.batches()
     ]
-    found = {
-        name: np.concatenate([run[tensor] for run in runs]).astype(np.float64)
-        for name, tensor in tensors.items()
+    answers = {
+        layer: np.concatenate([results[name] for results in runs]).astype(np.float64)
+        for layer, name in names.items()
     }
-    return found, runs[0][meta.score.name]
+    return answers, runs[0][meta.score.name]
 
 
-def unasked(artifact: Runs, meta: Artifact, asked: Sequence[Layer]) -> Feeds:
-    """What the inputs get that say which layers are asked for, and that no channel is left out."""
-    feeds: Feeds = nothing_left_out(artifact, meta)
+def selection(artifact: Runs, meta: Artifact, layers: Sequence[Layer]) -> Feeds:
+    """Feeds that select these layers, and request no ablations."""
+    feeds = no_ablations(artifact, meta)
     if meta.mask is not None:
-        feeds[meta.mask] = np.array([layer in asked for layer in meta.targets])
+        feeds[meta.mask] = np.array([layer in layers for layer in meta.targets])
     return feeds
 
 
-def nothing_left_out(artifact: Runs, meta: Artifact) -> Feeds:
-    """What the inputs get that leave channels out, where no ablation is asked for: [0, C]."""
+def no_ablations(artifact: Runs, meta: Artifact) -> Feeds:
+    """Feeds that request no ablations: ``keep`` [0, C] for each layer."""
     feeds: Feeds = {}
     for name in {layer.keep or "" for layer in meta.layers} & set(artifact.inputs):
         channels = artifact.inputs[name].shape[1]

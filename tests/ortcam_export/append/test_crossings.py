@@ -1,13 +1,13 @@
-"""What crosses between a GPU and its host: sessions here stand as if they ran on one.
+"""Copies between a GPU and its host, by sessions that behave as if they ran on one.
 
-Everything runs on the CPU; what a session on CUDA would be told to copy is counted.
+Everything runs on the CPU; the copies that a session on CUDA would make are counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import networks
@@ -27,7 +27,7 @@ QUESTION = ["class_weights", "region"]
 
 @dataclass
 class Crossings:
-    """Names of tensors, in the order in which they were copied."""
+    """The names of copied tensors, in order."""
 
     up: list[str] = field(default_factory=list)
     down: list[str] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Crossings:
 
 @dataclass
 class Value:
-    """An OrtValue, and where it would lie."""
+    """An OrtValue, and the device that would hold it."""
 
     real: Any
     name: str
@@ -53,7 +53,7 @@ class Value:
     def numpy(self) -> NDArray[Any]:
         if self.device == "cuda":
             self.crossings.down.append(self.name)
-        return self.real.numpy()
+        return np.asarray(self.real.numpy())
 
 
 class Binding:
@@ -66,7 +66,7 @@ class Binding:
         self.real.bind_cpu_input(name, array)
 
     def bind_ortvalue_input(self, name: str, value: Value) -> None:
-        if value.device == "cpu":  # read there, where it is a shape
+        if value.device == "cpu":  # a shape is read there
             assert value.real.data_type() == "tensor(int64)"
         self.real.bind_ortvalue_input(name, value.real)
 
@@ -92,7 +92,7 @@ class OnDevice:
         self.crossings.runs += 1
         self.crossings.up += feeds
         self.crossings.down += names
-        return self.real.run(names, feeds)
+        return list(self.real.run(names, feeds))
 
     def io_binding(self) -> Binding:
         return Binding(self.real.io_binding(), self.crossings)
@@ -104,7 +104,7 @@ class OnDevice:
 
 @pytest.fixture
 def crossings(monkeypatch: pytest.MonkeyPatch) -> Crossings:
-    """Counts from now on, for all sessions that open."""
+    """The copies of all sessions that open from now on."""
     counted = Crossings()
     opening = Session.__init__
 
@@ -130,8 +130,8 @@ def exported(maps: bool, split: bool) -> Exported:
 
 
 def load(*, maps: bool, split: bool) -> ortcam.Cam:
-    made = exported(maps, split)
-    return ortcam.load(made.model, "cpu", gradient=made.gradient)
+    artifact = exported(maps, split)
+    return ortcam.load(artifact.model, "cpu", gradient=artifact.gradient)
 
 
 def rgb(seed: int = 0) -> NDArray[np.uint8]:
@@ -139,7 +139,7 @@ def rgb(seed: int = 0) -> NDArray[np.uint8]:
 
 
 def answers(cam: ortcam.Cam, *names: str) -> list[str]:
-    """The tensors of the layers that tell of a question."""
+    """The layers' tensors that depend on the question."""
     layers = [layer for layer in cam.artifact.layers if layer.name in (names or LAYERS)]
     return sorted(
         name for layer in layers for name in (layer.weights, *([layer.map] if layer.map else []))
@@ -147,7 +147,7 @@ def answers(cam: ortcam.Cam, *names: str) -> list[str]:
 
 
 def features(cam: ortcam.Cam, *names: str) -> list[str]:
-    """Their features, where NumPy makes the maps."""
+    """The layers' features, if NumPy computes the maps."""
     layers = [layer for layer in cam.artifact.layers if layer.name in (names or LAYERS)]
     return [layer.name for layer in layers if not layer.map]
 
@@ -161,14 +161,13 @@ def test_a_picture_explained(
     cam = load(maps=maps, split=split)
     score = cam.artifact.score.name
     for count in (1, 3):
-        found = crossings.since(
-            lambda count=count: cam.explain_batch([rgb(i) for i in range(count)], classes)
-        )
-        assert found.down == sorted([score, *features(cam), *answers(cam)])
-        once = found.runs if not split else 1  # the pair keeps what it ran
-        asked = [*QUESTION, "layers"]
-        assert found.up == sorted([*["input"] * once, *asked * (found.runs - (1 if split else 0))])
-        assert found.runs == (2 if split or classes is None else 1)
+        pictures = [rgb(i) for i in range(count)]
+        copies = crossings.since(partial(cam.explain_batch, pictures, classes))
+        assert copies.down == sorted([score, *features(cam), *answers(cam)])
+        once = copies.runs if not split else 1  # the pair keeps the first part's results
+        question = [*QUESTION, "layers"] * (copies.runs - (1 if split else 0))
+        assert copies.up == sorted([*["input"] * once, *question])
+        assert copies.runs == (2 if split or classes is None else 1)
 
 
 @pytest.mark.parametrize("maps", [False, True])
@@ -182,14 +181,14 @@ def test_a_further_question_takes_its_answer_alone(crossings: Crossings, maps: b
         view = cam.open(rgb())
         assert view.segment().labels.any()
 
-    seen = crossings.since(look)
-    assert (seen.up, seen.down) == (["input"], [score])
+    copies = crossings.since(look)
+    assert (copies.up, copies.down) == (["input"], [score])
     assert view is not None
     first = crossings.since(lambda: view.explain([1, 2], last))
     assert first.up == sorted([*QUESTION, "layers"])
     assert first.down == sorted([*features(cam, last), *answers(cam, last)])
     for classes in ([2], [1], None):
-        more = crossings.since(lambda classes=classes: view.explain(classes, last))
+        more = crossings.since(partial(view.explain, classes, last))
         assert more.up == sorted([*QUESTION, "layers"])
         assert more.down == answers(cam, last)
 
@@ -199,35 +198,35 @@ def test_what_an_empty_map_needs_more_are_that_layers_features(crossings: Crossi
     view = cam.open(rgb())
     assert view.segment().labels.any()
     session: Any = cam._graph.session
-    ask = session._gradient.run_there
+    run = session._gradient.run_there
 
-    def emptied(outputs: Any, feeds: Any) -> Any:
-        found = ask(outputs, feeds)
-        for name, value in found.items():
+    def blank(outputs: Any, feeds: Any) -> Any:
+        results = run(outputs, feeds)
+        for name, value in results.items():
             if name.endswith(".map"):
                 value.value.real.update_inplace(np.zeros_like(value.value.real.numpy()))
-        return found
+        return results
 
-    session._gradient.run_there = emptied
-    found = crossings.since(lambda: view.explain([1], LAYERS[-1]))
-    assert found.down == sorted([*answers(cam, LAYERS[-1]), LAYERS[-1]])
-    assert found.runs == 1  # they were kept on the device
+    session._gradient.run_there = blank
+    copies = crossings.since(lambda: view.explain([1], LAYERS[-1]))
+    assert copies.down == sorted([*answers(cam, LAYERS[-1]), LAYERS[-1]])
+    assert copies.runs == 1  # the features were kept on the device
 
 
 def scaled() -> onnx.ModelProto:
-    """A network whose further input [1, 6, 1, 1] the gradient reads as it is."""
+    """A network with a further input [1, 6, 1, 1] that the gradient reads directly."""
     g = networks.Builder(0)
     x = g.node("Mul", [g.block("input", 3, 6, "a"), "scale"], "scaled")
     g.node("Softmax", [g.conv(g.block(x, 6, 6, "b"), 6, 4, "logits", k=1)], "score", axis=1)
-    shapes = {"input": ["N", 3, "H", "W"], "scale": [1, 6, 1, 1]}
-    inputs = {name: (onnx.TensorProto.FLOAT, shape) for name, shape in shapes.items()}
+    shapes: dict[str, networks.Shape] = {"input": ["N", 3, "H", "W"], "scale": [1, 6, 1, 1]}
+    inputs = {name: (int(onnx.TensorProto.FLOAT), shape) for name, shape in shapes.items()}
     return g.model({"score": (onnx.TensorProto.FLOAT, ["N", 4, "H", "W"])}, inputs)
 
 
 def test_an_input_that_the_gradient_reads_goes_up_once(crossings: Crossings) -> None:
     options: dict[str, Any] = {"picture_input": "input", "size": (96, 64), "verify": False}
-    made = export(scaled(), feature_layers=["a_relu"], split=True, **options)
-    cam = ortcam.load(made.model, "cpu", gradient=made.gradient)
+    artifact = export(scaled(), feature_layers=["a_relu"], split=True, **options)
+    cam = ortcam.load(artifact.model, "cpu", gradient=artifact.gradient)
     scale = np.linspace(-1, 1, 6, dtype=np.float32).reshape(1, 6, 1, 1)
     before = len(crossings.up)
     view = cam.open(rgb(), inputs={"scale": scale})

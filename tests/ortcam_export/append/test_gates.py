@@ -1,4 +1,4 @@
-"""Layers that nobody asks for: no rows of theirs, and no change in the others' weights."""
+"""Layers that are not selected: no rows of theirs, and no change in the others' weights."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ K, N = 3, 2
 
 
 def branches(seed: int = 0, kind: str = "Softmax") -> onnx.ModelProto:
-    """No layer but ``stem_relu`` is a cut: branches that part, cross over and meet.
+    """Branches that part, cross over and meet: no layer but ``stem_relu`` is a cut.
 
-    ``left_relu`` and ``right_relu`` lie beside each other, and ``both_relu`` meets each of them at
-    a Concat of its own; ``part_a`` and ``part_b`` come out of one Split, ``deep_relu`` is on one
-    branch only, and ``cat`` goes to the scorer both directly and by way of what is not linear.
+    ``left_relu`` and ``right_relu`` are parallel, and ``both_relu`` meets each of them at a Concat
+    of its own; ``part_a`` and ``part_b`` come from one Split, ``deep_relu`` is on one branch only,
+    and ``cat`` reaches the scorer both directly and through a nonlinear block.
     """
     g = Builder(seed)
     stem = g.block("input", 3, 6, "stem")
@@ -46,8 +46,8 @@ def branches(seed: int = 0, kind: str = "Softmax") -> onnx.ModelProto:
     gate = g.node("Sigmoid", [g.conv("part_b", 8, 6, "b_conv")], "gate")
     cat = g.node("Concat", [g.node("Mul", [deep, gate], "product"), left], "cat", axis=1)
     head = g.block(cat, 18, 6, "head")
-    own = g.conv(cat, 18, 4, "straight", k=1)
-    g.node("Add", [g.conv(head, 6, 4, "scored"), own], "logits")
+    straight = g.conv(cat, 18, 4, "straight", k=1)
+    g.node("Add", [g.conv(head, 6, 4, "scored"), straight], "logits")
     score = "logits"
     if kind:
         score = g.node(kind, ["logits"], "score", **({"axis": 1} if kind == "Softmax" else {}))
@@ -87,7 +87,7 @@ class Opened:
         )
         self.session = ort.InferenceSession(ir.to_proto(self.graph).SerializeToString())
 
-    def feeds(self, asked: tuple[str, ...], kind: str, k: int) -> dict[str, Array]:
+    def feeds(self, selection: tuple[str, ...], kind: str, k: int) -> dict[str, Array]:
         random = np.random.default_rng(1)
         height, width = 13, 18
         x = random.standard_normal((N, 3, height, width)).astype(np.float32)
@@ -102,11 +102,13 @@ class Opened:
             "region": region.astype(np.float32),
         }
         if self.masked:
-            feeds["layers"] = np.array([layer in asked for layer in self.layers])
+            feeds["layers"] = np.array([layer in selection for layer in self.layers])
         return feeds
 
-    def weights(self, asked: tuple[str, ...], kind: str = "shared", k: int = K) -> dict[str, Array]:
-        feeds = self.feeds(asked, kind, k)
+    def weights(
+        self, selection: tuple[str, ...], kind: str = "shared", k: int = K
+    ) -> dict[str, Array]:
+        feeds = self.feeds(selection, kind, k)
         names = [weights_name(layer) for layer in self.layers]
         return dict(zip(self.layers, self.session.run(names, feeds), strict=True))
 
@@ -119,29 +121,29 @@ def test_every_mask_gives_the_weights_of_the_layers_alone(name: str, kind: str) 
         layer: Opened(name, (layer,)).weights((layer,), kind)[layer] for layer in opened.layers
     }
     for mask in product([False, True], repeat=len(opened.layers)):
-        asked = tuple(x for x, on in zip(opened.layers, mask, strict=True) if on)
-        found = opened.weights(asked, kind)
-        for layer in asked:
+        selection = tuple(x for x, on in zip(opened.layers, mask, strict=True) if on)
+        actual = opened.weights(selection, kind)
+        for layer in selection:
             size = np.abs(alone[layer]).max()
             assert size > 0
-            np.testing.assert_allclose(found[layer], alone[layer], atol=1e-5 * size, rtol=1e-4)
+            np.testing.assert_allclose(actual[layer], alone[layer], atol=1e-5 * size, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_nothing_is_asked(name: str) -> None:
     opened = Opened(name)
-    for asked in ((), opened.layers):
-        assert {len(rows) for rows in opened.weights(asked, k=0).values()} == {0}
+    for selection in ((), opened.layers):
+        assert {len(rows) for rows in opened.weights(selection, k=0).values()} == {0}
 
 
 def test_earlier_layers_carry_no_row() -> None:
-    """Only the ways of the layers asked for, and of later ones that these pass by, are gone."""
+    """Rows exist only for the selected layers, and for later ones on their paths."""
     opened = Opened("unet")
-    rows = {layer: len(found) for layer, found in opened.weights(("dec2_relu",)).items()}
+    rows = {layer: len(actual) for layer, actual in opened.weights(("dec2_relu",)).items()}
     assert rows == {
         "enc1_relu": 0, "mid_relu": 0, "cat2": 0, "dec2_relu": K, "dec1_relu": K, "logits": K,
     }  # fmt: skip
-    rows = {layer: len(found) for layer, found in opened.weights(("logits",)).items()}
+    rows = {layer: len(actual) for layer, actual in opened.weights(("logits",)).items()}
     assert rows == {
         "enc1_relu": 0, "mid_relu": 0, "cat2": 0, "dec2_relu": 0, "dec1_relu": K, "logits": K,
     }  # fmt: skip
@@ -149,7 +151,7 @@ def test_earlier_layers_carry_no_row() -> None:
 
 @pytest.mark.parametrize("name", ["unet", "branches", "channels last"])
 def test_the_last_layer_alone_costs_no_sweep(name: str) -> None:
-    """No product of the gradient's has a row for each cell of a map."""
+    """No product in the gradient has a row for each cell of a map."""
     opened = Opened(name)
     graph = opened.graph.graph
     products = [
@@ -163,9 +165,9 @@ def test_the_last_layer_alone_costs_no_sweep(name: str) -> None:
     names = [value.name for value in products]
     cells = 13 * 18
     sizes = {}
-    for asked in (opened.layers[0], opened.layers[-1]):
-        found = session.run(names, opened.feeds((asked,), "shared", K))
-        sizes[asked] = max(values.size for values in found)
+    for selection in (opened.layers[0], opened.layers[-1]):
+        actual = session.run(names, opened.feeds((selection,), "shared", K))
+        sizes[selection] = max(values.size for values in actual)
     assert sizes[opened.layers[0]] > K * N * cells
     assert sizes[opened.layers[-1]] < N * cells * opened.classes
 
@@ -175,15 +177,15 @@ def test_a_pool_finds_its_places_only_where_they_are_asked_for() -> None:
     opened = Opened("unet")
     graph = opened.graph.graph
     pools = [node for node in graph if node.op_type == "MaxPool"]
-    own = [node for node in pools if not (node.name or "").startswith("grad.")]
-    again = [node for node in pools if node not in own]
-    assert own
-    assert len(again) == len(own)
-    assert all(len(node.outputs) == 1 for node in own)
-    places = [node.outputs[1] for node in again]
-    graph.outputs.extend(places)
+    plain = [node for node in pools if not (node.name or "").startswith("grad.")]
+    copies = [node for node in pools if node not in plain]
+    assert plain
+    assert len(copies) == len(plain)
+    assert all(len(node.outputs) == 1 for node in plain)
+    indices = [node.outputs[1] for node in copies]
+    graph.outputs.extend(indices)
     session = ort.InferenceSession(ir.to_proto(opened.graph).SerializeToString())
-    for asked, wanted in ((opened.layers[0], True), (opened.layers[-1], False)):
-        found = session.run([p.name for p in places], opened.feeds((asked,), "shared", K))
-        # CUDA has no indices of no picture: where nobody asks it is a channel of one
-        assert all((values.shape[:2] == (1, 1)) != wanted for values in found)
+    for selection, indexed in ((opened.layers[0], True), (opened.layers[-1], False)):
+        actual = session.run([i.name for i in indices], opened.feeds((selection,), "shared", K))
+        # CUDA has no indices for an empty batch: an unselected layer gets one channel of a picture
+        assert all((values.shape[:2] == (1, 1)) != indexed for values in actual)

@@ -1,4 +1,4 @@
-"""Maps made in the graph: NumPy's, for every network, form and number of pictures."""
+"""Maps computed in the graph equal NumPy's, for every network, form and number of pictures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import ortcam
 from ortcam.errors import VerificationError
 from ortcam_export import export
-from ortcam_export.append import maps as made
+from ortcam_export.append import maps as maps_module
 from ortcam_export.gradient.tensor import Tensor
 
 FAST: dict[str, Any] = {"size": (96, 64), "verify": False}
@@ -45,10 +45,10 @@ def test_maps_of_the_graph_are_numpys(
     assert [layer.map for layer in cam.artifact.layers] == [f"{name}.map" for name in layers]
     pictures, classes = [rgb(0), rgb(1)], [[2, 0, 1], [3]]
     each = zip(pictures, classes, strict=True)
-    alone = [cam.explain(picture, asked) for picture, asked in each]
+    alone = [cam.explain(picture, question) for picture, question in each]
     expected = plain.explain_batch(pictures, classes)
-    for found in (alone, cam.explain_batch(pictures, classes)):
-        for one, other in zip(found, expected, strict=True):
+    for actual in (alone, cam.explain_batch(pictures, classes)):
+        for one, other in zip(actual, expected, strict=True):
             assert one.notes == other.notes
             for layer in layers:
                 size = np.abs(other.raw[layer]).max()
@@ -65,12 +65,14 @@ def test_presets_that_take_signs_leave_the_graphs_maps_alone(split: bool) -> Non
     plain = load(networks.unet, layers)
     cam = load(networks.unet, layers, maps=True, split=split)
     for preset in ("raw", "seggradcam", "matlab"):
-        for asked in (layers, layers[1:]):
-            found, expected = (one.explain(rgb(0), 2, asked, preset=preset) for one in (cam, plain))
-            for layer in asked:
+        for names in (layers, layers[1:]):
+            actual, expected = (
+                one.explain(rgb(0), 2, names, preset=preset) for one in (cam, plain)
+            )
+            for layer in names:
                 size = np.abs(expected.raw[layer]).max()
-                np.testing.assert_allclose(found.raw[layer], expected.raw[layer], atol=1e-4 * size)
-                assert (found.raw[layer].min() < 0) == (preset != "matlab")
+                np.testing.assert_allclose(actual.raw[layer], expected.raw[layer], atol=1e-4 * size)
+                assert (actual.raw[layer].min() < 0) == (preset != "matlab")
 
 
 def test_features_stay_where_they_are_unless_a_map_is_blank() -> None:
@@ -81,10 +83,10 @@ def test_features_stay_where_they_are_unless_a_map_is_blank() -> None:
 
     def spy(outputs: list[str], feeds: Any) -> Any:
         fetched.append(outputs)
-        found = run(outputs, feeds)
+        results = run(outputs, feeds)
         if len(fetched) == 3:
-            found["dec1_relu.map"] = np.zeros_like(found["dec1_relu.map"])
-        return found
+            results["dec1_relu.map"] = np.zeros_like(results["dec1_relu.map"])
+        return results
 
     session.run = spy
     shown = [c for c in range(4) if cam.explain(rgb(0), c).raw["dec1_relu"].any()]
@@ -92,7 +94,7 @@ def test_features_stay_where_they_are_unless_a_map_is_blank() -> None:
     first = cam.explain(rgb(0), shown[0])
     assert fetched == [["dec1_relu.weights", "dec1_relu.map", "probabilities"]]
     fetched.append([])
-    again = cam.explain(rgb(0), shown[0])  # its map is taken away: NumPy makes it
+    again = cam.explain(rgb(0), shown[0])  # the graph's map is blank: NumPy computes it
     assert fetched[3:] == [["dec1_relu"]]
     np.testing.assert_allclose(again.raw["dec1_relu"], first.raw["dec1_relu"], rtol=1e-3, atol=1e-6)
 
@@ -100,8 +102,8 @@ def test_features_stay_where_they_are_unless_a_map_is_blank() -> None:
 def test_maps_are_verified(monkeypatch: pytest.MonkeyPatch) -> None:
     exported = export(networks.unet(), maps=True, split=True, size=(96, 64))
     assert exported.artifact.verification is not None
-    right = made._map
-    monkeypatch.setattr(made, "_map", lambda w, a, axis: right(w, a, axis) * _two(w))
+    right = maps_module._map
+    monkeypatch.setattr(maps_module, "_map", lambda w, a, axis: right(w, a, axis) * _two(w))
     with pytest.raises(VerificationError, match=r"maps 'dec1_relu\.map' are not those"):
         export(networks.unet(), maps=True, size=(96, 64))
 

@@ -1,4 +1,4 @@
-"""An artifact in two parts: the same answers, little handed over, files that belong together."""
+"""An artifact in two parts: the same answers, few bytes handed over, files that match."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ def opened(exported: Exported) -> ortcam.Cam:
 def picture(height: int = 31, width: int = 45) -> NDArray[np.uint8]:
     y, x = np.mgrid[0:height, 0:width]
     waves = [np.sin(x / 5 + c) * np.cos(y / 4 - c) for c in range(3)]
-    return np.rint(127 + 120 * np.stack(waves, axis=-1)).astype(np.uint8)
+    return np.asarray(np.rint(127 + 120 * np.stack(waves, axis=-1)), np.uint8)
 
 
 def same(one: ortcam.Explanation, other: ortcam.Explanation) -> None:
     assert (one.classes, one.layers, one.notes) == (other.classes, other.layers, other.notes)
     for layer in one.layers:
-        for found, expected in zip(
+        for actual, expected in zip(
             (one.weights[layer], one.raw[layer]),
             (other.weights[layer], other.raw[layer]),
             strict=True,
         ):
             size = np.abs(expected).max()
-            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * size)
+            np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5 * size)
 
 
 @pytest.mark.parametrize(("make", "layers"), NETWORKS)
@@ -76,10 +76,10 @@ def test_two_parts_answer_as_one(
     view = parts.open(rgb)
     classes = (0,) if make is networks.unet_sigmoid else (2, 0, 1)
     regions = (None,) if make is networks.classifier else (None, region)
-    for asked, names, where in product((None, classes), (None, layers[:1]), regions):
-        expected = whole.explain(rgb, asked, names, where)
-        same(parts.explain(rgb, asked, names, where), expected)
-        same(view.explain(asked, names, where), expected)
+    for question, names, where in product((None, classes), (None, layers[:1]), regions):
+        expected = whole.explain(rgb, question, names, where)
+        same(parts.explain(rgb, question, names, where), expected)
+        same(view.explain(question, names, where), expected)
     if make is not networks.classifier:
         labels = whole.segment(rgb).labels
         np.testing.assert_array_equal(parts.segment(rgb).labels, labels)
@@ -108,7 +108,7 @@ def test_a_view_runs_the_network_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_handed_over_is_small() -> None:
-    """Masks instead of activations, of the score and the features nothing twice."""
+    """Masks instead of activations, and neither the score nor the features twice."""
     exported = both(networks.unet, ("mid_relu", "dec1_relu"))[1]
     assert exported.gradient is not None
     gradient = onnx.load_from_string(exported.gradient)
@@ -124,14 +124,14 @@ def test_what_is_handed_over_is_small() -> None:
     assert [kind for name, kind in large.items() if name not in floats] == [TensorProto.BOOL]
     own = {tensor.name for tensor in network.graph.initializer}
     weights = [t.name for t in gradient.graph.initializer if t.name in own and len(t.dims) == 4]
-    # a transposed convolution's adjoint takes them as they are
+    # the adjoint of a transposed convolution reads its weights unchanged
     assert sorted(weights) == ["up1.weight", "up2.weight"]
     onnx.checker.check_model(gradient, full_check=True)
     onnx.checker.check_model(network, full_check=True)
 
 
 def test_pairs_are_verified() -> None:
-    options = {"feature_layers": ["cat2", "dec1_relu"], "size": (96, 64)}
+    options: dict[str, Any] = {"feature_layers": ["cat2", "dec1_relu"], "size": (96, 64)}
     verified = [export(networks.unet(), split=s, **options).artifact for s in (True, False)]
     assert verified[0].verification == verified[1].verification
     assert verified[0].verification is not None
@@ -155,9 +155,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def refusal(*args: Any, **options: Any) -> str:
+def refusal(model: Any, **options: Any) -> str:
     with pytest.raises(ArtifactError) as caught:
-        ortcam.load(*args, providers="cpu", **options)
+        ortcam.load(model, "cpu", **options)
     return str(caught.value)
 
 
@@ -170,9 +170,9 @@ def test_the_first_file_finds_the_second(pair: Path, tmp_path: Path) -> None:
         same(ortcam.load(pair.read_bytes(), "cpu", gradient=second).explain(picture(), 1), expected)
     alone = tmp_path / "net.cam.onnx"
     alone.write_bytes(pair.read_bytes())
-    said = refusal(alone)
-    assert said.startswith(f"{alone} needs its second part, {tmp_path / 'net.cam.grad.onnx'}")
-    assert "No such file" in said
+    message = refusal(alone)
+    assert message.startswith(f"{alone} needs its second part, {tmp_path / 'net.cam.grad.onnx'}")
+    assert "No such file" in message
     assert "give that too, as gradient=" in refusal(pair.read_bytes())
 
 
@@ -190,16 +190,16 @@ def test_a_foreign_second_file_is_refused(pair: Path, tmp_path: Path) -> None:
 
 def test_two_parts_are_no_cuda_graph(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Session, "replays", True)
-    with pytest.raises(
-        ProviderError, match=r"is in two parts.*split=True, or leave out enable"
-    ):
+    with pytest.raises(ProviderError, match=r"is in two parts.*split=True, or leave out enable"):
         ortcam.load(pair, "cpu")
 
 
 def test_a_second_part_alone_is_no_artifact(pair: Path) -> None:
     second = pair.with_name("net.cam.grad.onnx")
-    said = refusal(second)
-    assert said.startswith(f"{second} is the gradient of an artifact in two parts; open the other")
+    message = refusal(second)
+    assert message.startswith(
+        f"{second} is the gradient of an artifact in two parts; open the other"
+    )
     for part in (pair, second):
         with pytest.raises(ArtifactError, match="artifact"):
             export(part)
@@ -221,11 +221,11 @@ def test_a_second_file_elsewhere_is_never_read(pair: Path, file: Any) -> None:
 def test_a_tensor_that_the_first_part_lacks(pair: Path) -> None:
     network = onnx.load_from_string(pair.read_bytes())
     second = pair.with_name("net.cam.grad.onnx")
-    taken = {value.name for value in onnx.load(second).graph.input}
-    handed = next(value for value in network.graph.output if value.name in taken)
+    inputs = {value.name for value in onnx.load(second).graph.input}
+    handed = next(value for value in network.graph.output if value.name in inputs)
     network.graph.output.remove(handed)
-    said = refusal(network.SerializeToString(), gradient=second)
-    assert f"takes a tensor {handed.name!r} that the first has not" in said
+    message = refusal(network.SerializeToString(), gradient=second)
+    assert f"takes a tensor {handed.name!r} that the first has not" in message
 
 
 def test_one_graph_is_not_opened() -> None:
@@ -254,33 +254,38 @@ def test_the_metadata_come_back(pair: Path) -> None:
 @pytest.mark.parametrize("seed", range(30))
 def test_the_cut_is_the_least_of_all(seed: int) -> None:
     random = np.random.default_rng(seed)
-    places = ["source", *"abcde", "sink"]
+    vertices = ["source", *"abcde", "sink"]
     edges = {
         (a, b): int(random.integers(0, 9))
-        for a, b in product(places, places)
+        for a, b in product(vertices, vertices)
         if a != b and random.random() < 0.5
     }
     flow = _Flow()
     for (a, b), capacity in edges.items():
         flow.add(a, b, capacity)
 
-    def cost(here: set[object]) -> int:
-        return sum(c for (a, b), c in edges.items() if a in here and b not in here)
+    def cost(side: set[object]) -> int:
+        return sum(c for (a, b), c in edges.items() if a in side and b not in side)
 
-    every = [
-        {"source", *(p for p, on in zip("abcde", chosen, strict=True) if on)}
-        for chosen in product([False, True], repeat=5)
+    sides: list[set[object]] = [
+        {"source", *(v for v, on in zip("abcde", choice, strict=True) if on)}
+        for choice in product([False, True], repeat=5)
     ]
-    found = flow.cut("source", "sink")
-    assert cost(found) == min(cost(set(here)) for here in every)
+    assert cost(flow.cut("source", "sink")) == min(map(cost, sides))
 
 
 def test_a_view_that_remembers_asks_once_for_methods_that_need_the_same() -> None:
-    options = {**FAST, "feature_layers": ["dec1_relu"], "methods": ["hires-cam"], "split": True}
+    options: dict[str, Any] = {
+        **FAST,
+        "feature_layers": ["dec1_relu"],
+        "methods": ["hires-cam"],
+        "split": True,
+    }
     cam = opened(export(networks.unet(), **options))
     view, plain = cam.open(picture()), cam.open(picture())
     view.remember()
-    gradient: Any = view._opened._kept._gradient
+    opened_picture: Any = view._opened
+    gradient = opened_picture._kept._gradient
     runs, run = [], gradient.run_there
 
     def spy(*arguments: Any) -> Any:
@@ -291,9 +296,9 @@ def test_a_view_that_remembers_asks_once_for_methods_that_need_the_same() -> Non
     for count, (cls, method) in enumerate(
         [(0, "hires-cam"), (0, "layer-cam"), (1, "layer-cam"), (1, "grad-cam"), (0, "grad-cam++")]
     ):
-        found = view.explain(cls, method=method).raw["dec1_relu"]
+        remembered = view.explain(cls, method=method).raw["dec1_relu"]
         assert len(runs) == (1, 1, 2, 3, 4)[count]
         ran = len(runs)
-        wanted = plain.explain(cls, method=method).raw["dec1_relu"]
-        del runs[ran:]  # both have one session
-        np.testing.assert_array_equal(found, wanted)
+        expected = plain.explain(cls, method=method).raw["dec1_relu"]
+        del runs[ran:]  # both share one session
+        np.testing.assert_array_equal(remembered, expected)

@@ -26,7 +26,7 @@ from ortcam_export import export, vjp
 from ortcam_export.append.gradient import append_gradient
 from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.model_file import load
-from ortcam_export.verify.with_small_biases import biased, lacks_biases
+from ortcam_export.verify.with_small_biases import AddSmallBiases, lacks_biases
 
 Array = NDArray[Any]
 
@@ -527,5 +527,6 @@ def test_a_convolution_is_the_networks_whatever_its_name() -> None:
     exported = prepare(load(model))
     score = Score(name="p", class_axis=1)
     append_gradient(exported, score, [Layer(name="a_relu", weights="a_relu.weights")])
-    biases = [v for v in biased(exported).graph.initializers if v.endswith(".bias_for_check")]
+    biased = AddSmallBiases()(exported).model
+    biases = [v for v in biased.graph.initializers if v.endswith(".bias_for_check")]
     assert biases == ["b.bias_for_check", "logits.bias_for_check"]  # none in the gradient

@@ -27,7 +27,7 @@ from ortcam_export.graph.model_io import open_session
 from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.model_file import load
 from ortcam_export.verify.ablations import verify_ablations
-from ortcam_export.verify.without_rounding import is_quantized, unrounded
+from ortcam_export.verify.without_rounding import RemoveRounding, is_quantized
 
 FORMATS: dict[str, dict[str, Any]] = {
     "int8": {},
@@ -46,6 +46,10 @@ FORMATS: dict[str, dict[str, Any]] = {
     "int8, weights in pairs": {"extra_options": {"AddQDQPairToWeight": True}},
 }
 OUTPUT = "_DequantizeLinear_Output"
+
+
+def unrounded(model: ir.Model) -> ir.Model:
+    return RemoveRounding()(model).model
 
 
 def explained(

@@ -20,7 +20,7 @@ from ortcam.errors import ArtifactError, InputError, VerificationError
 from ortcam.methods import cam_formulas as formulas
 from ortcam.methods.registry import METHODS, PIXELS
 from ortcam_export import Exported, export
-from ortcam_export.append import gradient as differentiate
+from ortcam_export.append import gradient as gradient_module
 from ortcam_export.gradient.tensor import Tensor
 
 Array = NDArray[Any]
@@ -28,10 +28,10 @@ Array = NDArray[Any]
 FAST: dict[str, Any] = {"size": (48, 32), "verify": False}
 CLASSES = (2, 0, 1)
 
-#: The methods about layers; those about the picture itself are in test_pixel_methods.py.
+#: The methods about layers; those about the picture itself are in test_picture_methods.py.
 AT_LAYERS = [name for name, method in METHODS.items() if method.needs != PIXELS]
 
-#: Those of features and gradients; the others are in test_perturbation_methods.py.
+#: The methods of features and gradients; the others are in test_perturbation_methods.py.
 FORMULAS = [name for name in AT_LAYERS if name not in ("score-cam", "ablation-cam")]
 
 #: A network, its score, layers, and the axis of its channels.
@@ -56,16 +56,20 @@ def made(name: str, **options: Any) -> ortcam.Cam:
     return load(export(make(), feature_layers=layers, **FAST | {"methods": "all"} | options))
 
 
-def close(found: Array, expected: Array, tolerance: float = 1e-4) -> None:
-    """Within a part of the largest value."""
-    assert found.shape == expected.shape
+def close(actual: Array, expected: Array, tolerance: float = 1e-4) -> None:
+    """Assert that the largest error is within a fraction of the largest value."""
+    assert actual.shape == expected.shape
     size = np.abs(expected).max()
     assert size > 0
-    assert np.abs(found - expected).max() <= tolerance * size
+    assert np.abs(actual - expected).max() <= tolerance * size
 
 
 def in_numpy(name: str, a: Array, g: Array) -> Array:
     """The maps [K, *space] of A [C, *space] and G [K, C, *space] in float64."""
+    return np.maximum(_sums_in_numpy(name, a, g), 0)
+
+
+def _sums_in_numpy(name: str, a: Array, g: Array) -> Array:
     total = a.sum(axis=(1, 2))[:, None, None]
     alpha = g**2 / (2 * g**2 + g**3 * total + 1e-6)
     weights = {
@@ -74,19 +78,19 @@ def in_numpy(name: str, a: Array, g: Array) -> Array:
         "xgrad-cam": (g * a / (total + 1e-7)).sum(axis=(2, 3)),
     }
     if name in weights:
-        return np.maximum(np.einsum("kc,chw->khw", weights[name], a), 0)
+        return np.asarray(np.einsum("kc,chw->khw", weights[name], a))
     if name == "seg-xres-cam":
-        g = np.stack([[_blocks(channel) for channel in own] for own in g])
+        g = np.stack([[_blocks(channel) for channel in row] for row in g])
     if name == "layer-cam":
         g = np.maximum(g, 0)
     if name in ("eigen-cam", "eigen-grad-cam"):
         parts = np.broadcast_to(a, g.shape) if name == "eigen-cam" else g * a
-        return np.maximum(np.stack([_first_component(own) for own in parts]), 0)
-    return np.maximum((g * a).sum(axis=1), 0)
+        return np.stack([_first_component(part) for part in parts])
+    return np.asarray((g * a).sum(axis=1))
 
 
 def _blocks(plane: Array) -> Array:
-    """Each block of 2 x 2 as its maximum."""
+    """Each block of 2 x 2 cells replaced by its maximum."""
     out = plane.copy()
     for y in range(0, plane.shape[0], 2):
         for x in range(0, plane.shape[1], 2):
@@ -95,12 +99,12 @@ def _blocks(plane: Array) -> Array:
 
 
 def _first_component(values: Array) -> Array:
-    """Projected, with the sign by which what is 0 in all channels is 0 or less."""
+    """The projection, with the sign that maps a cell of zeros to 0 or less."""
     cells = values.reshape(len(values), -1).T
     mean = cells.mean(axis=0)
     component = np.linalg.svd(cells - mean, full_matrices=False)[2][0]
     sign = 1 if -mean @ component <= 0 else -1
-    return (sign * (cells - mean) @ component).reshape(values.shape[1:])
+    return np.asarray((sign * (cells - mean) @ component).reshape(values.shape[1:]))
 
 
 def gradients(name: str, x: Array, classes: tuple[int, ...]) -> dict[str, tuple[Array, Array]]:
@@ -123,20 +127,20 @@ def test_maps_are_autograds(case: str, split: bool) -> None:
     cam = made(case, split=split)
     expected = gradients(case, cam.preprocess(rgb()), CLASSES)
     for method in FORMULAS:
-        found = cam.explain(rgb(), CLASSES, method=method)
-        assert (found.method, found.title) == (method, METHODS[method].title)
+        actual = cam.explain(rgb(), CLASSES, method=method)
+        assert (actual.method, actual.title) == (method, METHODS[method].title)
         for layer, (g, a) in expected.items():
             maps = in_numpy(method, a[0], g[:, 0])
             if maps.any():
-                close(found.raw[layer], maps)
+                close(actual.raw[layer], maps)
             else:
-                assert not found.raw[layer].any()
+                assert not actual.raw[layer].any()
 
 
 @pytest.mark.torch
 @pytest.mark.parametrize("layer", ["enc1_relu", "mid_relu"])
 def test_maps_are_pytorch_grad_cams(layer: str, pytorch_grad_cam: Any) -> None:
-    """Its own arithmetic, on autograd's gradients; what it calls EigenCAM has no certain sign."""
+    """Its own arithmetic, on autograd's gradients; the sign of its EigenCAM is arbitrary."""
     peers = {
         "grad-cam": pytorch_grad_cam.GradCAM,
         "hires-cam": pytorch_grad_cam.HiResCAM,
@@ -149,14 +153,14 @@ def test_maps_are_pytorch_grad_cams(layer: str, pytorch_grad_cam: Any) -> None:
     cam = made("unet")
     g, a = gradients("unet", cam.preprocess(rgb()), CLASSES)[layer]
     for method, peer in peers.items():
-        found = cam.explain(rgb(), CLASSES, layer, method=method).raw[layer]
+        actual = cam.explain(rgb(), CLASSES, layer, method=method).raw[layer]
         for k in range(len(CLASSES)):
-            own = peer.__new__(peer)  # without the network that its constructor hooks into
-            own.activations_and_grads = SimpleNamespace(release=lambda: None)
-            own.uses_gradients = True
-            image = np.asarray(own.get_cam_image(None, None, None, a, g[k], False))[0]
+            method_of_peer = peer.__new__(peer)  # without the network that its constructor hooks
+            method_of_peer.activations_and_grads = SimpleNamespace(release=lambda: None)
+            method_of_peer.uses_gradients = True
+            image = np.asarray(method_of_peer.get_cam_image(None, None, None, a, g[k], False))[0]
             signs = (1, -1) if method.startswith("eigen") else (1,)
-            differences = [np.abs(found[k] - np.maximum(s * image, 0)).max() for s in signs]
+            differences = [np.abs(actual[k] - np.maximum(s * image, 0)).max() for s in signs]
             assert min(differences) <= 1e-4 * np.abs(image).max(), method
 
 
@@ -172,7 +176,7 @@ def test_methods_differ_from_each_other() -> None:
 
 
 def test_hires_cam_sums_are_grad_cams_before_a_pool_and_a_linear_layer() -> None:
-    """There the gradient is the same all over, and the formulas are one."""
+    """The gradient is constant there, so the formulas coincide."""
     cam = made("classifier")
     last = cam.layers[-1]
     expected = cam.explain(rgb(), CLASSES, last).raw[last]
@@ -183,10 +187,10 @@ def test_hires_cam_sums_are_grad_cams_before_a_pool_and_a_linear_layer() -> None
 @pytest.mark.parametrize("case", ["unet", "one layer", "channels last"])
 def test_an_artifact_for_methods_answers_as_the_plain_one(case: str) -> None:
     plain, cam = made(case, methods=()), made(case)
-    expected, found = plain.explain(rgb(), CLASSES), cam.explain(rgb(), CLASSES)
+    expected, actual = plain.explain(rgb(), CLASSES), cam.explain(rgb(), CLASSES)
     for layer in plain.layers:
-        close(found.weights[layer], expected.weights[layer])
-        close(found.raw[layer], expected.raw[layer])
+        close(actual.weights[layer], expected.weights[layer])
+        close(actual.raw[layer], expected.raw[layer])
 
 
 def test_layers_that_are_not_asked_for_give_no_gradient() -> None:
@@ -196,14 +200,14 @@ def test_layers_that_are_not_asked_for_give_no_gradient() -> None:
     )
     session = ortcam.inference.session.Session(exported.model, "cpu")
     assert [layer.name for layer in exported.artifact.targets] == [*layers, "input"]
-    asked = {
+    feeds = {
         "input": np.zeros((1, 3, 32, 48), np.float32),
         "class_weights": np.eye(4, dtype=np.float32)[:, None],
         "region": np.ones((1, 1, 1, 1), np.float32),
         "layers": np.array([False, False, True, False]),
     }
     names = [f"{layer}.grad" for layer in (*layers, "input")]
-    rows = [len(value) for value in session.run(names, asked).values()]
+    rows = [len(value) for value in session.run(names, feeds).values()]
     assert rows == [0, 0, 4, 0]
 
 
@@ -224,9 +228,9 @@ def test_a_region_and_little_memory() -> None:
 def test_several_pictures_are_as_each_alone(method: str) -> None:
     cam = made("unet")
     pictures, classes = [rgb(0), rgb(1)], [[2, 0, 1], [3]]
-    found = cam.explain_batch(pictures, classes, method=method)
-    for picture, asked, one in zip(pictures, classes, found, strict=True):
-        alone = cam.explain(picture, asked, method=method)
+    actual = cam.explain_batch(pictures, classes, method=method)
+    for picture, question, one in zip(pictures, classes, actual, strict=True):
+        alone = cam.explain(picture, question, method=method)
         assert (one.method, one.notes) == (method, alone.notes)
         for layer in cam.layers:
             np.testing.assert_allclose(one.raw[layer], alone.raw[layer], rtol=1e-3, atol=1e-5)
@@ -253,23 +257,23 @@ def test_volumes() -> None:
     cam = load(exported)
     x = np.random.default_rng(0).normal(size=(1, 2, 8, 16, 16)).astype(np.float32)
     for method in METHODS:
-        found = cam.explain(tensor=x, classes=1, method=method)
-        assert found.maps.shape == (1, 1, 8, 16, 16)
+        actual = cam.explain(tensor=x, classes=1, method=method)
+        assert actual.maps.shape == (1, 1, 8, 16, 16)
 
 
-def test_what_an_artifact_lacks_is_told() -> None:
+def test_a_method_that_an_artifact_lacks_is_an_error() -> None:
     cam = made("one layer", methods=["grad-cam", "eigen-cam"])
     assert all(layer.grad is None for layer in cam.artifact.layers)
     assert cam.explain(rgb(), 2, method="eigen-cam").raw["cat2"].any()
-    said = r"HiResCAM takes .* export the network again with methods='hires-cam'"
-    with pytest.raises(ArtifactError, match=said):
+    message = r"HiResCAM takes .* export the network again with methods='hires-cam'"
+    with pytest.raises(ArtifactError, match=message):
         cam.explain(rgb(), 2, method="hires-cam")
     with pytest.raises(ArtifactError, match="methods='seg-xres-cam'"):
         cam.explain_batch([rgb()], 2, method="seg-xres-cam:block=4")
 
 
 @pytest.mark.parametrize(
-    ("method", "said"),
+    ("method", "message"),
     [
         ("hirescam", "there is no method 'hirescam'; the nearest .*'hires-cam'"),
         ("hires-cam:block=2", "the method 'hires-cam' has no option 'block', and takes none"),
@@ -279,8 +283,8 @@ def test_what_an_artifact_lacks_is_told() -> None:
         ("seg-xres-cam:pool=min", "is 'min'; it is max or mean"),
     ],
 )
-def test_a_method_that_there_is_not_is_refused(method: str, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_an_unknown_method_or_option_is_refused(method: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         made("one layer").explain(rgb(), 2, method=method)
 
 
@@ -293,12 +297,12 @@ def test_options_reach_the_formula() -> None:
     close(least, cam.explain(rgb(), 2, method="hires-cam").raw["cat2"])
 
 
-def test_exports_of_methods_that_there_are_not_are_refused() -> None:
+def test_exports_of_unknown_methods_are_refused() -> None:
     with pytest.raises(InputError, match="there is no method 'all-cams'"):
         export(networks.unet(), methods=["all-cams"], **FAST)
 
 
-def test_arrays_tell_the_method(tmp_path: Path) -> None:
+def test_arrays_name_the_method(tmp_path: Path) -> None:
     cam = made("unet")
     for method, weighs in (("hires-cam", False), ("grad-cam++", True), ("eigen-cam", False)):
         explanation = cam.explain(rgb(), CLASSES, method=method)
@@ -329,29 +333,29 @@ def test_a_blank_map_of_each_kind_says_why() -> None:
 
 
 def test_a_wrong_gradient_makes_no_artifact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each place's gradient at another place: no mean tells."""
-    options = {"feature_layers": ["dec1_relu"], "size": (48, 32), "methods": ["hires-cam"]}
+    """The gradient of each cell at another cell, which leaves the mean unchanged."""
+    options: dict[str, Any] = {"feature_layers": ["dec1_relu"], "methods": ["hires-cam"]}
+    options["size"] = (48, 32)
     export(networks.unet(), **options)
 
-    def of(layer: Any, features: Any, sweep: Any) -> dict[str, Tensor]:
+    def flipped(layer: Any, features: Any, sweep: Any) -> dict[str, Tensor]:
         mean, whole = sweep.mean(features, 1), sweep.whole(features)
-        turned = whole.slice(3, -1, -10000, step=-1)
-        return {layer.weights: mean, layer.grad: turned}
+        return {layer.weights: mean, layer.grad: whole.slice(3, -1, -10000, step=-1)}
 
-    monkeypatch.setattr(differentiate, "_gradients_of", of)
+    monkeypatch.setattr(gradient_module, "_gradients_of", flipped)
     with pytest.raises(VerificationError, match="off by"):
         export(networks.unet(), **options)
 
 
-def test_metadata_of_gradients_that_are_not_there_are_refused() -> None:
+def test_metadata_of_missing_gradients_are_refused() -> None:
     exported = export(networks.unet(), feature_layers=["cat2"], **FAST)
     proto = onnx.load_from_string(exported.model)
     entry = next(p for p in proto.metadata_props if p.key == "ortcam")
-    for grad, said in (("cat2.grad", "'cat2.grad' and the graph has no such"), (5, "grad is 5")):
+    for grad, message in (("cat2.grad", "'cat2.grad' and the graph has no such"), (5, "grad is 5")):
         data = json.loads(entry.value)
         data["layers"][0]["grad"] = grad
         entry.value = json.dumps(data)
-        with pytest.raises(ArtifactError, match=said):
+        with pytest.raises(ArtifactError, match=message):
             ortcam.load(proto.SerializeToString())
 
 
@@ -362,6 +366,6 @@ def test_the_other_engine_has_no_whole_gradients(monkeypatch: pytest.MonkeyPatch
 
 
 def test_formulas_are_all_in_the_table() -> None:
-    written = {name.replace("_", "-").replace("-plus-plus", "++") for name in formulas.__all__}
+    names = {name.replace("_", "-").replace("-plus-plus", "++") for name in formulas.__all__}
     others = {"grad-cam", "smooth-grad", "integrated-gradients"}
-    assert written | others == set(METHODS)
+    assert names | others == set(METHODS)

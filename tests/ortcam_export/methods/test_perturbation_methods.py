@@ -1,15 +1,16 @@
-"""Score-CAM and Ablation-CAM: against the network itself, changed, and against pytorch-grad-cam."""
+"""Score-CAM and Ablation-CAM: against a modified network, and against pytorch-grad-cam."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import networks
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
@@ -19,7 +20,7 @@ from ortcam.errors import ArtifactError, InputError, VerificationError
 from ortcam.inference.session import Session
 from ortcam.pictures.network_inputs import Feeds, feeds
 from ortcam_export import Exported, export
-from ortcam_export.append import ablations as ablate
+from ortcam_export.append.ablations import RemoveAblations, _Ablation
 
 Array = NDArray[Any]
 
@@ -57,12 +58,12 @@ def made(case: str = "unet", split: bool = False) -> ortcam.Cam:
     return load(export(network(case), methods=["ablation-cam"], **FAST | options))
 
 
-def close(found: Array, expected: Array, tolerance: float = 1e-4) -> None:
-    """Within a part of the largest value."""
-    assert found.shape == expected.shape
+def close(actual: Array, expected: Array, tolerance: float = 1e-4) -> None:
+    """Assert that the largest error is within a fraction of the largest value."""
+    assert actual.shape == expected.shape
     size = np.abs(expected).max()
     assert size > 0
-    assert np.abs(found - expected).max() <= tolerance * size
+    assert np.abs(actual - expected).max() <= tolerance * size
 
 
 def changed(model: onnx.ModelProto, layer: str, keep: Array) -> Session:
@@ -77,14 +78,14 @@ def changed(model: onnx.ModelProto, layer: str, keep: Array) -> Session:
 
 
 def answers(score: Array, axis: int, region: Array | None = None) -> Array:
-    """y of the classes asked, in float64."""
+    """The scores y of the classes, in float64."""
     s = np.moveaxis(score, axis, 1)[0, list(CLASSES)].astype(np.float64)
     s = s if region is None else s * region
-    return s.reshape(len(CLASSES), -1).sum(axis=1)
+    return np.asarray(s.reshape(len(CLASSES), -1).sum(axis=1))
 
 
 def region_for(case: str) -> Array | None:
-    """A part of the picture, where the score has space."""
+    """A part of the picture, if the score has spatial axes."""
     if case == "classifier":
         return None
     region = np.zeros((32, 48), bool)
@@ -98,26 +99,26 @@ def test_ablation_cam_is_the_network_with_a_channel_less(case: str, split: bool)
     cam = made(case, split)
     _, name, layers, axis = CASES[case]
     x, region = cam.preprocess(rgb()), region_for(case)
-    found = cam.explain(rgb(), CLASSES, region=region, method="ablation-cam")
+    actual = cam.explain(rgb(), CLASSES, region=region, method="ablation-cam")
     for layer in layers:
-        channels = found.weights[layer].shape[1]
+        channels = actual.weights[layer].shape[1]
         y = []
         for keep in (np.ones(channels), *(1 - np.eye(channels))):
             spread = keep.reshape([-1 if i == axis else 1 for i in range(4)])
             session = changed(network(case), layer, spread)
             y.append(answers(session.run([name], {"input": x})[name], axis, region))
         whole, *rest = y
-        close(found.weights[layer], ((whole - np.stack(rest)) / np.abs(whole)).T)
+        close(actual.weights[layer], ((whole - np.stack(rest)) / np.abs(whole)).T)
 
 
 def interpolated(plane: Array, grid: tuple[int, int]) -> Array:
-    """Bilinear from cell centres to cell centres, the edges repeated."""
+    """Bilinear interpolation between cell centres, with the edges repeated."""
     for axis, extent in enumerate(grid):
-        own = plane.shape[axis]
-        at = np.clip((np.arange(extent) + 0.5) * own / extent - 0.5, 0, own - 1)
+        size = plane.shape[axis]
+        at = np.clip((np.arange(extent) + 0.5) * size / extent - 0.5, 0, size - 1)
         low = np.floor(at).astype(int)
         share = (at - low).reshape([-1 if i == axis else 1 for i in range(2)])
-        high = np.minimum(low + 1, own - 1)
+        high = np.minimum(low + 1, size - 1)
         plane = plane.take(low, axis) * (1 - share) + plane.take(high, axis) * share
     return plane
 
@@ -146,9 +147,9 @@ def test_score_cam_is_the_network_on_masked_pictures(case: str) -> None:
         expected = np.stack(increases, axis=1)
         close(explained.weights[layer], expected)
         exponential = np.exp(expected - expected.max(axis=1, keepdims=True))
-        found = softmax.weights[layer]
+        actual = softmax.weights[layer]
         np.testing.assert_allclose(
-            found, exponential / exponential.sum(axis=1, keepdims=True), atol=2e-3
+            actual, exponential / exponential.sum(axis=1, keepdims=True), atol=2e-3
         )
 
 
@@ -159,7 +160,7 @@ def feeds_of(cam: ortcam.Cam) -> Feeds:
 
 @pytest.fixture
 def torch_network(pytorch_grad_cam: Any) -> Any:
-    """The classifier as a module of PyTorch's, float64, cut where ``layer`` is."""
+    """The classifier as a PyTorch module in float64, cut at ``layer``."""
     import torch
     from reference import run
 
@@ -172,7 +173,7 @@ def torch_network(pytorch_grad_cam: Any) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.layer = torch.nn.Identity()
-            self.asked_for_its_device = torch.nn.Parameter(torch.zeros(1))
+            self.device_marker = torch.nn.Parameter(torch.zeros(1))  # grad-cam asks its device
 
         def front(self, x: Any) -> Any:
             return run(front, {"input": x})["b_relu"]
@@ -184,7 +185,7 @@ def torch_network(pytorch_grad_cam: Any) -> Any:
 
 
 def peers(cls: Any, model: Any, x: Array, **options: Any) -> Array:
-    """The weights [classes, C] that a method of pytorch-grad-cam gives at the layer."""
+    """The weights [classes, C] of a pytorch-grad-cam method at the layer."""
     import torch
 
     tensor = torch.tensor(x, dtype=torch.float64)
@@ -195,9 +196,9 @@ def peers(cls: Any, model: Any, x: Array, **options: Any) -> Array:
         method = cls(model, [model.layer], **options)
         targets = [lambda output, c=c: output[c]]
         with torch.no_grad():
-            own = method.get_cam_weights(tensor, model.layer, targets, features, None)
+            row = method.get_cam_weights(tensor, model.layer, targets, features, None)
         method.activations_and_grads.release()
-        weights.append(np.asarray(own)[0])
+        weights.append(np.asarray(row)[0])
     return np.stack(weights)
 
 
@@ -207,15 +208,15 @@ def test_ablation_cam_is_pytorch_grad_cams(pytorch_grad_cam: Any, torch_network:
     expected = peers(
         pytorch_grad_cam.AblationCAM, torch_network, cam.preprocess(rgb()), batch_size=3
     )
-    found = cam.explain(rgb(), CLASSES, "b_relu", method="ablation-cam")
-    close(found.weights["b_relu"], expected)
+    actual = cam.explain(rgb(), CLASSES, "b_relu", method="ablation-cam")
+    close(actual.weights["b_relu"], expected)
 
 
 @pytest.mark.torch
 def test_score_cam_is_pytorch_grad_cams(
     pytorch_grad_cam: Any, torch_network: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """But for the corners of its bilinear filter: the authors' own code does not align them."""
+    """Its bilinear filter aligns corners, which the authors' own code does not."""
     import torch
 
     def halves(size: Any) -> Any:
@@ -224,8 +225,8 @@ def test_score_cam_is_pytorch_grad_cams(
     monkeypatch.setattr(torch.nn, "UpsamplingBilinear2d", halves)
     cam = made("classifier")
     expected = peers(pytorch_grad_cam.ScoreCAM, torch_network, cam.preprocess(rgb()))
-    found = cam.explain(rgb(), CLASSES, "b_relu", method="score-cam:weights=softmax")
-    close(found.weights["b_relu"], expected)
+    actual = cam.explain(rgb(), CLASSES, "b_relu", method="score-cam:weights=softmax")
+    close(actual.weights["b_relu"], expected)
     assert np.ptp(expected) > 1e-3
 
 
@@ -236,8 +237,8 @@ def test_little_memory_and_a_batch_change_nothing(method: str, split: bool) -> N
     pictures, classes = [rgb(0), rgb(1)], [[2, 0, 1], [3]]
     regions = [None, region_for("unet")]
     together = cam.explain_batch(pictures, classes, regions=regions, method=method)
-    for picture, asked, region, one in zip(pictures, classes, regions, together, strict=True):
-        alone = cam.explain(picture, asked, region=region, method=method, memory=1)
+    for picture, question, region, one in zip(pictures, classes, regions, together, strict=True):
+        alone = cam.explain(picture, question, region=region, method=method, memory=1)
         assert one.notes == alone.notes
         for layer in cam.layers:
             close(one.weights[layer], alone.weights[layer])
@@ -247,13 +248,13 @@ def test_little_memory_and_a_batch_change_nothing(method: str, split: bool) -> N
 def test_questions_have_places_of_their_own() -> None:
     cam = made()
     car, road = ortcam.about(2), ortcam.about(0)
-    asked = [(car - road).at(20, 10), road.over(ortcam.Box(4, 4, 30, 20))]
+    questions = [(car - road).at(20, 10), road.over(ortcam.Box(4, 4, 30, 20))]
     for method in METHODS:
-        found = cam.explain(rgb(), asked, method=method)
-        for k, one in enumerate(asked):
+        actual = cam.explain(rgb(), questions, method=method)
+        for k, one in enumerate(questions):
             alone = cam.explain(rgb(), one, method=method)
             for layer in cam.layers:
-                close(found.weights[layer][[k]], alone.weights[layer])
+                close(actual.weights[layer][[k]], alone.weights[layer])
 
 
 def of_one_picture() -> onnx.ModelProto:
@@ -264,7 +265,7 @@ def of_one_picture() -> onnx.ModelProto:
 
 
 def mixing_shapes() -> onnx.ModelProto:
-    """A network that takes a shape, with its N, from before the layer."""
+    """A network that reads a shape, including N, from before the layer."""
     g = networks.Builder(0)
     a = g.block("input", 3, 6, "a")
     b = g.block(a, 6, 6, "b")
@@ -282,21 +283,21 @@ def test_ablations_that_cannot_stand_together_go_one_by_one(
     options = {"feature_layers": [layer], "methods": ["ablation-cam"]}
     cam = load(export(model(), **FAST | options))
     assert [one.together for one in cam.artifact.layers] == [together]
-    told: list[tuple[int, int]] = []
-    found = cam.explain(
-        rgb(), CLASSES, method="ablation-cam", progress=lambda *counts: told.append(counts)
+    progress: list[tuple[int, int]] = []
+    actual = cam.explain(
+        rgb(), CLASSES, method="ablation-cam", progress=lambda *counts: progress.append(counts)
     )
-    assert told[-1][0] == told[-1][1] > 3
-    assert len(told) == (2 if together else told[-1][1] + 1)
+    assert progress[-1][0] == progress[-1][1] > 3
+    assert len(progress) == (2 if together else progress[-1][1] + 1)
     x = cam.preprocess(rgb())
     keep = np.ones((1, 6, 1, 1))
     name = "probabilities"
     whole = answers(changed(model(), layer, keep).run([name], {"input": x})[name], 1)
     keep[0, 3] = 0
     rest = answers(changed(model(), layer, keep).run([name], {"input": x})[name], 1)
-    assert found.weights[layer][:, 3].any()
+    assert actual.weights[layer][:, 3].any()
     np.testing.assert_allclose(
-        found.weights[layer][:, 3], (whole - rest) / whole, rtol=1e-3, atol=1e-6
+        actual.weights[layer][:, 3], (whole - rest) / whole, rtol=1e-3, atol=1e-6
     )
     assert cam.explain(rgb(), CLASSES, method="score-cam").maps.shape == (1, 3, 32, 48)
 
@@ -312,21 +313,21 @@ def test_ablations_that_cannot_stand_together_go_one_by_one(
     ],
 )
 def test_networks_of_every_kind(make: Callable[[], onnx.ModelProto], layers: Any) -> None:
-    """The export compares the drops with the network's own tail."""
+    """The export verifies the drops against the network's own tail."""
     options = {} if make is networks.volumes else FAST
     cam = load(export(make(), feature_layers=layers, methods=["ablation-cam"], **options))
     if make is networks.volumes:
         x = np.random.default_rng(0).normal(size=(1, 2, 8, 16, 16)).astype(np.float32)
-        asked: dict[str, Any] = {"tensor": x}
+        inputs: dict[str, Any] = {"tensor": x}
     else:
-        asked = {"picture": rgb()}
+        inputs = {"picture": rgb()}
     for method in METHODS:
-        found = cam.explain(**asked, classes=[1, 2], method=method)
-        assert found.weights[cam.layers[-1]].any()
+        actual = cam.explain(**inputs, classes=[1, 2], method=method)
+        assert actual.weights[cam.layers[-1]].any()
 
 
 def test_an_artifact_does_not_grow_by_the_weights() -> None:
-    """Nor does anything else of it answer otherwise."""
+    """Its other answers stay the same too."""
     plain = export(networks.unet(width=24), feature_layers=["mid_relu"], verify=False)
     exported = export(
         networks.unet(width=24), feature_layers=["mid_relu"], verify=False, methods=["ablation-cam"]
@@ -336,6 +337,11 @@ def test_an_artifact_does_not_grow_by_the_weights() -> None:
         load(exported).explain(rgb(), 2).weights["mid_relu"],
         load(plain).explain(rgb(), 2).weights["mid_relu"],
     )
+
+
+def _record(passes: list[tuple[int, int]], *counts: int) -> None:
+    done, total = counts
+    passes.append((done, total))
 
 
 def test_dead_channels_take_no_pass() -> None:
@@ -351,19 +357,20 @@ def test_dead_channels_take_no_pass() -> None:
     )
     totals = {}
     for method in METHODS:
-        told: list[tuple[int, int]] = []
-        found = cam.explain(rgb(), 2, method=method, progress=lambda *c, told=told: told.append(c))
-        assert not found.weights["dec1_relu"][0, :2].any()
-        assert found.weights["dec1_relu"][0, 2:].any()
-        totals[method] = told[-1]
+        passes: list[tuple[int, int]] = []
+        record = partial(_record, passes)
+        actual = cam.explain(rgb(), 2, method=method, progress=record)
+        assert not actual.weights["dec1_relu"][0, :2].any()
+        assert actual.weights["dec1_relu"][0, 2:].any()
+        totals[method] = passes[-1]
     assert totals == {"score-cam": (5, 5), "ablation-cam": (4, 4)}
 
 
-def test_what_an_artifact_lacks_is_told() -> None:
+def test_a_method_that_an_artifact_lacks_is_an_error() -> None:
     cam = load(export(networks.unet(), verify=False, size=(48, 32)))
     assert cam.explain(rgb(), 2, method="score-cam").maps.any()
-    said = r"Ablation-CAM leaves channels out.*methods='ablation-cam'"
-    with pytest.raises(ArtifactError, match=said):
+    message = r"Ablation-CAM leaves channels out.*methods='ablation-cam'"
+    with pytest.raises(ArtifactError, match=message):
         cam.explain(rgb(), 2, method="ablation-cam")
 
 
@@ -375,20 +382,38 @@ def test_a_static_artifact_has_no_branch() -> None:
     assert any("ablation-cam" in note for note in exported.notes)
 
 
-def test_a_wrong_drop_makes_no_artifact(monkeypatch: pytest.MonkeyPatch) -> None:
-    reduced = ablate._Ablation._reduced
-    monkeypatch.setattr(
-        ablate._Ablation, "_reduced", lambda self, tape, d: reduced(self, tape, d * 1.01)
+def test_removing_ablations_leaves_the_plain_artifact() -> None:
+    options = FAST | {"verify": False, "feature_layers": ["dec1_relu"], "split": True}
+    plain, exported = (
+        export(networks.unet(), methods=m, **options) for m in ([], ["ablation-cam"])
     )
-    with pytest.raises(VerificationError, match="leaving channels of 'dec1_relu' out"):
+    for one, other in ((plain.model, exported.model), (plain.gradient, exported.gradient)):
+        assert one is not None
+        assert other is not None
+        model = ir.from_proto(onnx.load_from_string(other))
+        RemoveAblations(exported.artifact)(model)
+        expected = onnx.load_from_string(one).graph
+        actual = ir.to_proto(model).graph
+        assert [value.name for value in actual.input] == [value.name for value in expected.input]
+        for graph in (actual, expected):  # the features are handed over for the ablations
+            del graph.output[:]
+        assert {node.name for node in actual.node} >= {node.name for node in expected.node}
+        assert not any("ablation" in node.name for node in actual.node)
+        assert not RemoveAblations(exported.artifact)(model).modified
+
+
+def test_a_wrong_drop_makes_no_artifact(monkeypatch: pytest.MonkeyPatch) -> None:
+    reduced = _Ablation._reduced
+    monkeypatch.setattr(_Ablation, "_reduced", lambda self, tape, d: reduced(self, tape, d * 1.01))
+    with pytest.raises(VerificationError, match="leaving out channels of 'dec1_relu'"):
         export(networks.unet(), methods=["ablation-cam"], **FAST)
 
 
-def test_metadata_of_ablations_that_are_not_there_are_refused() -> None:
+def test_metadata_of_missing_ablations_are_refused() -> None:
     exported = export(networks.unet(), methods=["ablation-cam"], **FAST | {"verify": False})
     proto = onnx.load_from_string(exported.model)
     entry = next(p for p in proto.metadata_props if p.key == "ortcam")
-    for changes, said in (
+    for changes, message in (
         ({"keep": "x.keep"}, "'x.keep' and the graph has no such input"),
         ({"drops": "x.drops"}, "'x.drops' and the graph has no such output"),
         ({"drops": None}, "keep and drops come together"),
@@ -399,5 +424,5 @@ def test_metadata_of_ablations_that_are_not_there_are_refused() -> None:
         damaged = onnx.ModelProto()
         damaged.CopyFrom(proto)
         next(p for p in damaged.metadata_props if p.key == "ortcam").value = json.dumps(data)
-        with pytest.raises(ArtifactError, match=said):
+        with pytest.raises(ArtifactError, match=message):
             ortcam.load(damaged.SerializeToString())

@@ -25,14 +25,14 @@ FAST: dict[str, Any] = {
     "size": (48, 32),
     "mean": (0.4, 0.5, 0.6),
     "std": (0.2, 0.25, 0.3),
-    "scale": 1 / 255,
+    "rescale": 1 / 255,
     "verify": False,
     "methods": ["smooth-grad"],
 }
 CLASSES = (2, 0, 1)
 ABOUT_PICTURES = [name for name, method in METHODS.items() if method.needs == PIXELS]
 
-#: A network, and where its score and its input have their channels.
+#: A network, and the channel axis of its score and its input.
 CASES: dict[str, tuple[Callable[[], onnx.ModelProto], int]] = {
     "unet": (networks.unet, 1),
     "channels last": (networks.channels_last, 3),
@@ -53,12 +53,12 @@ def made(case: str = "unet", split: bool = False) -> ortcam.Cam:
     return load(export(CASES[case][0](), split=split, **FAST))
 
 
-def close(found: Array, expected: Array) -> None:
-    """To 1e-4 of the largest value."""
-    assert found.shape == expected.shape
+def close(actual: Array, expected: Array) -> None:
+    """Assert that the largest error is within 1e-4 of the largest value."""
+    assert actual.shape == expected.shape
     size = np.abs(expected).max()
     assert size > 0
-    assert np.abs(found - expected).max() <= 1e-4 * size
+    assert np.abs(actual - expected).max() <= 1e-4 * size
 
 
 def raw(cam: ortcam.Cam, method: str, classes: Any = CLASSES, **options: Any) -> Array:
@@ -73,7 +73,7 @@ def network(case: str) -> onnx.ModelProto:
 
 
 def answers(case: str, region: Array | None = None) -> Callable[[Any], Any]:
-    """y [N, classes] of what enters [N, C, H, W], a tensor of PyTorch's."""
+    """The scores y [N, classes] as a function of the input [N, C, H, W], a PyTorch tensor."""
     from reference import run
 
     axis = CASES[case][1]
@@ -88,12 +88,12 @@ def answers(case: str, region: Array | None = None) -> Callable[[Any], Any]:
 
 
 def gradients(case: str, x: Array, region: Array | None = None) -> Array:
-    """[classes asked, C, H, W] by autograd, float64."""
+    """The gradients [CLASSES, C, H, W] by autograd, float64."""
     torch = pytest.importorskip("torch")
     entering = torch.tensor(x, dtype=torch.float64, requires_grad=True)
     y = answers(case, region)(entering)
     each = [torch.autograd.grad(y[0, c], entering, retain_graph=True)[0] for c in CLASSES]
-    return torch.stack(each)[:, 0].moveaxis(CASES[case][1], 1).numpy()
+    return np.asarray(torch.stack(each)[:, 0].moveaxis(CASES[case][1], 1).numpy())
 
 
 @pytest.mark.torch
@@ -136,10 +136,10 @@ def test_integrated_gradients_are_captums(case: str, baseline: str) -> None:
         method.attribute(x, b, target=c, n_steps=10, method="gausslegendre").detach()[0]
         for c in CLASSES
     ]
-    found = torch.stack(parts).moveaxis(CASES[case][1], 1).numpy()
-    asked = f"integrated-gradients:steps=10,baseline={baseline}"
-    close(raw(cam, asked), np.abs(found).sum(axis=1))
-    close(raw(cam, asked + ",sign=negative,channels=max"), np.maximum(-found, 0).max(axis=1))
+    attributions = torch.stack(parts).moveaxis(CASES[case][1], 1).numpy()
+    name = f"integrated-gradients:steps=10,baseline={baseline}"
+    close(raw(cam, name), np.abs(attributions).sum(axis=1))
+    close(raw(cam, name + ",sign=negative,channels=max"), np.maximum(-attributions, 0).max(axis=1))
 
 
 @pytest.mark.torch
@@ -152,23 +152,24 @@ def test_a_region_reaches_the_pixels() -> None:
 
 
 def score(cam: ortcam.Cam, picture: Array) -> Array:
-    """y of the classes asked."""
-    return cam.segment(picture).score[list(CLASSES)].sum(axis=(1, 2), dtype=np.float64)
+    """The scores y of CLASSES."""
+    classes = cam.segment(picture).score[list(CLASSES)]
+    return np.asarray(classes.sum(axis=(1, 2), dtype=np.float64))
 
 
 def missed(steps: int, baseline: str) -> Array:
-    """How far attributions are from adding up to y(x) - y(b), by its part."""
+    """The relative difference between the sum of attributions and y(x) - y(b)."""
     cam = made()
-    asked = f"integrated-gradients:steps={steps},baseline={baseline}"
-    positive, negative = (raw(cam, f"{asked},sign={s}") for s in ("positive", "negative"))
+    method = f"integrated-gradients:steps={steps},baseline={baseline}"
+    positive, negative = (raw(cam, f"{method},sign={s}") for s in ("positive", "negative"))
     total = (positive.astype(np.float64) - negative).sum(axis=(1, 2))
     value = {"black": 0, "white": 255}[baseline]
     change = score(cam, rgb()) - score(cam, np.full_like(rgb(), value))
-    return np.abs(total - change) / np.abs(change)
+    return np.asarray(np.abs(total - change) / np.abs(change))
 
 
 def test_integrated_gradients_are_complete() -> None:
-    """Up to the quadrature's error, which kinks make fall slowly: Captum's is the same."""
+    """Up to the quadrature's error, which falls slowly because of kinks, as in Captum."""
     for baseline in ("black", "white"):
         errors = [missed(steps, baseline).max() for steps in (1, 10, 200)]
         assert errors[0] > 0.5
@@ -176,11 +177,11 @@ def test_integrated_gradients_are_complete() -> None:
         assert errors[2] < 0.01
 
 
-def test_attributions_that_are_not_complete_are_told_of() -> None:
+def test_incomplete_attributions_are_noted() -> None:
     cam = made()
-    said = "is made of attributions that add up to .*, while the score changes by .*steps=200"
+    message = "is made of attributions that add up to .*, while the score changes by .*steps=200"
     few = cam.explain(rgb(), CLASSES, method="integrated-gradients:steps=1,baseline=black")
-    assert re.search(rf"the map of ({'|'.join(few.classes)}) {said}", " ".join(few.notes))
+    assert re.search(rf"the map of ({'|'.join(few.classes)}) {message}", " ".join(few.notes))
     enough = cam.explain(rgb(), CLASSES, method="integrated-gradients:steps=200,baseline=black")
     assert not [note for note in enough.notes if "attributions" in note]
 
@@ -190,8 +191,8 @@ def test_little_memory_and_a_batch_change_nothing(method: str) -> None:
     cam = made()
     pictures, classes = [rgb(0), rgb(1)], [[2, 0, 1], [3]]
     together = cam.explain_batch(pictures, classes, method=method)
-    for picture, asked, one in zip(pictures, classes, together, strict=True):
-        alone = cam.explain(picture, asked, method=method, memory=1)
+    for picture, question, one in zip(pictures, classes, together, strict=True):
+        alone = cam.explain(picture, question, method=method, memory=1)
         assert one.notes == alone.notes
         np.testing.assert_allclose(one.raw["input"], alone.raw["input"], rtol=1e-3, atol=1e-5)
 
@@ -210,20 +211,20 @@ def test_further_inputs_go_with_every_variant() -> None:
     r = np.random.default_rng(0)
     shift = r.normal(size=(6, 1, 1)).astype(np.float32)
 
-    def found(gain: float, **options: Any) -> Array:
+    def saliency(gain: float, **options: Any) -> Array:
         inputs = {"gain": np.array([[gain]], np.float32), "shift": shift}
         return raw(cam, "smooth-grad:samples=4", inputs=inputs, **options)
 
-    np.testing.assert_allclose(found(1.5, memory=1), found(1.5), rtol=1e-3, atol=1e-6)
-    assert np.abs(found(1.5) - found(0.5)).max() > 0.01 * found(1.5).max()
+    np.testing.assert_allclose(saliency(1.5, memory=1), saliency(1.5), rtol=1e-3, atol=1e-6)
+    assert np.abs(saliency(1.5) - saliency(0.5)).max() > 0.01 * saliency(1.5).max()
 
 
 def test_a_view_takes_them() -> None:
     cam = made(split=True)
     view = cam.open(rgb())
     for method in ABOUT_PICTURES:
-        found = view.explain(2, method=method).raw["input"]
-        np.testing.assert_allclose(found, raw(cam, method, 2), rtol=1e-5, atol=1e-8)
+        actual = view.explain(2, method=method).raw["input"]
+        np.testing.assert_allclose(actual, raw(cam, method, 2), rtol=1e-5, atol=1e-8)
 
 
 def test_noise_is_the_same_again_and_another_by_its_seed() -> None:
@@ -236,38 +237,38 @@ def test_noise_is_the_same_again_and_another_by_its_seed() -> None:
     assert np.abs(first - plain).max() > 0.1 * plain.max()
 
 
-def test_passes_are_told_of() -> None:
-    told: list[tuple[int, int]] = []
+def test_passes_are_reported() -> None:
+    passes: list[tuple[int, int]] = []
     cam = made()
-    options: dict[str, Any] = {"progress": lambda *counts: told.append(counts)}
+    options: dict[str, Any] = {"progress": lambda *counts: passes.append(counts)}
     raw(cam, "smooth-grad:samples=5", memory=1, **options)
-    assert told == [(done, 5) for done in range(6)]
-    told.clear()
+    assert passes == [(done, 5) for done in range(6)]
+    passes.clear()
     cam.explain_batch([rgb(0), rgb(1)], 2, method="integrated-gradients:steps=3", **options)
-    assert told == [(0, 6), (3, 6), (6, 6)]
+    assert passes == [(0, 6), (3, 6), (6, 6)]
 
 
 def test_layers_are_none_of_theirs() -> None:
     cam = made()
     explanation = cam.explain(rgb(), 2, "input", method="gradient")
     assert explanation.maps.shape == (1, 1, 32, 48)
-    said = "Gradient is about the picture itself and takes no layer; leave layers out"
+    message = "Gradient is about the picture itself and takes no layer; leave layers out"
     for layers in ("dec1_relu", ["input", "dec1_relu"], []):
-        with pytest.raises(LayerError, match=said):
+        with pytest.raises(LayerError, match=message):
             cam.explain(rgb(), 2, layers, method="gradient")
     with pytest.raises(LayerError, match="no layer 'input'"):
         cam.explain(rgb(), 2, "input")
 
 
-def test_what_an_artifact_lacks_is_told() -> None:
+def test_a_method_that_an_artifact_lacks_is_an_error() -> None:
     cam = load(export(networks.unet(), **FAST | {"methods": ["hires-cam"]}))
-    said = r"SmoothGrad takes the gradient at the picture's pixels.*methods='smooth-grad'"
-    with pytest.raises(ArtifactError, match=said):
+    message = r"SmoothGrad takes the gradient at the picture's pixels.*methods='smooth-grad'"
+    with pytest.raises(ArtifactError, match=message):
         cam.explain(rgb(), 2, method="smooth-grad:samples=2")
 
 
 @pytest.mark.parametrize(
-    ("method", "said"),
+    ("method", "message"),
     [
         ("smooth-grad:samples=0", "samples .* is '0'; it is a whole number, 1 or more"),
         ("smooth-grad:noise=0", "noise .* is '0'; it is a number above 0"),
@@ -276,23 +277,23 @@ def test_what_an_artifact_lacks_is_told() -> None:
         ("integrated-gradients:baseline=grey", "it is zero, black or white"),
     ],
 )
-def test_options_are_checked(method: str, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_options_are_checked(method: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         made().explain(rgb(), 2, method=method)
 
 
 def test_a_baseline_of_pixels_takes_a_picture() -> None:
     cam = load(export(networks.volumes(), methods=["gradient"], verify=False))
     x = np.random.default_rng(0).normal(size=(1, 2, 8, 16, 16)).astype(np.float32)
-    asked: dict[str, Any] = {"tensor": x, "classes": 1}
+    inputs: dict[str, Any] = {"tensor": x, "classes": 1}
     for method in ABOUT_PICTURES:
-        assert cam.explain(**asked, method=method).maps.shape == (1, 1, 8, 16, 16)
+        assert cam.explain(**inputs, method=method).maps.shape == (1, 1, 8, 16, 16)
     with pytest.raises(InputError, match=r"nobody said how a black picture .*baseline=zero"):
-        cam.explain(**asked, method="integrated-gradients:baseline=black")
+        cam.explain(**inputs, method="integrated-gradients:baseline=black")
 
 
 def of_bytes() -> onnx.ModelProto:
-    """The U-Net on a picture of whole numbers."""
+    """The U-Net with an integer picture input."""
     model = networks.unet()
     for node in model.graph.node:
         node.input[:] = ["float" if name == "input" else name for name in node.input]
@@ -302,14 +303,14 @@ def of_bytes() -> onnx.ModelProto:
     return model
 
 
-def test_whole_numbers_have_no_gradient() -> None:
-    said = "the picture enters as uint8, and what is made of whole numbers has no gradient"
-    options = {"size": (48, 32), "verify": False}
+def test_integers_have_no_gradient() -> None:
+    reason = "the picture enters the network as uint8, and integers have no gradient"
+    options: dict[str, Any] = {"size": (48, 32), "verify": False}
     exported = export(of_bytes(), methods="all", **options)
-    assert any(f"{said}, so the methods about" in note for note in exported.notes)
+    assert any(f"{reason}, so the methods about" in note for note in exported.notes)
     assert exported.artifact.pixels is None
     assert load(exported).explain(rgb(), 2, method="hires-cam").maps.any()
-    with pytest.raises(LayerError, match=f"{said}: export without"):
+    with pytest.raises(LayerError, match=f"{reason}: export without"):
         export(of_bytes(), methods=["gradient"], **options)
 
 

@@ -23,10 +23,10 @@ from ortcam_export.reading.model_file import load
 from ortcam_export.trials.inputs import scene, trial_feeds
 from ortcam_export.verify.central_differences import STEPS, GradientError, judge
 from ortcam_export.verify.gradient import verify
-from ortcam_export.verify.in_float32 import is_half, widened
+from ortcam_export.verify.in_float32 import WidenToFloat32, is_half
 from ortcam_export.verify.network_tail import Tail
 from ortcam_export.verify.questions import Questions, ask
-from ortcam_export.verify.with_small_biases import biased, lacks_biases
+from ortcam_export.verify.with_small_biases import AddSmallBiases, lacks_biases
 
 
 def plain(model: onnx.ModelProto) -> ir.Model:
@@ -40,7 +40,7 @@ def checked(
     spoil: Callable[[onnx.ModelProto], None] | None = None,
     layer: str | None = None,
 ) -> Verification:
-    """Verifies an artifact of a network, after something was done to the artifact."""
+    """Verify a network's artifact, changed by ``spoil``."""
     layers = [layer] if layer else None
     exported = export(model, feature_layers=layers, size=(96, 64), verify=False)
     artifact = onnx.load_from_string(exported.model)
@@ -51,7 +51,7 @@ def checked(
 
 
 def scaled(name: str, by: float, channel: int | None = None) -> Callable[[onnx.ModelProto], None]:
-    """Multiplies an output, or one channel of it, by a number."""
+    """Multiply an output, or one channel of it, by a number."""
 
     def spoil(model: onnx.ModelProto) -> None:
         for node in model.graph.node:
@@ -108,9 +108,9 @@ def test_one_wrong_channel_does_not() -> None:
 
 
 def untrained(kind: str) -> onnx.ModelProto:
-    """A head whose logits are 1e-5: single precision tells 0.01 of their change in a probability.
+    """A head whose logits are 1e-5: a probability in single precision has 1% of their change left.
 
-    Before the head a MaxPool, whose kinks forbid long steps.
+    A MaxPool before the head has kinks, which forbid long steps.
     """
     g = Builder(0)
     a = g.block(g.block("input", 3, 4, "a"), 4, 8, "b")
@@ -131,7 +131,7 @@ def test_an_untrained_head_is_measured_before_its_probabilities(kind: str) -> No
 def test_what_rounds_in_the_tail_is_measured_by_a_longer_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As in a tail of many layers, whose own rounding is more than that of its logits."""
+    """In a tail of many layers, rounding exceeds that of the logits."""
 
     def run(tail: Tail, *args: Any) -> Any:
         return np.round(exact(tail, *args) / unit) * unit
@@ -150,7 +150,9 @@ def test_a_wrong_score_is_found() -> None:
     model = networks.unet()
     exported = export(model, verify=False)
     other = plain(networks.unet(seed=1))
-    with pytest.raises(VerificationError, match="score 'probabilities' is not the network's"):
+    with pytest.raises(
+        VerificationError, match="score 'probabilities' differs from the network's by"
+    ):
         verify(other, Session(exported.model, "cpu"), exported.artifact)
 
 
@@ -188,15 +190,17 @@ def test_a_layer_whose_first_axis_is_not_the_pictures_is_refused() -> None:
     stack = g.node("Concat", rows, "stack", axis=0)
     g.conv(g.node("ReduceSum", [stack, zero], "met", keepdims=0), 4, 3, "y")
     model = g.model({"y": (TensorProto.FLOAT, ["N", 3, None, None])})
-    with pytest.raises(VerificationError, match="'stack' has 2 rows for a picture in its first"):
+    with pytest.raises(
+        VerificationError, match="first axis of 'stack' has length 2 for one picture"
+    ):
         export(model, feature_layers=["stack"])
 
 
 def test_half_precision_is_checked_in_float32() -> None:
     exported = export(networks.half_precision(), size=(96, 64))
-    told = exported.artifact.verification
-    assert told is not None
-    assert told.error < 2e-3
+    verification = exported.artifact.verification
+    assert verification is not None
+    assert verification.error < 2e-3
     types = {i.name: i.type for i in onnxruntime.InferenceSession(exported.model).get_outputs()}
     assert types["logits"] == "tensor(float16)"  # the artifact itself runs as the network does
     assert types["b_relu.weights"] == "tensor(float)"
@@ -205,13 +209,14 @@ def test_half_precision_is_checked_in_float32() -> None:
 def test_widening_changes_types_and_nothing_else() -> None:
     model = prepare(load(networks.half_precision()))
     assert is_half(model)
-    wide = widened(model)
+    wide = WidenToFloat32()(model).model
     assert not is_half(wide)
     assert is_half(model)
     x = np.random.default_rng(0).random((1, 3, 20, 20), np.float32)
-    one, other = (open_session(m).run(["logits"], {"input": x})["logits"] for m in (model, wide))
-    assert (one.dtype, other.dtype) == (np.float16, np.float32)
-    np.testing.assert_allclose(one, other, atol=2e-2)
+    half, single = (open_session(m).run(["logits"], {"input": x})["logits"] for m in (model, wide))
+    assert half.dtype == np.float16
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(half, single, atol=2e-2)
 
 
 def test_a_fixed_batch_of_one_has_no_isolation() -> None:
@@ -229,7 +234,7 @@ def test_a_network_that_does_not_take_the_trial_size() -> None:
     with pytest.raises(ModelError) as caught:
         export(model)
     assert "does not run on trial input of shape [1, 3, 192, 192]" in str(caught.value)
-    assert str(caught.value).endswith("say the size it takes (size=, divisor=)")
+    assert str(caught.value).endswith("; set the size that it takes (size=, divisor=)")
 
 
 # ---- The parts
@@ -242,8 +247,8 @@ def test_questions_are_answered_as_the_formula_says() -> None:
     k = len(questions.class_weights)
     regions = np.ones((k, 1, 5, 3))
     regions[questions.whole :] = questions.regions
-    wanted = np.einsum("kzc,kzhw,nchw->kn", questions.class_weights, regions, score)
-    np.testing.assert_allclose(questions.reduce(score), wanted, rtol=1e-6)
+    expected = np.einsum("kzc,kzhw,nchw->kn", questions.class_weights, regions, score)
+    np.testing.assert_allclose(questions.reduce(score), expected, rtol=1e-6)
     assert questions.whole == 4
     assert questions.class_weights[3].sum() == 0  # the first rather than the second
     assert not np.allclose(regions[-1], regions[-2])
@@ -272,7 +277,7 @@ def test_the_tail_gives_the_networks_own_score() -> None:
     )
 
 
-def measurements(noise: float) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def measurements(noise: float) -> tuple[Any, Any]:
     random = np.random.default_rng(0)
     expected = random.standard_normal((4, 5, 1))
     measured = expected[:, None] * (1 + noise * random.standard_normal((4, 3, 5, 1)))
@@ -309,7 +314,7 @@ def test_a_question_without_an_answer_is_no_error() -> None:
 
 
 def test_a_score_that_does_not_move_cannot_be_judged() -> None:
-    nothing = np.zeros((4, 3, 5, 1))
+    nothing: Any = np.zeros((4, 3, 5, 1))
     with pytest.raises(VerificationError, match="the score does not respond to 'a'"):
         judge("a", nothing, nothing[:, 0])
 
@@ -318,7 +323,7 @@ def test_a_score_that_does_not_move_cannot_be_judged() -> None:
 
 
 def unbiased(seed: int) -> onnx.ModelProto:
-    """Convolutions without biases: on windows of zero features they give exactly zero."""
+    """Convolutions without biases, which are exactly zero on windows of zero features."""
     g = Builder(seed)
 
     def conv(x: str, c: int, out: int, name: str, **attributes: int) -> str:
@@ -332,7 +337,7 @@ def unbiased(seed: int) -> onnx.ModelProto:
     return g.model({"probabilities": (TensorProto.FLOAT, ["N", 3, "H", "W"])})
 
 
-#: On this network's kinks central differences are off by more than the tolerance.
+#: The seed of a network at whose kinks central differences are off by more than the tolerance.
 KINKED = 1
 
 
@@ -342,9 +347,9 @@ def test_without_biases_central_differences_stand_on_kinks() -> None:
 
 
 def test_a_network_without_biases_is_checked_with_small_ones() -> None:
-    told = export(unbiased(KINKED), feature_layers=["a_relu"], size=(96, 64)).artifact
-    assert told.verification is not None
-    assert told.verification.error < 5e-3
+    artifact = export(unbiased(KINKED), feature_layers=["a_relu"], size=(96, 64)).artifact
+    assert artifact.verification is not None
+    assert artifact.verification.error < 5e-3
 
 
 def test_a_wrong_gradient_without_biases_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,14 +360,14 @@ def test_a_wrong_gradient_without_biases_is_found(monkeypatch: pytest.MonkeyPatc
 
 def test_biases_are_the_same_in_network_and_artifact() -> None:
     model = plain(unbiased(0))
-    again = plain(unbiased(0))
+    biased, again = (AddSmallBiases()(m).model for m in (model, plain(unbiased(0))))
     x = np.random.default_rng(0).random((1, 3, 20, 20), np.float32)
     one, other, without = (
         open_session(m).run(["probabilities"], {"input": x})["probabilities"]
-        for m in (biased(model), biased(again), model)
+        for m in (biased, again, model)
     )
     assert lacks_biases(model)
-    assert not lacks_biases(biased(model))
+    assert not lacks_biases(biased)
     np.testing.assert_array_equal(one, other)
     assert 1e-4 < np.abs(one - without).max() < 0.3 * np.abs(without).max()
 
@@ -402,9 +407,9 @@ def test_a_scene_is_smooth_and_has_edges() -> None:
 
 def test_artifacts_say_what_was_measured() -> None:
     exported = export(networks.unet())
-    told = exported.artifact.verification
-    assert told is not None
+    verification = exported.artifact.verification
+    assert verification is not None
     props = {p.key: p.value for p in onnx.load_from_string(exported.model).metadata_props}
-    assert Artifact.from_json(props["ortcam"], source="it").verification == told
+    assert Artifact.from_json(props["ortcam"], source="it").verification == verification
     assert export(networks.unet(), verify=False).artifact.verification is None
     assert isinstance(exported.artifact.score, Score)
