@@ -27,6 +27,10 @@ from ortcam_export.graph.traversal import reads, subgraphs
 __all__ = ["Cost", "gradient_costs", "multiplications"]
 
 
+#: Constants of more elements are weights, never the shapes, axes or indices that rules read.
+_SMALL = 1 << 12
+
+
 @dataclass(frozen=True)
 class Cost:
     """What the gradient of one class, over the whole picture, costs at a layer.
@@ -55,6 +59,7 @@ def gradient_costs(
     """
     model = expand(model, [score.name])
     inference = _count(_leading_to(model.graph.outputs))
+    _forget_weights(model.graph)
     tape = Tape(model.graph, opset(model))
     target = tensor(model, score.name)
     sweep = Sweep(tape, question_about_all(tape, target, score.class_axis))
@@ -70,6 +75,17 @@ def gradient_costs(
         for g in sweep.wholes[made:]:
             whole.setdefault(g.value, len(weights))
     return _costs(model.graph, weights, whole, inference)[::-1]
+
+
+def _forget_weights(graph: ir.Graph) -> None:
+    """Take the numbers of large weights away: products are counted from shapes.
+
+    What rules rearrange of them is then recorded, which takes no time in comparison.
+    """
+    for value in graph.initializers.values():
+        if value.const_value is not None and value.const_value.size > _SMALL:
+            value.shape, value.dtype = ir.Shape(value.const_value.shape), value.const_value.dtype
+            value.const_value = None
 
 
 def _costs(

@@ -44,11 +44,15 @@ class ReceptiveFields:
         self._order = {node: i for i, node in enumerate(model.graph)}
         self._nodes = list(self._order)
         self._dependent = {picture}
-        self._unbounded = {picture}
+        self._unbounded = {picture}  # what sees all of the picture, as far as is known
+        self._operands: dict[ir.Node, list[tuple[int, ir.Value]]] = {}  # such as depend on it
         self._fields: dict[tuple[ir.Value, tuple[Span, ...]], Field | None] = {}
         for node in self._nodes:
-            if node.op_type in _OF_SHAPES or self._dependent.isdisjoint(reads(node)):
+            inputs = _inputs(node) if node.op_type not in _OF_SHAPES else []
+            operands = [(i, v) for i, v in enumerate(inputs) if v in self._dependent]
+            if not operands:
                 continue
+            self._operands[node] = operands
             self._dependent.update(node.outputs)
             self._unbounded.update(v for v in node.outputs if self._is_unbounded(node, v))
 
@@ -83,7 +87,7 @@ class ReceptiveFields:
             node = self._nodes[-heapq.heappop(queue)]
             for value, box in self._read(node, boxes):
                 box = joined(boxes.get(value), box)
-                if value in self._unbounded and all(span is None for span in box):
+                if value in self._unbounded and _is_whole(box):
                     return GLOBAL
                 if value not in boxes and value is not self._picture:
                     heapq.heappush(queue, -self._position(value))
@@ -103,17 +107,17 @@ class ReceptiveFields:
         self, node: ir.Node, output: ir.Value, box: Spans
     ) -> Iterator[tuple[ir.Value, Spans]]:
         found = spans_read(node, output, box)
-        for i, value in enumerate(_inputs(node)):
-            if value is not None and value in self._dependent:
-                own = found.get(i, [None] * rank(value))
-                if frozenset() not in own:
-                    yield value, own
+        for i, value in self._operands[node]:
+            own = found.get(i) or [None] * rank(value)
+            if frozenset() not in own:
+                yield value, own
 
     def _is_unbounded(self, node: ir.Node, output: ir.Value) -> bool:
         """Return whether all of an output depends on all of the picture, as far as is known."""
+        box: Spans = [(0, 0), *[None] * (rank(output) - 1)]
         return any(
-            value in self._unbounded and all(span is None for span in box)
-            for value, box in self._boxes_read(node, output, [None] * rank(output))
+            value in self._unbounded and _is_whole(own)
+            for value, own in self._boxes_read(node, output, box)
         )
 
     def _position(self, value: ir.Value) -> int:
@@ -128,6 +132,11 @@ class ReceptiveFields:
         ends = [hull(span) for span in (spans[1:-1] if self._layout == "NHWC" else spans[2:])]
         bounded = [end[1] - end[0] + 1 for end in ends if end is not None]
         return tuple(bounded) if len(bounded) == len(ends) else GLOBAL
+
+
+def _is_whole(box: Spans) -> bool:
+    """Return whether a box is all of a picture's cells and channels."""
+    return box[:1] in ([(0, 0)], [None]) and all(span is None for span in box[1:])
 
 
 def _inputs(node: ir.Node) -> list[ir.Value | None]:
