@@ -7,7 +7,6 @@ benchmark behind ``--``. ``.venv/bin/nox --list`` lists them.
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 

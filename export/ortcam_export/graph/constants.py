@@ -25,7 +25,7 @@ LARGEST = 1 << 22
 
 #: Operators that pick elements of their first input (of all: Concat), whatever these are.
 _PICKING = frozenset(
-    {"Concat", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Unsqueeze"}
+    {"Concat", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
 )  # fmt: skip
 
 #: Operators of each element, which broadcast their inputs.

@@ -6,58 +6,88 @@ import onnx_ir as ir
 
 from ortcam.errors import LayerError, nearest
 
-__all__ = ["find", "tensor", "unused"]
+__all__ = ["UnusedNames", "find", "tensor", "unused"]
+
+#: Where a model keeps the index of the tensors that it computes, as long as it is in memory.
+_INDEX = "ortcam.computed"
 
 
 def find(model: ir.Model, name: str) -> ir.Value:
-    """The tensor of this name, or the first output of the node of this name.
+    """Return the tensor of this name, or the first output of the node of this name.
 
     Raises:
-        LayerError: there is neither; the message tells the nearest names.
+        LayerError: there is neither; the message lists the nearest names.
     """
-    tensors: dict[str, ir.Value] = {}
+    value = _indexed(model, name)
+    if value is not None:
+        return value
+    tensors = _index(model)
+    if name in tensors:
+        return tensors[name]
     nodes: dict[str, ir.Value] = {}
     for node in model.graph:
-        for value in node.outputs:
-            if value.name:
-                tensors[value.name] = value
         if node.name and node.outputs:
             nodes.setdefault(node.name, node.outputs[0])
-    if name in tensors or name in nodes:
-        return tensors[name] if name in tensors else nodes[name]
+    if name in nodes:
+        return nodes[name]
     if any(value.name == name for value in model.graph.inputs):
         raise LayerError(f"{name!r} is an input of the network; name a tensor that it computes")
     if name in model.graph.initializers:
         raise LayerError(f"{name!r} is a constant of the network; name a tensor that it computes")
-    known = dict.fromkeys((*tensors, *nodes))
-    raise LayerError(f"the network has no layer {name!r}{nearest(name, known)}")
-
-
-def unused(model: ir.Model, name: str) -> str:
-    """``name``, or ``name_2``, ``name_3``... where the network uses that already."""
-    used: set[str | None] = set()
-    for graph in model.graphs():
-        used |= set(graph.initializers) | {value.name for value in graph.inputs}
-        used |= {value.name for node in graph for value in node.outputs}
-        used |= {node.name for node in graph}
-    number, candidate = 1, name
-    while candidate in used:
-        number += 1
-        candidate = f"{name}_{number}"
-    return candidate
+    raise LayerError(f"the network has no layer {name!r}{nearest(name, {**tensors, **nodes})}")
 
 
 def tensor(model: ir.Model, name: str) -> ir.Value:
-    """The tensor of exactly this name: computed, an input or a constant.
+    """Return the tensor of exactly this name: computed, an input or a constant.
 
     Raises:
-        LayerError: there is none; the message tells the nearest names.
+        LayerError: there is none; the message lists the nearest names.
     """
     graph = model.graph
-    tensors = {value.name: value for value in graph.inputs} | dict(graph.initializers)
-    tensors |= {value.name: value for node in graph for value in node.outputs}
+    value = _indexed(model, name) or graph.initializers.get(name)
+    if value is not None:
+        return value
+    tensors = {value.name or "": value for value in graph.inputs} | _index(model)
     if name in tensors:
         return tensors[name]
-    raise LayerError(
-        f"the network has no tensor {name!r}{nearest(name, [t for t in tensors if t])}"
-    )
+    known = [t for t in {**tensors, **graph.initializers} if t]
+    raise LayerError(f"the network has no tensor {name!r}{nearest(name, known)}")
+
+
+def _indexed(model: ir.Model, name: str) -> ir.Value | None:
+    """Return the computed tensor of this name, if the index has it and it still has the name."""
+    value: ir.Value | None = model.meta.get(_INDEX, {}).get(name)
+    node = None if value is None else value.producer()
+    return value if value and node and node.graph is model.graph and value.name == name else None
+
+
+def _index(model: ir.Model) -> dict[str, ir.Value]:
+    """Index the tensors that a graph computes as it is now: a graph tells nobody of its changes."""
+    index = {value.name: value for node in model.graph for value in node.outputs if value.name}
+    model.meta[_INDEX] = index
+    return index
+
+
+class UnusedNames:
+    """Names for new tensors that nothing in a network has, each given out once."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self._taken: set[str | None] = set()
+        for graph in model.graphs():
+            self._taken |= set(graph.initializers) | {value.name for value in graph.inputs}
+            self._taken |= {value.name for node in graph for value in node.outputs}
+            self._taken |= {node.name for node in graph}
+
+    def __call__(self, name: str) -> str:
+        """Return ``name``, or ``name_2``, ``name_3``... if that is taken."""
+        number, candidate = 1, name
+        while candidate in self._taken:
+            number += 1
+            candidate = f"{name}_{number}"
+        self._taken.add(candidate)
+        return candidate
+
+
+def unused(model: ir.Model, name: str) -> str:
+    """Return ``name``, or ``name_2``, ``name_3``... if the network has that; scans the network."""
+    return UnusedNames(model)(name)

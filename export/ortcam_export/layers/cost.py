@@ -6,8 +6,10 @@ nearly all the time goes. What works on each element by itself, pools or resizes
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -23,6 +25,10 @@ from ortcam_export.graph.names import tensor
 from ortcam_export.graph.traversal import reads, subgraphs
 
 __all__ = ["Cost", "gradient_costs", "multiplications"]
+
+
+#: Constants of more elements are weights, never the shapes, axes or indices that rules read.
+_SMALL = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Cost:
 def gradient_costs(
     model: ir.Model, score: Score, layers: Sequence[tuple[str, int]]
 ) -> list[Cost | None]:
-    """What each layer's gradient costs by itself, as an export with that layer alone records it.
+    """Return what each layer's gradient costs by itself, as an export of that layer alone has it.
 
     Args:
         model: a prepared network with the shapes of one picture; it is changed.
@@ -49,26 +55,86 @@ def gradient_costs(
         layers: the name and the channel axis of each, from early to late.
 
     Returns:
-        For each layer its cost, or None where an operator on the way refuses a gradient.
+        For each layer its cost, or None if an operator on the way refuses a gradient.
     """
     model = expand(model, [score.name])
     inference = _count(_leading_to(model.graph.outputs))
+    _forget_weights(model.graph)
     tape = Tape(model.graph, opset(model))
     target = tensor(model, score.name)
     sweep = Sweep(tape, question_about_all(tape, target, score.class_axis))
-    found: list[Cost | None] = []
-    for name, axis in reversed(layers):  # a later layer's cotangents are an earlier one's, too
+    features = [(tensor(model, name), axis) for name, axis in layers]
+    weights: list[ir.Value | None] = []
+    whole: dict[ir.Value, int] = {}  # a whole cotangent to the layers asked for until it was made
+    for value, axis in reversed(features):  # a later layer's cotangents are an earlier one's, too
         try:
-            weights = sweep.mean(tensor(model, name), axis)
+            weights.append(sweep.mean(value, axis).value)
         except OperatorError:
-            found.append(None)
+            weights.append(None)
+        made = len(whole)
+        for g in sweep.wholes[made:]:
+            whole.setdefault(g.value, len(weights))
+    return _costs(model.graph, weights, whole, inference)[::-1]
+
+
+def _forget_weights(graph: ir.Graph) -> None:
+    """Take the numbers of large weights away: products are counted from shapes.
+
+    What rules rearrange of them is then recorded, which takes no time in comparison.
+    """
+    for value in graph.initializers.values():
+        if value.const_value is not None and value.const_value.size > _SMALL:
+            value.shape, value.dtype = ir.Shape(value.const_value.shape), value.const_value.dtype
+            value.const_value = None
+
+
+def _costs(
+    graph: ir.Graph,
+    weights: Sequence[ir.Value | None],
+    whole: Mapping[ir.Value, int],
+    inference: int | None,
+) -> list[Cost | None]:
+    """Add up, for each layer's weights, the products that lead to them, each counted once.
+
+    One pass for all: a set of products is an integer with a bit for each, and from one layer to
+    the next only the bits that differ are added and subtracted.
+    """
+    counts: list[int | None] = []
+    products: dict[ir.Value, int] = {}  # of each recorded tensor, those that lead to it
+    first_whole: dict[ir.Value, float] = {}  # and the earliest of the whole cotangents
+    for node in filter(is_recorded, graph):
+        operands = list(reads(node))
+        bits = functools.reduce(operator.or_, (products.get(v, 0) for v in operands), 0)
+        earliest = min((first_whole.get(v, math.inf) for v in operands), default=math.inf)
+        count = multiplications(node)
+        if count != 0:
+            bits |= 1 << len(counts)
+            counts.append(count)
+        for value in node.outputs:
+            products[value] = bits
+            first_whole[value] = min(earliest, whole.get(value, math.inf))
+    unknown = sum(1 << i for i, count in enumerate(counts) if count is None)
+    costs: list[Cost | None] = []
+    total, before = 0, 0
+    for asked, value in enumerate(weights, 1):
+        if value is None:
+            costs.append(None)
             continue
-        nodes = [node for node in _leading_to([weights.value]) if is_recorded(node)]
-        made = {value for node in nodes for value in node.outputs}
-        gradient = _count(nodes)
-        share = None if gradient is None or not inference else gradient / inference
-        found.append(Cost(share, made.isdisjoint(g.value for g in sweep.wholes)))
-    return found[::-1]
+        bits = products.get(value, 0)
+        total += sum(counts[i] or 0 for i in _ones(bits & ~before))
+        total -= sum(counts[i] or 0 for i in _ones(before & ~bits))
+        before = bits
+        share = None if bits & unknown or not inference else total / inference
+        costs.append(Cost(share, pooled=first_whole.get(value, math.inf) > asked))
+    return costs
+
+
+def _ones(bits: int) -> Iterator[int]:
+    """Return where an integer has a binary one."""
+    while bits:
+        lowest = bits & -bits
+        yield lowest.bit_length() - 1
+        bits ^= lowest
 
 
 def _leading_to(values: Iterable[ir.Value]) -> list[ir.Node]:

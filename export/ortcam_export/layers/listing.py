@@ -32,7 +32,7 @@ from ortcam_export.graph.values import extents, rank
 from ortcam_export.layers.candidate import Candidate, Shape
 from ortcam_export.layers.cost import Cost, gradient_costs
 from ortcam_export.layers.ranking import ranks
-from ortcam_export.layers.receptive_field import Field, receptive_field
+from ortcam_export.layers.receptive_field import Field, ReceptiveFields
 from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.expectations import find_picture, picture_layout
 from ortcam_export.reading.model_file import ModelLike, read_either
@@ -227,10 +227,9 @@ class _Trial:
         graph = self._model.graph
         values = [*graph.inputs, *(value for node in graph for value in node.outputs)]
         self._values = {value.name or "": value for value in values}
-        self._picture = self._values[picture.name or ""]
-        self._layout = picture_layout(picture)
-        shape = extents(self._picture)
-        height = (*shape, None, None, None)[1 if self._layout == "NHWC" else 2]
+        taken, layout = self._values[picture.name or ""], picture_layout(picture)
+        self._fields = ReceptiveFields(self._model, taken, layout)
+        height = (*extents(taken), None, None, None)[1 if layout == "NHWC" else 2]
         self.height = height if isinstance(height, int) else None
 
     def shape(self, value: ir.Value) -> Shape:
@@ -241,8 +240,7 @@ class _Trial:
         """The receptive field of a cell of a tensor."""
         if self._model is None:
             return None
-        layer = self._values[name]
-        return receptive_field(self._model, layer, cell, self._picture, self._layout)
+        return self._fields.of(self._values[name], cell)
 
     def costs(self, score: Score, layers: Sequence[tuple[str, int]]) -> list[Cost | None] | None:
         """What the gradient of each layer, by name and channel axis, costs; to be asked last."""

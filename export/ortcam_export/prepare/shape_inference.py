@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import onnx
 import onnx_ir as ir
 from onnx import shape_inference
@@ -97,7 +99,9 @@ def _covers(inferred: ir.Shape | None, correction: ir.Shape) -> bool:
         inferred is not None
         and len(inferred) == len(correction)
         and all(
-            ours == dim or not _is_named(dim)
+            ours == dim
+            or not _is_named(dim)
+            or (isinstance(ours, int) and not isinstance(dim, int))
             for ours, dim in zip(inferred.dims, correction.dims, strict=True)
         )
     )
@@ -136,13 +140,18 @@ def _infer_once(model: ir.Model) -> None:
 
     New shapes may allow more propagation, so it is repeated.
     """
-    _merge_inferred(model, [], data_prop=False)
+    proto = _merge_inferred(model, skeleton(model), data_prop=False)
     for _ in range(_ROUNDS):
         barriers = _barriers(model)
-        _merge_inferred(model, barriers, data_prop=True)
         if not barriers:
+            _merge_inferred(model, proto, data_prop=True)
             break
-        _merge_inferred(model, [], data_prop=False)  # the barriers' shapes
+        proto = skeleton(model)
+        _make_unknown(proto.graph, {name for node in barriers for name in output_names(node)})
+        proto.opset_import.add(domain=_UNKNOWN, version=1)
+        _merge_inferred(model, proto, data_prop=True)
+        # the barriers' shapes, by what is now known
+        proto = _merge_inferred(model, skeleton(model), data_prop=False)
         if _barriers(model) == barriers:
             break
 
@@ -169,29 +178,38 @@ def _may_be_long(value: ir.Value | None) -> bool:
     return not isinstance(extent := value.shape[0], int) or extent > _LONGEST
 
 
-def _merge_inferred(model: ir.Model, barriers: list[ir.Node], data_prop: bool) -> None:
-    """Run onnx's shape inference once; the barriers keep their shapes."""
-    proto = skeleton(model)
-    if barriers:
-        _make_unknown(proto.graph, {name for node in barriers for name in output_names(node)})
-        proto.opset_import.add(domain=_UNKNOWN, version=1)
+def _merge_inferred(model: ir.Model, proto: onnx.ModelProto, data_prop: bool) -> onnx.ModelProto:
+    """Run onnx's shape inference once on a model's skeleton, and merge the result into the model."""
     try:
         proto = shape_inference.infer_shapes(proto, data_prop=data_prop)
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
         raise ModelError(f"the network's shapes do not fit together: {reason}") from error
-    inferred = ir.from_proto(proto)
-    for ours, theirs in zip(model.graphs(), inferred.graphs(), strict=True):
-        values = ir.convenience.create_value_mapping(theirs)
+    for ours, theirs in zip(model.graphs(), _graphs(proto.graph), strict=True):
+        types = {info.name: info.type for info in (*theirs.value_info, *theirs.output)}
         for node in ours:
             for value in node.outputs:
-                other = values.get(value.name or "")
-                if other is None:
-                    continue
-                if other.shape is not None:
-                    value.shape = other.shape
-                if other.dtype is not None:
-                    value.dtype = other.dtype
+                if value.name in types:
+                    _merge_type(value, types[value.name])
+    return proto
+
+
+def _merge_type(value: ir.Value, inferred: onnx.TypeProto) -> None:
+    shape = ir.serde.deserialize_type_proto_for_shape(inferred)
+    kind = ir.serde.deserialize_type_proto_for_type(inferred)
+    if shape is not None:
+        value.shape = shape
+    if kind is not None:
+        value.dtype = kind.dtype
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph and those inside its nodes, in the order of :meth:`ir.Model.graphs`."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _graphs(inner)
 
 
 def _make_unknown(graph: onnx.GraphProto, outputs: set[str]) -> None:

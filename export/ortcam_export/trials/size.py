@@ -24,6 +24,8 @@ def at_trial_size(model: ir.Model, picture: ir.Value) -> ir.Model | None:
         None where the network takes no picture of that size.
     """
     sized = model.clone()
+    if all(value.shape is not None and value.shape.is_static() for value in sized.graph.inputs):
+        return sized
     fixed: dict[str, int] = {}
     for value in sorted(sized.graph.inputs, key=lambda value: value.name != picture.name):
         dims = () if value.shape is None else value.shape.dims
