@@ -118,7 +118,7 @@ def crossings(monkeypatch: pytest.MonkeyPatch) -> Crossings:
         return DeviceTensor(Value(value, "put", "cuda", counted))
 
     monkeypatch.setattr(Session, "__init__", opened)
-    monkeypatch.setattr(Session, "put_there", put)
+    monkeypatch.setattr(Session, "to_device", put)
     monkeypatch.setattr(Session, "_device", ("cuda", 0))
     return counted
 
@@ -199,7 +199,7 @@ def test_what_an_empty_map_needs_more_are_that_layers_features(crossings: Crossi
     view = cam.open(rgb())
     assert view.segment().labels.any()
     session: Any = cam._graph.session
-    ask = session._gradient.run_there
+    ask = session._gradient.run_on_device
 
     def emptied(outputs: Any, feeds: Any) -> Any:
         found = ask(outputs, feeds)
@@ -208,7 +208,7 @@ def test_what_an_empty_map_needs_more_are_that_layers_features(crossings: Crossi
                 value.value.real.update_inplace(np.zeros_like(value.value.real.numpy()))
         return found
 
-    session._gradient.run_there = emptied
+    session._gradient.run_on_device = emptied
     found = crossings.since(lambda: view.explain([1], LAYERS[-1]))
     assert found.down == sorted([*answers(cam, LAYERS[-1]), LAYERS[-1]])
     assert found.runs == 1  # they were kept on the device

@@ -274,9 +274,9 @@ def test_what_an_artifact_lacks_is_told() -> None:
         ("hirescam", "there is no method 'hirescam'; the nearest .*'hires-cam'"),
         ("hires-cam:block=2", "the method 'hires-cam' has no option 'block', and takes none"),
         ("seg-xres-cam:size=2", "has no option 'size'; it has block and pool"),
-        ("seg-xres-cam:block=0", "block of the method 'seg-xres-cam' is '0'; it is a whole number"),
-        ("seg-xres-cam:block=x", "is 'x'; it is a whole number, 1 or more"),
-        ("seg-xres-cam:pool=min", "is 'min'; it is max or mean"),
+        ("seg-xres-cam:block=0", "block of the method 'seg-xres-cam' must be a whole number of"),
+        ("seg-xres-cam:block=x", "must be a whole number of at least 1, got 'x'"),
+        ("seg-xres-cam:pool=min", "must be max or mean, got 'min'"),
     ],
 )
 def test_a_method_that_there_is_not_is_refused(method: str, said: str) -> None:

@@ -362,7 +362,7 @@ def test_dead_channels_take_no_pass() -> None:
 def test_what_an_artifact_lacks_is_told() -> None:
     cam = load(export(networks.unet(), verify=False, size=(48, 32)))
     assert cam.explain(rgb(), 2, method="score-cam").maps.any()
-    said = r"Ablation-CAM leaves channels out.*methods='ablation-cam'"
+    said = r"Ablation-CAM needs the score without a channel.*methods='ablation-cam'"
     with pytest.raises(ArtifactError, match=said):
         cam.explain(rgb(), 2, method="ablation-cam")
 
@@ -391,7 +391,7 @@ def test_metadata_of_ablations_that_are_not_there_are_refused() -> None:
     for changes, said in (
         ({"keep": "x.keep"}, "'x.keep' and the graph has no such input"),
         ({"drops": "x.drops"}, "'x.drops' and the graph has no such output"),
-        ({"drops": None}, "keep and drops come together"),
+        ({"drops": None}, "a layer has both keep and drops, or neither"),
         ({"together": 1}, "together is 1"),
     ):
         data = json.loads(entry.value)

@@ -251,7 +251,7 @@ def test_layers_are_none_of_theirs() -> None:
     cam = made()
     explanation = cam.explain(rgb(), 2, "input", method="gradient")
     assert explanation.maps.shape == (1, 1, 32, 48)
-    said = "Gradient is about the picture itself and takes no layer; leave layers out"
+    said = "Gradient is about the picture itself and takes no layer; leave layers= out"
     for layers in ("dec1_relu", ["input", "dec1_relu"], []):
         with pytest.raises(LayerError, match=said):
             cam.explain(rgb(), 2, layers, method="gradient")
@@ -261,7 +261,7 @@ def test_layers_are_none_of_theirs() -> None:
 
 def test_what_an_artifact_lacks_is_told() -> None:
     cam = load(export(networks.unet(), **FAST | {"methods": ["hires-cam"]}))
-    said = r"SmoothGrad takes the gradient at the picture's pixels.*methods='smooth-grad'"
+    said = r"SmoothGrad needs the gradient at the picture's pixels.*methods='smooth-grad'"
     with pytest.raises(ArtifactError, match=said):
         cam.explain(rgb(), 2, method="smooth-grad:samples=2")
 
@@ -269,11 +269,11 @@ def test_what_an_artifact_lacks_is_told() -> None:
 @pytest.mark.parametrize(
     ("method", "said"),
     [
-        ("smooth-grad:samples=0", "samples .* is '0'; it is a whole number, 1 or more"),
-        ("smooth-grad:noise=0", "noise .* is '0'; it is a number above 0"),
-        ("smooth-grad:noise=nan", "noise .* is 'nan'; it is a number above 0"),
-        ("gradient:sign=plus", "it is absolute, positive or negative"),
-        ("integrated-gradients:baseline=grey", "it is zero, black or white"),
+        ("smooth-grad:samples=0", "samples .* must be a whole number of at least 1, got '0'"),
+        ("smooth-grad:noise=0", "noise .* must be a number above 0, got '0'"),
+        ("smooth-grad:noise=nan", "noise .* must be a number above 0, got 'nan'"),
+        ("gradient:sign=plus", "must be absolute, positive or negative"),
+        ("integrated-gradients:baseline=grey", "must be zero, black or white"),
     ],
 )
 def test_options_are_checked(method: str, said: str) -> None:
@@ -287,7 +287,7 @@ def test_a_baseline_of_pixels_takes_a_picture() -> None:
     asked: dict[str, Any] = {"tensor": x, "classes": 1}
     for method in ABOUT_PICTURES:
         assert cam.explain(**asked, method=method).maps.shape == (1, 1, 8, 16, 16)
-    with pytest.raises(InputError, match=r"nobody said how a black picture .*baseline=zero"):
+    with pytest.raises(InputError, match=r"preprocessing is unknown, so there is no black baseline.*baseline=zero"):
         cam.explain(**asked, method="integrated-gradients:baseline=black")
 
 
