@@ -177,7 +177,7 @@ class Cam:
             >>> import ortcam
             >>> segmentation = ortcam.load("network.cam.onnx", "cpu").segment("street.png")
             >>> segmentation.labels.shape, segmentation.classes[segmentation.labels[11, 15]]
-            ((22, 31), 'Tree')
+            ((22, 31), 'Road')
         """
         entries = [self._feeds(picture, tensor, inputs, size)]
         (segmentation,) = segment_all(self._model, entries, batch=1)

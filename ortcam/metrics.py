@@ -144,7 +144,7 @@ def iou(one: Mask, other: Mask) -> float:
     """
     _check(one, other)
     union = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / union if union else np.nan
+    return float(np.count_nonzero(one & other) / union) if union else np.nan
 
 
 def mean_inside(values: Map, weights: Map | Mask) -> float:

@@ -223,7 +223,7 @@ def test_refusals(cam: ortcam.Cam, tmp_path: Path) -> None:
     with pytest.raises(RegionError, match=r"is \[11, 14\] and the volume \[8, 11, 14\] \(depth,"):
         cam.explain(None, ["a"], region=np.ones((11, 14)), tensor=VOLUME)
     Image.new("L", (14, 11), 255).save(tmp_path / "region.png")
-    with pytest.raises(RegionError, match="a region of a volume is an array of its grid"):
+    with pytest.raises(RegionError, match="the region of a volume must be an array"):
         cam.explain(None, ["a"], region=tmp_path / "region.png", tensor=VOLUME)
     with pytest.raises(InputError, match="on which no picture lies"):
         cam.explain(np.zeros((11, 14, 3), np.uint8), ["a"], tensor=VOLUME)
