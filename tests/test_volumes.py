@@ -225,9 +225,9 @@ def test_refusals(cam: ortcam.Cam, tmp_path: Path) -> None:
     Image.new("L", (14, 11), 255).save(tmp_path / "region.png")
     with pytest.raises(RegionError, match="the region of a volume must be an array"):
         cam.explain(None, ["a"], region=tmp_path / "region.png", tensor=VOLUME)
-    with pytest.raises(InputError, match="on which no picture lies"):
+    with pytest.raises(InputError, match="on which a picture cannot be drawn"):
         cam.explain(np.zeros((11, 14, 3), np.uint8), ["a"], tensor=VOLUME)
-    with pytest.raises(InputError, match="the preprocessing of the input .* is unknown"):
+    with pytest.raises(InputError, match=r"the preprocessing of the input .* is unknown"):
         cam.explain(np.zeros((11, 14, 3), np.uint8), ["a"])
 
 

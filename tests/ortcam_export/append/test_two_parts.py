@@ -199,7 +199,7 @@ def test_two_parts_are_no_cuda_graph(pair: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_second_part_alone_is_no_artifact(pair: Path) -> None:
     second = pair.with_name("net.cam.grad.onnx")
     said = refusal(second)
-    assert said.startswith(f"{second} is the second part, the gradient, of a split artifact; open the")
+    assert said.startswith(f"{second} is the second part, the gradient, of a split artifact; open")
     for part in (pair, second):
         with pytest.raises(ArtifactError, match="artifact"):
             export(part)

@@ -261,7 +261,7 @@ def test_what_an_artifact_lacks_is_told() -> None:
     cam = made("one layer", methods=["grad-cam", "eigen-cam"])
     assert all(layer.grad is None for layer in cam.artifact.layers)
     assert cam.explain(rgb(), 2, method="eigen-cam").raw["cat2"].any()
-    said = r"HiResCAM takes .* export the network again with methods='hires-cam'"
+    said = r"HiResCAM needs .* export the network again with methods='hires-cam'"
     with pytest.raises(ArtifactError, match=said):
         cam.explain(rgb(), 2, method="hires-cam")
     with pytest.raises(ArtifactError, match="methods='seg-xres-cam'"):
@@ -347,7 +347,7 @@ def test_metadata_of_gradients_that_are_not_there_are_refused() -> None:
     exported = export(networks.unet(), feature_layers=["cat2"], **FAST)
     proto = onnx.load_from_string(exported.model)
     entry = next(p for p in proto.metadata_props if p.key == "ortcam")
-    for grad, said in (("cat2.grad", "'cat2.grad' and the graph has no such"), (5, "grad is 5")):
+    for grad, said in (("cat2.grad", "'cat2.grad' and the graph has no such"), (5, "grad must be of type str, got 5")):
         data = json.loads(entry.value)
         data["layers"][0]["grad"] = grad
         entry.value = json.dumps(data)

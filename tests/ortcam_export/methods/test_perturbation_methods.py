@@ -392,7 +392,7 @@ def test_metadata_of_ablations_that_are_not_there_are_refused() -> None:
         ({"keep": "x.keep"}, "'x.keep' and the graph has no such input"),
         ({"drops": "x.drops"}, "'x.drops' and the graph has no such output"),
         ({"drops": None}, "a layer has both keep and drops, or neither"),
-        ({"together": 1}, "together is 1"),
+        ({"together": 1}, "together must be of type bool, got 1"),
     ):
         data = json.loads(entry.value)
         data["layers"][0].update(changes)
