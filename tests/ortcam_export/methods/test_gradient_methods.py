@@ -347,7 +347,10 @@ def test_metadata_of_gradients_that_are_not_there_are_refused() -> None:
     exported = export(networks.unet(), feature_layers=["cat2"], **FAST)
     proto = onnx.load_from_string(exported.model)
     entry = next(p for p in proto.metadata_props if p.key == "ortcam")
-    for grad, said in (("cat2.grad", "'cat2.grad' and the graph has no such"), (5, "grad must be of type str, got 5")):
+    for grad, said in (
+        ("cat2.grad", "'cat2.grad' and the graph has no such"),
+        (5, "grad must be of type str, got 5"),
+    ):
         data = json.loads(entry.value)
         data["layers"][0]["grad"] = grad
         entry.value = json.dumps(data)
