@@ -1,8 +1,9 @@
-"""Several pictures at once: what each is told is what it is told alone."""
+"""Several pictures at once: each gets the explanation that it gets alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -156,3 +157,27 @@ def test_each_picture_is_segmented_as_it_is_alone(
 def test_a_classifier_segments_no_batch(small: Small, rgb: Picture) -> None:
     with pytest.raises(ortcam.ModelError, match="there is no segmentation"):
         small(classifier=True).load().segment_batch([rgb])
+
+
+@pytest.mark.parametrize("region", [None, ortcam.Box(2, 3, 20, 15), ortcam.Predicted()], ids=str)
+def test_a_single_picture_is_a_batch_of_one(small: Small, rgb: Picture, region: Any) -> None:
+    cam = small(seed=4).load()
+    one = cam.explain(rgb, region=region)
+    (other,) = cam.explain_batch([rgb], regions=[region])
+    assert (one.classes, one.notes) == (other.classes, other.notes)
+    np.testing.assert_array_equal(one.maps, other.maps)
+    np.testing.assert_array_equal(one.score, other.score)
+    for layer in cam.layers:
+        np.testing.assert_array_equal(one.weights[layer], other.weights[layer])
+    (segmentation,) = cam.segment_batch([rgb])
+    np.testing.assert_array_equal(segmentation.score, cam.segment(rgb).score)
+
+
+def test_a_view_explains_as_its_artifact_does(root: Path, rgb: Picture) -> None:
+    cam = ortcam.load(root / "tests/stored/release_0.1.0_split.cam.onnx", "cpu", threads=1)
+    view = cam.open(rgb)
+    for region in (None, ortcam.Predicted()):
+        one, other = view.explain(region=region), cam.explain(rgb, region=region)
+        assert (one.classes, one.notes) == (other.classes, other.notes)
+        np.testing.assert_array_equal(one.maps, other.maps)
+    np.testing.assert_array_equal(view.segment().labels, cam.segment(rgb).labels)
