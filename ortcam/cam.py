@@ -318,7 +318,7 @@ class Cam:
             >>> cam.features("street.png", "dec2_relu")["dec2_relu"].shape
             (3, 11, 16)
         """
-        return self._view(self._feeds(picture, tensor, inputs, size)).features(layers)
+        return self._view(picture, tensor, inputs, size).features(layers)
 
     def explain_batch(
         self,
@@ -429,7 +429,7 @@ class Cam:
                 Option("split", True),
                 " to run it once for all questions",
             )
-        return self._view(self._feeds(picture, tensor, inputs, size))
+        return self._view(picture, tensor, inputs, size)
 
     def _feeds(
         self,
@@ -440,9 +440,15 @@ class Cam:
     ) -> Feeds:
         return feeds(self.artifact, self._graph.session.inputs, picture, tensor, inputs, size)
 
-    def _view(self, one: Feeds) -> View:
-        (picture,) = open_pictures(self._model, [one])
-        return View(picture)
+    def _view(
+        self,
+        picture: Picture | None,
+        tensor: ArrayLike | None,
+        inputs: Mapping[str, ArrayLike] | None,
+        size: Size,
+    ) -> View:
+        (open_picture,) = open_pictures(self._model, [self._feeds(picture, tensor, inputs, size)])
+        return View(open_picture)
 
 
 def _check_batch(batch: int) -> None:
