@@ -23,7 +23,7 @@ from benchmarks.measure import Contestant
 from benchmarks.networks import Network, artifact, rewritten, tensor
 from ortcam.artifact import METADATA_KEY, Artifact
 from ortcam.cam import MEMORY
-from ortcam.inference.artifact_graph import Graph
+from ortcam.inference.artifact_graph import ArtifactGraph
 from ortcam.inference.providers import Providers
 from ortcam.inference.session import Session
 from ortcam.methods import grad_cam as maps
@@ -61,7 +61,7 @@ class Asked:
     def __init__(self, path: Path, x: NDArray[np.float32], provider: Providers) -> None:
         self.session = Session(path, provider, THREADS)
         self.artifact = Artifact.from_json(self.session.metadata[METADATA_KEY], source=str(path))
-        self._graph = Graph(self.session, self.artifact)
+        self._graph = ArtifactGraph(self.session, self.artifact)
         self._x = x
         self._feeds = feeds(self.artifact, self.session.inputs, None, x[:1], None, None)
 

@@ -93,11 +93,11 @@ _LATER = {
     "Report": "ortcam.report",
     "evaluate": "ortcam.evaluation.run",
 }
-"""What a program that explains pictures does without: a third of the import's time."""
+"""Imported on first use, since they take a third of the import's time."""
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what is seldom wanted when it is."""
+    """Imports the names in ``_LATER`` on first use."""
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

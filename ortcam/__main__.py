@@ -1,4 +1,4 @@
-"""``python -m ortcam`` is the command ``ortcam``."""
+"""``python -m ortcam`` runs the command ``ortcam``."""
 
 from ortcam.cli import main
 

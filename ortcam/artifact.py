@@ -1,33 +1,33 @@
-"""What the exporter and the runtime agree on: the artifact's tensors and its metadata.
+"""The contract between exporter and runtime: an artifact's tensors and its metadata.
 
-An artifact is a plain ONNX model. Beside the network's own inputs it takes the question,
+An artifact is a plain ONNX model. Besides the network's own inputs it takes the question,
 
     class_weights  float32 [K, N or 1, C]
     region         float32 [K or 1, N or 1, *space], each extent of space full or 1
 
-and beside the network's own outputs it gives, for every feature layer ``L``, the features ``L``
+and besides the network's own outputs it returns, for every feature layer ``L``, the features ``L``
 and the pooled gradients ``L.weights`` float32 [K, N, C_L]: the spatial mean of dy[k, n]/dL with
 
     y[k, n] = sum over c, space of class_weights[k, n, c] * region[k, n, ...] * score[n, c, ...].
 
-On request it gives the maps too, ``L.map`` float32 [K, N, *space]: the sum over c of weights times
-features, after its ReLU, on the layer's own grid; and for methods that take more than Grad-CAM the
-whole gradients, ``L.grad`` [K, N, C_L, *space], those of the picture that enters among them, which
-then counts as one more layer, the last.
+It can also return the maps, ``L.map`` float32 [K, N, *space]: the sum over c of weights times
+features, after its ReLU, on the layer's own grid; and for methods that need them the whole
+gradients, ``L.grad`` [K, N, C_L, *space], including those of the picture, which then counts as one
+more layer, the last.
 
-An artifact of several layers takes one input more,
+An artifact of several layers takes one more input,
 
-    layers         bool [layers], in the metadata's order: those that are asked for,
+    layers         bool [layers], in the metadata's order: the layers to compute.
 
-and what only the others need costs nothing: their weights may then come with no row, K = 0.
+Unselected layers are skipped; their weights may then have K = 0 rows.
 
-An artifact may be split in two: the network, among whose outputs is then what the gradient needs,
-and the gradient, whose inputs are the question's and these. The first part's metadata name the
-second.
+An artifact may be split in two: the network, whose outputs include the tensors that the gradient
+reads, and the gradient, whose inputs are these and the question's. The first part's metadata name
+the second.
 
-What else a runtime must know stands as JSON in the model's ``metadata_props`` under
-:data:`METADATA_KEY`. A plain network may carry the same key with the part that describes what the
-network expects and means (classes, colours, preprocessing); an artifact is known by its layers.
+The rest of what a runtime needs is JSON in the model's ``metadata_props`` under
+:data:`METADATA_KEY`. A plain network may have the same key with a description of its classes,
+colours and preprocessing; an artifact is recognized by its layers.
 """
 
 from __future__ import annotations
@@ -70,50 +70,53 @@ CLASS_WEIGHTS = "class_weights"
 REGION = "region"
 LAYERS = "layers"
 
+Color = tuple[int, int, int]
+"""Red, green and blue, each from 0 to 255."""
+
 ENGINES = {"ortcam": "onnxruntime", "ort-training": "onnxruntime-training"}
-"""The engines that build gradient graphs, and for each the runtime that its artifacts need."""
+"""The engines that build gradient graphs, each with the runtime that its artifacts need."""
 
 _DAMAGE = (KeyError, TypeError, ValueError, OverflowError)
-"""What reading JSON of another structure raises."""
+"""The errors of reading JSON of another structure."""
 
 
 def weights_name(layer: str) -> str:
-    """The output that holds a feature layer's pooled gradients, [K, N, C]."""
+    """The output with a feature layer's pooled gradients, [K, N, C]."""
     return f"{layer}.weights"
 
 
 def map_name(layer: str) -> str:
-    """The output that holds a feature layer's maps, [K, N, *space]."""
+    """The output with a feature layer's maps, [K, N, *space]."""
     return f"{layer}.map"
 
 
 def grad_name(layer: str) -> str:
-    """The output that holds a feature layer's whole gradients, [K, N, C, *space]."""
+    """The output with a feature layer's whole gradients, [K, N, C, *space]."""
     return f"{layer}.grad"
 
 
 def keep_name(layer: str) -> str:
-    """The input that says what is kept of a feature layer's channels, [B, C]."""
+    """The input with the factors of a feature layer's channels in B ablations, [B, C]."""
     return f"{layer}.keep"
 
 
 def drops_name(layer: str) -> str:
-    """The output that holds by how much the answers drop with that, [K, B, N]."""
+    """The output with the drops of the answers in these ablations, [K, B, N]."""
     return f"{layer}.drops"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """How a picture becomes the network's input: ``x = (pixel * scale - mean) / std``.
+    """From a picture to the network's input: ``x = (pixel * scale - mean) / std``.
 
     Attributes:
         color_order: ``"RGB"``, ``"BGR"`` or ``"L"`` (one grey channel).
         layout: ``"NCHW"`` or ``"NHWC"``.
-        scale: what a pixel of 0 to 255 is multiplied by first.
-        mean, std: one value a channel, on the scaled pixel.
-        size: the working size (width, height) pictures are resized to, or None to keep theirs.
-        divisor: width and height of what enters the network are multiples of it.
-        assumed: nobody said what the network expects; these values are a guess.
+        scale: the factor of a pixel value from 0 to 255.
+        mean, std: one value a channel, for scaled pixels.
+        size: the working size (width, height) of pictures, or None for their own.
+        divisor: the width and height of the network's input are multiples of it.
+        assumed: True if these values are a guess.
     """
 
     color_order: str = "RGB"
@@ -127,31 +130,33 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if self.color_order not in ("RGB", "BGR", "L"):
-            raise ModelError(f"color_order is {self.color_order!r}; it is RGB, BGR or L")
+            raise ModelError(f"color_order must be RGB, BGR or L, got {self.color_order!r}")
         if self.layout not in ("NCHW", "NHWC"):
-            raise ModelError(f"layout is {self.layout!r}; it is NCHW or NHWC")
+            raise ModelError(f"layout must be NCHW or NHWC, got {self.layout!r}")
         channels = len(self.color_order)
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != channels or not all(math.isfinite(v) for v in values):
                 raise ModelError(
-                    f"{name} is {values}; it takes {channels} finite numbers, one a channel"
+                    f"{name} must be {channels} finite numbers, one a channel, got {values}"
                 )
         if not all(self.std) or not math.isfinite(self.scale) or not self.scale:
-            raise ModelError(f"scale is {self.scale} and std {self.std}; both are finite and not 0")
+            raise ModelError(
+                f"scale and std must be finite and not 0, got {self.scale} and {self.std}"
+            )
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
-            raise ModelError(f"size is {self.size}; it is a width and a height of 1 or more")
+            raise ModelError(f"size must be a width and a height of at least 1, got {self.size}")
         if self.divisor < 1:
-            raise ModelError(f"divisor is {self.divisor}; it is 1 or more")
+            raise ModelError(f"divisor must be at least 1, got {self.divisor}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expectations:
-    """What a network expects and means; any ONNX network may carry it in its metadata.
+    """A network's classes and preprocessing, which any ONNX network may have in its metadata.
 
     Attributes:
         classes: the class names in the order of the score's channels, or None.
         colors: a label colour (r, g, b) for each class, or None.
-        preprocess: how a picture becomes the input, or None.
+        preprocess: the preprocessing of pictures, or None.
     """
 
     classes: tuple[str, ...] | None = None
@@ -164,17 +169,16 @@ class Layer:
     """A feature layer of an artifact.
 
     Attributes:
-        name: the features' tensor, [N, C, *space] or with the channels elsewhere.
+        name: the features' tensor, [N, C, *space], or with the channels on another axis.
         weights: the pooled gradients' tensor, [K, N, C].
-        channel_axis: where the features keep their channels.
-        map: the maps' tensor, [K, N, *space], or None where the graph leaves them to the program.
-        grad: the whole gradients' tensor, [K, N, C, *space], or None where there is none.
-        keep: the tensor that says what is kept of the channels, [B, C], or None where there is
-            none.
-        drops: the tensor of what the answers drop by with that, [K, B, N], likewise.
-        together: whether B may be more than 1.
-        pooled: whether no tensor on the gradient's way has all of space for each question, where
-            the questions share a region.
+        channel_axis: the channels' axis in the features.
+        map: the maps' tensor, [K, N, *space], or None if the runtime computes them.
+        grad: the whole gradients' tensor, [K, N, C, *space], or None.
+        keep: the tensor of the channels' factors in B ablations, [B, C], or None.
+        drops: the tensor of the answers' drops in these ablations, [K, B, N], or None.
+        together: True if B may be more than 1.
+        pooled: True if no tensor on the gradient's way has axes of space for each question, as
+            long as the questions share a region.
     """
 
     name: str
@@ -192,7 +196,7 @@ class Layer:
         for name in ("map", "grad", "keep", "drops"):
             _check_types(self, **({} if getattr(self, name) is None else {name: str}))
         if (self.keep is None) != (self.drops is None):
-            raise ModelError("keep and drops come together, or neither does")
+            raise ModelError("a layer has both keep and drops, or neither")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +205,7 @@ class Score:
 
     Attributes:
         name: its tensor, [N, C, *space], or [N, C] for a classifier.
-        class_axis: where it keeps its classes.
+        class_axis: its classes' axis.
         kind: ``"softmax"``, ``"sigmoid"`` or ``"logits"``.
     """
 
@@ -212,20 +216,20 @@ class Score:
     def __post_init__(self) -> None:
         _check_types(self, name=str, class_axis=int)
         if self.kind not in ("softmax", "sigmoid", "logits"):
-            raise ModelError(f"a score is softmax, sigmoid or logits, not {self.kind!r}")
+            raise ModelError(f"a score must be softmax, sigmoid or logits, got {self.kind!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """What the exporter measured: central differences against the artifact.
+    """The exporter's comparison of the artifact with central differences.
 
     Attributes:
         error: the largest relative error of a directional derivative.
-        directions: how many directions were tried, over all layers.
-        isolation: the largest relative change of picture 1's weights when picture 2 was changed,
-            or None where the network takes one picture only.
-        form: what the network was checked as, where not as it is: ``"in float32"`` for one in half
-            precision, ``"without the rounding of its quantizers"`` for one in whole numbers.
+        directions: the number of directions, over all layers.
+        isolation: the largest relative change of picture 1's weights when picture 2 changes, or
+            None if the network takes one picture only.
+        form: the form in which a low-precision network was verified, such as ``"in float32"`` or
+            ``"without the rounding of its quantizers"``; "" for the network itself.
     """
 
     error: float
@@ -236,11 +240,11 @@ class Verification:
 
 @dataclass(frozen=True, kw_only=True)
 class Gradient:
-    """The second part of an artifact that is split in two.
+    """The second part of a split artifact.
 
     Attributes:
-        sha256: of its file, in hexadecimal.
-        file: its file's name, in the folder of the first part's; None where it was never written.
+        sha256: its file's hash, in hexadecimal.
+        file: its file's name, in the folder of the first part; None if it was never written.
     """
 
     sha256: str
@@ -248,9 +252,9 @@ class Gradient:
 
     def __post_init__(self) -> None:
         _check_types(self, sha256=str, **({} if self.file is None else {"file": str}))
-        # What a file says is no reason to read another folder.
+        # A file must not make ortcam read from another folder.
         if self.file is not None and not re.fullmatch(r"(?!\.)[^/\\:\0]{1,255}", self.file):
-            raise ModelError(f"file is {self.file!r}; it is the name of a file beside this one")
+            raise ModelError(f"file must be the name of a file beside this one, got {self.file!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,15 +265,15 @@ class Artifact:
         layers: the feature layers, from early to late.
         score: the reduction layer.
         picture: the name of the input that takes the picture.
-        pixels: that input as one more layer, where the gradient reaches down to it.
+        pixels: that input as one more layer, if the artifact has the gradient of the picture.
         expects: classes, colours and preprocessing.
         class_weights, region: the names of the question's inputs.
-        mask: the name of the input that says which layers are asked for, or None where it has none.
-        gradient: where the gradient is, if not in the same graph.
-        numbers: the formats of the numbers that the network computes in, in words.
-        engine: which engine built the gradient graph, one of :data:`ENGINES`.
-        source_sha256: of the network's file, in hexadecimal.
-        verification: what the exporter measured, or None where it was told not to.
+        mask: the name of the input that selects layers, or None.
+        gradient: the second part, if the gradient is not in the same graph.
+        numbers: the number formats in which the network computes, in words.
+        engine: the engine that built the gradient graph, one of :data:`ENGINES`.
+        source_sha256: the hash of the network's file, in hexadecimal.
+        verification: the exporter's measurements, or None if it was not to verify.
     """
 
     layers: tuple[Layer, ...]
@@ -288,21 +292,21 @@ class Artifact:
 
     @property
     def targets(self) -> tuple[Layer, ...]:
-        """All layers with gradients: the feature layers, then the picture where it is one."""
+        """All layers with gradients: the feature layers, then the picture if it is one."""
         return self.layers if self.pixels is None else (*self.layers, self.pixels)
 
     @property
     def question(self) -> tuple[str, ...]:
         """The names of the inputs that are not the network's own."""
         keeps = (layer.keep for layer in self.layers)
-        named = (self.class_weights, self.region, self.mask, *keeps)
-        return tuple(name for name in named if name is not None)
+        names = (self.class_weights, self.region, self.mask, *keeps)
+        return tuple(name for name in names if name is not None)
 
     @property
     def answers(self) -> tuple[str, ...]:
         """The names of the outputs that depend on the question."""
-        named = (n for x in self.targets for n in (x.weights, x.map, x.grad, x.drops))
-        return tuple(name for name in named if name is not None)
+        names = (n for x in self.targets for n in (x.weights, x.map, x.grad, x.drops))
+        return tuple(name for name in names if name is not None)
 
     @property
     def needs(self) -> str:
@@ -310,28 +314,28 @@ class Artifact:
         return ENGINES.get(self.engine, "onnxruntime")
 
     def to_json(self) -> str:
-        """The metadata as it stands in the file."""
+        """The metadata as the file has it."""
         data = {**asdict(self), "needs": self.needs}
         data.update(data.pop("expects"))
         return json.dumps({"format": FORMAT, **data}, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str, *, source: str) -> Artifact:
-        """Reads the metadata back.
+        """Read the metadata.
 
         Args:
             text: the JSON value under :data:`METADATA_KEY`.
-            source: what to call the file in an error.
+            source: the file's name in error messages.
 
         Raises:
-            ArtifactError: the text is no metadata of an artifact that this version reads; a
-                :class:`~ortcam.errors.PlainNetworkError` where it is a plain network's.
+            ArtifactError: it is no metadata of an artifact that this version reads.
+            PlainNetworkError: it is a plain network's metadata.
         """
         data = _parse(text, source)
         if data.get("part") == "gradient":
             raise ArtifactError(
-                f"{source} is the gradient of an artifact in two parts; open the other part, the "
-                "network, which names this one"
+                f"{source} is the second part, the gradient, of a split artifact; open the first "
+                "part"
             )
         if "layers" not in data:
             raise PlainNetworkError(
@@ -362,7 +366,7 @@ class Artifact:
 
 
 def expectations_from_json(text: str, *, source: str) -> Expectations:
-    """What a plain network's metadata says; see :meth:`Artifact.from_json`.
+    """Read a plain network's metadata; see :meth:`Artifact.from_json`.
 
     Raises:
         ModelError: the metadata are damaged.
@@ -373,12 +377,12 @@ def expectations_from_json(text: str, *, source: str) -> Expectations:
     except (*_DAMAGE, ModelError) as error:
         raise ModelError(
             f"{source} has damaged metadata under {METADATA_KEY!r} ({error}); "
-            "remove that entry or say what the network expects by options"
+            "remove that entry, or pass what the network expects as options"
         ) from error
 
 
 def is_artifact(metadata: Mapping[str, str]) -> bool:
-    """Whether a model with these ``metadata_props`` is an artifact rather than a plain network."""
+    """True if a model with these ``metadata_props`` is an artifact, False for a plain network."""
     try:
         data = json.loads(metadata.get(METADATA_KEY, "null"))
     except (ValueError, RecursionError):
@@ -387,29 +391,29 @@ def is_artifact(metadata: Mapping[str, str]) -> bool:
 
 
 def gradient_json(artifact: Artifact) -> str:
-    """The metadata of the second part of an artifact that is split in two."""
+    """The metadata of a split artifact's second part."""
     data = {"format": FORMAT, "part": "gradient", "source_sha256": artifact.source_sha256}
     return json.dumps(data)
 
 
 def _check_types(entry: Layer | Score | Gradient, **types: type) -> None:
-    """What stands in a file is not trusted to have the types that it should have."""
+    """Checks the types of values, which come from an untrusted file."""
     for name, kind in types.items():
         value = getattr(entry, name)
         if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
-            raise ModelError(f"{name} is {value!r}; it is of type {kind.__name__}")
+            raise ModelError(f"{name} must be of type {kind.__name__}, got {value!r}")
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
         data = json.loads(text)
-    except (ValueError, RecursionError) as error:  # the latter of brackets without end
+    except (ValueError, RecursionError) as error:  # RecursionError for deeply nested brackets
         raise ArtifactError(f"{source} has damaged metadata under {METADATA_KEY!r}") from error
     if not isinstance(data, dict) or not isinstance(data.get("format"), int):
         raise ArtifactError(f"{source} has damaged metadata under {METADATA_KEY!r}")
     if data["format"] > FORMAT:
         raise ArtifactError(
-            f"{source} has format {data['format']} and this ortcam reads up to {FORMAT}; "
+            f"{source} has format {data['format']}, and this ortcam reads formats up to {FORMAT}; "
             "upgrade ortcam, or export the network again"
         )
     return data
@@ -427,7 +431,7 @@ def _expectations(data: Mapping[str, Any]) -> Expectations:
 def _color(values: Any) -> tuple[int, int, int]:
     r, g, b = (int(v) for v in values)
     if not all(0 <= v <= 255 for v in (r, g, b)):
-        raise ValueError(f"colour {values} is not three numbers from 0 to 255")
+        raise ValueError(f"a colour must be three numbers from 0 to 255, got {values}")
     return r, g, b
 
 
@@ -437,6 +441,3 @@ def _preprocessing(data: Mapping[str, Any]) -> Preprocessing:
         if fields.get(name) is not None:
             fields[name] = tuple(kind(v) for v in fields[name])
     return Preprocessing(**fields)
-
-
-Color = tuple[int, int, int]

@@ -1,4 +1,4 @@
-"""An artifact at work: pictures in, segmentations and Grad-CAM maps out."""
+"""An open artifact: pictures in, segmentations and Grad-CAM maps out."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from ortcam.artifact import FORMAT, METADATA_KEY, Artifact, Color
 from ortcam.drawing.palette import distinct_colors
 from ortcam.drawing.presets import DEFAULT
 from ortcam.errors import ArtifactError, InputError
-from ortcam.inference.artifact_graph import Graph
+from ortcam.inference.artifact_graph import ArtifactGraph
+from ortcam.inference.memory import MEMORY
 from ortcam.inference.providers import Providers
 from ortcam.inference.query import Progress
 from ortcam.inference.session import Session
 from ortcam.inference.two_part import Runs, TwoPartSession, open_parts
 from ortcam.messages import Option
 from ortcam.methods.registry import GRAD_CAM
-from ortcam.pictures import read as pictures
-from ortcam.pictures.network_inputs import entering, feeds
+from ortcam.pictures.network_inputs import Feeds, entering, feeds
 from ortcam.pictures.preprocess import Size
+from ortcam.pictures.read import Picture, read
 from ortcam.pipeline import (
-    MEMORY,
     ArtifactModel,
     ClassesOfEach,
     explain_all,
     for_each,
-    require_space,
+    open_pictures,
     segment_all,
 )
 from ortcam.questions.question import Questions
@@ -49,30 +49,36 @@ def load(
     gradient: str | os.PathLike[str] | bytes | None = None,
     threads: int | None = None,
 ) -> Cam:
-    """Opens an artifact.
+    """Open an artifact.
 
     Args:
-        model: the path of an artifact that ``ortcam export`` wrote, or its bytes; where it is split
-            in two, of its first part.
-        providers: execution providers of onnxruntime in order of preference; each must start, and
-            may be a pair of its name and its options, such as ``("cuda", {"enable_cuda_graph":
-            "1"})`` (see :mod:`ortcam.inference.cuda_graphs`). None for CUDA where it really
-            starts, else the CPU. :attr:`Cam.provider` says which.
-        gradient: the second part of an artifact that is split in two, where it does not lie beside
-            the first under the name that this gives.
-        threads: how many compute on the CPU; None for onnxruntime's default, one for each of the
-            machine's cores, whether or not the process may use them all.
+        model: the path of an artifact that ``ortcam export`` wrote, or its bytes; for a split
+            artifact, of its first part.
+        providers: onnxruntime's execution providers in order of preference, all of which must
+            start. Each is a name or a pair of name and options, such as ``("cuda",
+            {"enable_cuda_graph": "1"})`` (see :mod:`ortcam.inference.cuda_graphs`). None for CUDA
+            if it starts, else the CPU; :attr:`Cam.provider` is the one in use.
+        gradient: the second part of a split artifact, if it is not the file beside the first that
+            the first names.
+        threads: the number of CPU threads; None for onnxruntime's default, one for each of the
+            machine's cores, even if the process may use only some of them.
 
     Raises:
         ArtifactError: it is a plain network, its metadata are damaged, or its second part is
-            missing or another artifact's.
+            missing or belongs to another artifact.
         DependencyError: onnxruntime is not installed.
         InputError: ``threads`` is below 1.
         ModelError: it is no ONNX file, or this onnxruntime cannot run it.
-        ProviderError: a provider that was asked for does not start.
+        ProviderError: a requested provider does not start.
+
+    Example:
+        >>> import ortcam
+        >>> cam = ortcam.load("network.cam.onnx", "cpu")
+        >>> cam.classes, cam.layers
+        (('Sky', 'Road', 'Car', 'Tree'), ('mid_relu', 'dec2_relu'))
     """
     session = Session(model, providers, threads)
-    # A model that says nothing of itself is the plainest of networks, and refused as such.
+    # A model without metadata is refused as a plain network.
     metadata = session.metadata.get(METADATA_KEY, f'{{"format": {FORMAT}}}')
     artifact = Artifact.from_json(metadata, source=session.source)
     folder = None if isinstance(model, bytes) else Path(model).parent
@@ -82,24 +88,24 @@ def load(
 class Cam:
     """An artifact, opened by :func:`load`.
 
-    Several threads may use it at once, as they may a session of onnxruntime.
+    Several threads may use it at once.
 
     Attributes:
         artifact: its metadata.
-        source: the path of its file; of one opened from bytes, words that say so.
-        provider: the execution provider that it really runs on.
-        classes: the class names; ``"class 0"`` and so on where the artifact has none.
+        source: the path of its file, or "the model" if it was opened from bytes.
+        provider: the execution provider in use.
+        classes: the class names; ``"class 0"`` and so on if the artifact has none.
         colors: a label colour (red, green, blue) for each class.
         layers: the feature layers, from early to late.
     """
 
     def __init__(self, session: Runs, artifact: Artifact) -> None:
-        """Checks that the artifact's graph is as its metadata say.
+        """Checks the artifact's graph against its metadata.
 
         Raises:
-            ArtifactError: it is not.
+            ArtifactError: they disagree.
         """
-        self._graph = Graph(session, artifact)
+        self._graph = ArtifactGraph(session, artifact)
         self.artifact = artifact
         self.source = session.source
         self.provider = session.provider
@@ -107,13 +113,13 @@ class Cam:
         self.classes: tuple[str, ...] = expects.classes or tuple(f"class {i}" for i in range(count))
         self.colors: tuple[Color, ...] = expects.colors or distinct_colors(count)
         self.layers = tuple(layer.name for layer in artifact.layers)
-        for what, known in (("classes", self.classes), ("colours", self.colors)):
-            if len(known) != count:
+        for what, entries in (("classes", self.classes), ("colours", self.colors)):
+            if len(entries) != count:
                 raise ArtifactError(
-                    f"{session.source} lists {len(known)} {what} and its score "
+                    f"{session.source} lists {len(entries)} {what} and its score "
                     f"{artifact.score.name!r} has {count} channels; export the network again"
                 )
-        self._named = ArtifactModel(self._graph, self.classes, self.colors)
+        self._model = ArtifactModel(self._graph, self.classes, self.colors)
 
     def __repr__(self) -> str:
         return (
@@ -121,58 +127,71 @@ class Cam:
             f"{len(self.classes)} classes, layers {', '.join(self.layers)}>"
         )
 
-    def preprocess(self, picture: pictures.Picture, *, size: Size = None) -> NDArray[Any]:
-        """The array that the network gets for a picture.
+    def preprocess(self, picture: Picture, *, size: Size = None) -> NDArray[Any]:
+        """Return the network's input for a picture.
 
         Args:
             picture: a path, a PIL image, or an array [H, W, 3] uint8 in RGB order.
-            size: (width, height) to enter the network at, ``"native"`` for the picture's own, None
-                for the artifact's working size; rounded to what the network takes. An input of
-                fixed size has its own.
+            size: (width, height) to resize it to, ``"native"`` for the picture's own, None for the
+                artifact's working size; rounded to what the network takes. An input of fixed size
+                takes no other.
 
         Returns:
-            [1, C, H, W] or [1, H, W, C]; float32, or the type of the network's input.
+            [1, C, H, W] or [1, H, W, C], of the type of the network's input, often float32.
 
         Raises:
-            InputError: nobody said how a picture becomes the input, or the size does not fit.
+            InputError: the preprocessing is unknown, or the size does not fit.
             PictureError: it cannot be read as a picture.
+
+        Example:
+            >>> import ortcam
+            >>> cam = ortcam.load("network.cam.onnx", "cpu")
+            >>> cam.preprocess("street.png", size=(64, 48)).shape
+            (1, 3, 48, 64)
         """
-        rgb = pictures.read(picture)
-        return entering(self.artifact, self._graph.session.inputs, rgb, size)
+        return entering(self.artifact, self._graph.session.inputs, read(picture), size)
 
     def segment(
         self,
-        picture: pictures.Picture | None = None,
+        picture: Picture | None = None,
         *,
         tensor: ArrayLike | None = None,
         inputs: Mapping[str, ArrayLike] | None = None,
         size: Size = None,
     ) -> Segmentation:
-        """The class of every pixel, at the price of inference.
+        """Return the class of every pixel, at the price of inference.
 
         Args:
             picture: a path, a PIL image, or an array [H, W, 3] uint8 in RGB order.
-            tensor: the network's input, already preprocessed, with its batch axis of 1: the way
-                of volumes. A picture that is given too is then only drawn on.
+            tensor: the network's input, already preprocessed, with a batch axis of 1; needed for
+                volumes. A picture is then used only for drawing.
             inputs: the network's further inputs, by name.
             size: as for :meth:`preprocess`.
 
         Raises:
             InputError: an option or a further input is missing or does not fit.
-            ModelError: the score labels no pixels, as a classifier's does not.
+            ModelError: the score is a classifier's.
             PictureError: the picture cannot be read, or the network does not run on it.
+
+        Example:
+            >>> import ortcam
+            >>> segmentation = ortcam.load("network.cam.onnx", "cpu").segment("street.png")
+            >>> segmentation.labels.shape, segmentation.classes[segmentation.labels[11, 15]]
+            ((22, 31), 'Road')
         """
-        return self._view(picture, tensor, inputs, size).segmentation
+        entries = [self._feeds(picture, tensor, inputs, size)]
+        (segmentation,) = segment_all(self._model, entries, batch=1)
+        return segmentation
 
     def segment_batch(
         self,
-        pictures: Sequence[pictures.Picture],
+        pictures: Sequence[Picture],
         *,
         inputs: Mapping[str, ArrayLike] | None = None,
         size: Size = None,
         batch: int = 8,
     ) -> list[Segmentation]:
-        """What :meth:`segment` tells of each picture, those of one size in runs together.
+        """Segment several pictures, those of one size in common runs; see :meth:`segment`.
 
         Args:
             pictures: paths, PIL images, or arrays [H, W, 3] uint8 in RGB order, of any sizes.
@@ -182,20 +201,22 @@ class Cam:
 
         Raises:
             InputError: an option or a further input is missing or does not fit.
-            ModelError: the score labels no pixels, as a classifier's does not.
+            ModelError: the score is a classifier's.
             PictureError: a picture cannot be read, or the network does not run on it.
+
+        Example:
+            >>> import ortcam
+            >>> cam = ortcam.load("network.cam.onnx", "cpu")
+            >>> len(cam.segment_batch(["street.png", "street.png"]))
+            2
         """
-        if batch < 1:
-            raise InputError(f"batch is {batch}; it is 1 or more")
-        slots = self._graph.session.inputs
-        fed = [feeds(self.artifact, slots, one, None, inputs, size) for one in pictures]
-        for one in fed:
-            require_space(self._named, one)
-        return segment_all(self._named, fed, batch=batch)
+        _check_batch(batch)
+        entries = [self._feeds(picture, None, inputs, size) for picture in pictures]
+        return segment_all(self._model, entries, batch=batch)
 
     def explain(
         self,
-        picture: pictures.Picture | None = None,
+        picture: Picture | None = None,
         classes: Questions | None = None,
         layers: Iterable[str] | str | None = None,
         region: Region | None = None,
@@ -209,83 +230,99 @@ class Cam:
         memory: int = MEMORY,
         progress: Progress | None = None,
     ) -> Explanation:
-        """Where the evidence for each class lies, by Grad-CAM or another method.
+        """Explain where the evidence for each class lies, by Grad-CAM or another method.
 
-        What is explained is y, the sum of a class's score over the region (over the whole score
-        where there is none), each cell of the score by the share that the region covers.
+        The explained value is y, the sum of a class's score over the region, or over the whole
+        picture without one; each cell of the score counts by the share that the region covers.
 
         Args:
             picture: a path, a PIL image, or an array [H, W, 3] uint8 in RGB order.
             classes: by name or 0-based index, and questions; see :func:`ortcam.about`. None for
-                the classes that the network sees in the picture (in the region), the largest
-                first; finding them takes a run more, as a part of the picture does that depends
-                on the prediction.
-            layers: by name. None for all of the artifact's. A method about the picture itself
+                the classes that the network sees in the picture or region, the largest first;
+                this takes one more run, as does a region that depends on the prediction.
+            layers: by name, None for all of the artifact's. A method about the picture itself
                 takes none.
-            region: on the picture's grid, [H, W] bool or weights, [classes, H, W] for one a
-                class, or the path of a picture that is not black there. Of a volume [D, H, W] or
-                [classes, D, H, W]. Or a part of the picture, such as :class:`ortcam.Predicted`.
-                A question that has a place of its own is asked about what both share.
-            tensor: the network's input, already preprocessed, with its batch axis of 1: the way
-                of volumes. A picture that is given too is then only drawn on, and its grid is
-                the maps'.
+            region: [H, W] bool or weights on the picture's grid, [classes, H, W] for one a class,
+                or the path of a picture, which selects the pixels that are not black; for a volume
+                [D, H, W] or [classes, D, H, W]. Or a part of the picture, such as
+                :class:`ortcam.Predicted`. A question with its own part is asked in the
+                intersection.
+            tensor: the network's input, already preprocessed, with a batch axis of 1; needed for
+                volumes. A picture is then used only for drawing, and the maps have its size.
             inputs: the network's further inputs, by name.
             size: as for :meth:`preprocess`.
             method: ``"grad-cam"`` or another of :data:`ortcam.methods.registry.METHODS`, with its
-                options as in ``"seg-xres-cam:block=4,pool=mean"``; most take an artifact that was
+                options as in ``"seg-xres-cam:block=4,pool=mean"``; most need an artifact that was
                 exported for them.
-            preset: how other tools make and draw a map: ``"matlab"``, ``"pytorch-grad-cam"`` or
-                another of :data:`ortcam.drawing.presets.PRESETS`; ``"raw"`` for the sums before
-                their ReLU, signed and at the layer's size.
+            preset: another tool's way to make and draw a map: ``"matlab"``, ``"pytorch-grad-cam"``
+                or another of :data:`ortcam.drawing.presets.PRESETS`; ``"raw"`` for the signed sums
+                before their ReLU, at the layer's size.
             upsample: ``"bicubic"``, ``"nearest"``, ``"none"`` or another of
-                :data:`ortcam.grids.resample.METHODS`; None for the preset's, without one bicubic.
-            memory: bytes that the classes asked about at once may take, by an estimate from the
-                sizes of score and features; more classes take several runs, with the same result.
-                So do the passes of a method that takes many.
-            progress: is told, by methods of many passes, how many of how many are done.
+                :data:`ortcam.grids.resample.METHODS`; None for the preset's, bicubic by default.
+            memory: bytes for the questions of one run, by an estimate from the sizes of score and
+                features; more questions, or the passes of a method with many, take several runs,
+                with the same result.
+            progress: called by methods of many passes, with the number done and the total.
 
         Raises:
             ArtifactError: the artifact lacks what the method needs.
             ClassError, LayerError: there is no such class or layer.
             InputError: an option or a further input is missing or does not fit.
             PictureError: the picture cannot be read, or the network does not run on it.
-            RegionError: the region has another size than the picture, or selects nothing.
+            RegionError: the region does not fit the picture, or selects nothing.
+
+        Example:
+            >>> import ortcam
+            >>> cam = ortcam.load("network.cam.onnx", "cpu")
+            >>> road = ortcam.Predicted("Road")
+            >>> explanation = cam.explain("street.png", ["Road", "Car"], region=road)
+            >>> explanation.maps.shape  # layers, classes, rows, columns
+            (2, 2, 22, 31)
         """
-        asked = self._named.asked(classes, layers, upsample, method, preset)
-        view = self._view(picture, tensor, inputs, size)
-        return view.answer(asked, region, memory, progress)
+        request = self._model.request(classes, layers, upsample, method, preset)
+        entries = [self._feeds(picture, tensor, inputs, size)]
+        (explanation,) = explain_all(
+            self._model, entries, [request], [region], batch=1, memory=memory, progress=progress
+        )
+        return explanation
 
     def features(
         self,
-        picture: pictures.Picture | None = None,
+        picture: Picture | None = None,
         layers: Iterable[str] | str | None = None,
         *,
         tensor: ArrayLike | None = None,
         inputs: Mapping[str, ArrayLike] | None = None,
         size: Size = None,
     ) -> dict[str, NDArray[np.float32]]:
-        """What feature layers hold, at the price of inference.
+        """Return the features of layers, at the price of inference.
 
         Args:
             picture: a path, a PIL image, or an array [H, W, 3] uint8 in RGB order.
-            layers: by name. None for all of the artifact's.
-            tensor: the network's input, already preprocessed, with its batch axis of 1.
+            layers: by name, None for all of the artifact's.
+            tensor: the network's input, already preprocessed, with a batch axis of 1.
             inputs: the network's further inputs, by name.
             size: as for :meth:`preprocess`.
 
         Returns:
-            For each layer float32 [C, h, w], or [C, d, h, w] of a volume, on its own grid.
+            For each layer float32 [C, h, w], or [C, d, h, w] for a volume, on the layer's grid.
 
         Raises:
             InputError: an option or a further input is missing or does not fit.
             LayerError: there is no such layer, or its features are no maps.
             PictureError: the picture cannot be read, or the network does not run on it.
+
+        Example:
+            >>> import ortcam
+            >>> cam = ortcam.load("network.cam.onnx", "cpu")
+            >>> cam.features("street.png", "dec2_relu")["dec2_relu"].shape
+            (3, 11, 16)
         """
         return self._view(picture, tensor, inputs, size).features(layers)
 
     def explain_batch(
         self,
-        pictures: Sequence[pictures.Picture],
+        pictures: Sequence[Picture],
         classes: ClassesOfEach | None = None,
         layers: Iterable[str] | str | None = None,
         regions: Sequence[Region | None] | None = None,
@@ -299,13 +336,13 @@ class Cam:
         memory: int = MEMORY,
         progress: Progress | None = None,
     ) -> list[Explanation]:
-        """What :meth:`explain` tells of each picture, those of one size in runs together.
+        """Explain several pictures, those of one size in common runs; see :meth:`explain`.
 
         Args:
             pictures: paths, PIL images, or arrays [H, W, 3] uint8 in RGB order, of any sizes.
             classes: for all pictures alike, by name or 0-based index, and questions; or a list of
-                lists, one a picture. None for those that the network sees in a picture.
-            layers: by name. None for all of the artifact's.
+                lists, one a picture. None for the classes that the network sees in each picture.
+            layers: by name, None for all of the artifact's.
             regions: a region or None for each picture, or None; see :meth:`explain`.
             inputs: the network's further inputs, by name, as for one picture.
             size: as for :meth:`preprocess`.
@@ -313,8 +350,8 @@ class Cam:
             preset: as for :meth:`explain`.
             upsample: as for :meth:`explain`.
             batch: how many pictures enter the network together at most.
-            memory: bytes that the classes asked about at once may take, as for :meth:`explain`.
-            progress: as for :meth:`explain`, of the pictures that enter the network together.
+            memory: as for :meth:`explain`.
+            progress: as for :meth:`explain`, for the pictures that enter the network together.
 
         Raises:
             ArtifactError: the artifact lacks what the method needs.
@@ -322,37 +359,51 @@ class Cam:
             InputError: an option or a further input does not fit, or the numbers of pictures,
                 lists of classes and regions differ.
             PictureError: a picture cannot be read, or the network does not run on it.
-            RegionError: a region has another size than its picture, or selects nothing.
+            RegionError: a region does not fit its picture, or selects nothing.
+
+        Example:
+            >>> import ortcam
+            >>> cam = ortcam.load("network.cam.onnx", "cpu")
+            >>> pictures = ["street.png", "street.png"]
+            >>> for explanation in cam.explain_batch(pictures, [["Road"], ["Sky", "Tree"]]):
+            ...     print(explanation.classes)
+            ('Road',)
+            ('Sky', 'Tree')
         """
         listed = list(pictures)
-        if batch < 1:
-            raise InputError(f"batch is {batch}; it is 1 or more")
+        _check_batch(batch)
         areas = [None] * len(listed) if regions is None else list(regions)
         if len(areas) != len(listed):
             raise InputError(
                 f"there are {len(listed)} pictures and {len(areas)} regions; give one, or None, "
                 "for each picture"
             )
-        each = for_each(classes, len(listed))
-        asked = [self._named.asked(own, layers, upsample, method, preset) for own in each]
-        slots = self._graph.session.inputs
-        fed = [feeds(self.artifact, slots, one, None, inputs, size) for one in listed]
+        requests = [
+            self._model.request(questions, layers, upsample, method, preset)
+            for questions in for_each(classes, len(listed))
+        ]
         return explain_all(
-            self._named, fed, asked, areas, batch=batch, memory=memory, progress=progress
+            self._model,
+            [self._feeds(picture, None, inputs, size) for picture in listed],
+            requests,
+            areas,
+            batch=batch,
+            memory=memory,
+            progress=progress,
         )
 
     def open(
         self,
-        picture: pictures.Picture | None = None,
+        picture: Picture | None = None,
         *,
         tensor: ArrayLike | None = None,
         inputs: Mapping[str, ArrayLike] | None = None,
         size: Size = None,
     ) -> View:
-        """Runs a picture through the network once, to ask about it as often as wanted.
+        """Run a picture through the network once, and return it for any number of questions.
 
-        This takes an artifact in two parts, as ``ortcam export --split`` writes it: of one in a
-        single graph onnxruntime runs the network again with every question.
+        This needs a split artifact, as ``ortcam export --split`` writes it; an artifact in a single
+        graph runs the network again with every question.
 
         Args:
             picture: a path, a PIL image, or an array [H, W, 3] uint8 in RGB order.
@@ -361,25 +412,45 @@ class Cam:
             size: as for :meth:`preprocess`.
 
         Raises:
-            ArtifactError: the artifact is not in two parts.
+            ArtifactError: the artifact is not split.
             InputError: an option or a further input is missing or does not fit.
             PictureError: the picture cannot be read, or the network does not run on it.
+
+        Example:
+            >>> import ortcam
+            >>> view = ortcam.load("split.cam.onnx", "cpu").open("street.png")
+            >>> view.explain("Road").classes, view.segment().labels.shape
+            (('Road',), (22, 31))
         """
         if not isinstance(self._graph.session, TwoPartSession):
             raise ArtifactError(
                 f"{self.source} is one graph, which runs the network with every "
                 "question; export the network again with ",
                 Option("split", True),
-                " to run it once and ask often",
+                " to run it once for all questions",
             )
         return self._view(picture, tensor, inputs, size)
 
+    def _feeds(
+        self,
+        picture: Picture | None,
+        tensor: ArrayLike | None,
+        inputs: Mapping[str, ArrayLike] | None,
+        size: Size,
+    ) -> Feeds:
+        return feeds(self.artifact, self._graph.session.inputs, picture, tensor, inputs, size)
+
     def _view(
         self,
-        picture: pictures.Picture | None,
+        picture: Picture | None,
         tensor: ArrayLike | None,
         inputs: Mapping[str, ArrayLike] | None,
         size: Size,
     ) -> View:
-        fed = feeds(self.artifact, self._graph.session.inputs, picture, tensor, inputs, size)
-        return View(self._named, fed, self._graph.open(fed))
+        (open_picture,) = open_pictures(self._model, [self._feeds(picture, tensor, inputs, size)])
+        return View(open_picture)
+
+
+def _check_batch(batch: int) -> None:
+    if batch < 1:
+        raise InputError(f"batch must be at least 1, got {batch}")

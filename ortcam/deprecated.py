@@ -1,4 +1,4 @@
-"""Names that have better ones: they go on working, with a DeprecationWarning."""
+"""Deprecated names, which still work, with a DeprecationWarning."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ Value = TypeVar("Value")
 
 
 def renamed(old: str, value: Value | None, new: str, current: Value | None) -> Value | None:
-    """The value of an option that was given by its old name, or by its new one.
+    """Return the value of an option that has a new name.
 
     Args:
         old: the old name.
-        value: what was given by it, or None.
+        value: the value under the old name, or None.
         new: the new name.
-        current: what was given by that, or None.
+        current: the value under the new name, or None.
 
     Raises:
-        InputError: both were given.
+        InputError: there are values under both names.
     """
     if value is None:
         return current
     if current is not None:
         raise InputError(
-            Option(old), " is the old name of ", Option(new), ", and both are given; leave it out"
+            Option(old), " is the old name of ", Option(new), "; pass only the new one"
         )
     warnings.warn(f"{old}= is now {new}=", DeprecationWarning, stacklevel=3)
     return value

@@ -1,25 +1,25 @@
-"""Every error ortcam raises on purpose.
+"""The errors that ortcam raises on purpose.
 
 ::
 
     OrtcamError
     ├── ModelError            a file or proto is not a usable ONNX network
-    │   ├── ArtifactError     an artifact was meant and this is none, or the reverse
-    │   │   └── PlainNetworkError   a plain network, which an export would make one
-    │   ├── OperatorError     an operator on the way has no gradient rule
+    │   ├── ArtifactError     a file is no usable artifact, or is one where a network is expected
+    │   │   └── PlainNetworkError   a plain network, to be exported first
+    │   ├── OperatorError     an operator on the gradient's way has no rule
     │   └── VerificationError the exported gradient disagrees with central differences
     ├── LayerError            no such feature or reduction layer, or no gradient reaches it
     ├── ClassError            no such class
-    ├── RegionError           a region of the wrong size, or empty
-    ├── PictureError          a picture that cannot be read, or does not fit the network
+    ├── RegionError           a region has the wrong size, or is empty
+    ├── PictureError          a picture cannot be read, or does not fit the network
     ├── InputError            an option or a further network input is missing or does not fit
-    ├── ProviderError         an execution provider that does not start
-    ├── OutputError           a path that cannot be written
-    └── DependencyError       an optional package that this call needs is not installed
+    ├── ProviderError         an execution provider does not start
+    ├── OutputError           a path cannot be written
+    └── DependencyError       an optional package is not installed
 
-Each message is one sentence or two: what is wrong, where, and what to do about it. A message names
-an option by an :class:`~ortcam.messages.Option` among its parts, so that every interface spells it
-its own way: Python as ``size=``, the command line as ``--size``.
+Each message is one sentence or two: what is wrong, where, and what to do. It names an option by an
+:class:`~ortcam.messages.Option` among its parts, so that each interface spells it in its own way:
+Python as ``size=``, the command line as ``--size``.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ __all__ = [
 
 
 class OrtcamError(Exception):
-    """The base of every error that ortcam raises on purpose.
+    """The base class of all errors that ortcam raises on purpose.
 
     Attributes:
-        message: what is wrong, where, and what to do.
+        message: the text with its options.
         options: the options that the message names.
 
     Example:
@@ -77,11 +77,11 @@ class ModelError(OrtcamError):
 
 
 class ArtifactError(ModelError):
-    """An artifact was meant and this is none, or the reverse."""
+    """A file is no usable artifact, or is one where a plain network is expected."""
 
 
 class PlainNetworkError(ArtifactError):
-    """A plain network where an artifact was meant: exporting it makes one."""
+    """A plain network was given instead of an artifact; export it first."""
 
 
 class OperatorError(ModelError):
@@ -89,11 +89,11 @@ class OperatorError(ModelError):
 
 
 class VerificationError(ModelError):
-    """The exported gradient disagrees with central differences through the network itself."""
+    """The exported gradient disagrees with central differences through the network."""
 
 
 class LayerError(OrtcamError):
-    """There is no such layer, or the gradient of the score does not reach it."""
+    """There is no such layer, or the score's gradient does not reach it."""
 
 
 class ClassError(OrtcamError):
@@ -109,11 +109,11 @@ class PictureError(OrtcamError):
 
 
 class InputError(OrtcamError):
-    """An option or a further input of the network is missing, or does not fit."""
+    """An option or a further input of the network is missing or does not fit."""
 
 
 class ProviderError(OrtcamError):
-    """An execution provider of onnxruntime that was asked for does not start."""
+    """A requested execution provider of onnxruntime does not start."""
 
 
 class OutputError(OrtcamError):
@@ -125,23 +125,25 @@ class DependencyError(OrtcamError, ImportError):
 
 
 def nearest(name: str, names: Iterable[str], *, most: int = 3) -> str:
-    """The end of a sentence about a name that is not there: the names most like it.
+    """Return the end of a sentence about an unknown name: the most similar names.
 
     Returns:
-        For example ``"; the nearest are 'dec_relu4' and 'dec_relu3'"``, or where nothing is
-        alike the first few names, or an empty string where there are none.
+        The nearest names; the first few names if none is similar; "" if there are no names.
+
+    Example:
+        >>> nearest("Kar", ["Sky", "Car"])
+        "; the nearest is 'Car'"
     """
-    known = list(names)
-    if not known:
+    candidates = list(names)
+    if not candidates:
         return ""
-    folded = {k.casefold(): k for k in reversed(known)}
-    alike = [folded[m] for m in difflib.get_close_matches(name.casefold(), folded, most, 0.4)]
-    shown = [repr(k) for k in alike or known[:most]]
-    listed = shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + " and " + shown[-1]
-    if not alike:
-        return (
-            f"; there are {len(known)}, among them {listed}"
-            if len(known) > most
-            else (f"; there is {listed}" if len(known) == 1 else f"; there are {listed}")
-        )
-    return f"; the nearest is {listed}" if len(shown) == 1 else f"; the nearest are {listed}"
+    folded = {k.casefold(): k for k in reversed(candidates)}
+    matches = [folded[m] for m in difflib.get_close_matches(name.casefold(), folded, most, 0.4)]
+    *rest, last = [repr(k) for k in matches or candidates[:most]]
+    listed = f"{', '.join(rest)} and {last}" if rest else last
+    verb = "are" if rest else "is"
+    if matches:
+        return f"; the nearest {verb} {listed}"
+    if len(candidates) > most:
+        return f"; there are {len(candidates)}, among them {listed}"
+    return f"; there {verb} {listed}"

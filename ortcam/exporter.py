@@ -1,4 +1,4 @@
-"""The export step, for the commands that need it; what it builds on is an extra of ortcam's."""
+"""The door to ``ortcam_export``, whose dependencies are the extra ``export``."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from importlib.util import find_spec
 from ortcam.errors import DependencyError
 
 NEEDED = {"onnx": "onnx", "onnx_ir": "onnx-ir"}
-"""Module and distribution of each."""
+"""The packages that ``ortcam_export`` needs, by module."""
 
 
 def require_exporter() -> None:
-    """Says what to install before ``ortcam_export`` is imported.
+    """Checks the exporter's dependencies before ``ortcam_export`` is imported.
 
     Raises:
-        DependencyError: a package that it builds on is not there.
+        DependencyError: a package is not installed.
     """
     missing = [name for module, name in NEEDED.items() if find_spec(module) is None]
     if missing:
         raise DependencyError(
-            f"exporting a network needs {' and '.join(missing)}; "
-            "install what is missing with: pip install 'ortcam[export]'"
+            f"exporting a network needs {' and '.join(missing)}; pip install 'ortcam[export]'"
         )

@@ -1,4 +1,4 @@
-"""Sentences that name options, which every interface spells its own way."""
+"""Sentences that name options, which each interface spells in its own way."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Message", "Option"]
 
 @dataclass(frozen=True)
 class Option:
-    """An option that a message names, with or without a value; its text is Python's spelling.
+    """An option in a message, with or without a value; as a string it is spelled as in Python.
 
     Example:
         >>> str(Option("size")), str(Option("score", "logits")), str(Option("verify", False))
@@ -25,10 +25,10 @@ class Option:
 
 
 class Message(str):
-    """A sentence that names options; as a string it spells them as Python does.
+    """A sentence that names options; as a string it spells them as in Python.
 
     Attributes:
-        parts: its text and its options, in order.
+        parts: the text and the options, in order.
 
     Example:
         >>> message = Message("choose a smaller ", Option("size"))
@@ -52,5 +52,5 @@ class Message(str):
         return self.parts
 
     def spelled(self, spell: Callable[[Option], str]) -> str:
-        """The sentence with every option spelled by ``spell``."""
+        """Return the sentence with each option spelled by ``spell``."""
         return "".join(spell(part) if isinstance(part, Option) else part for part in self.parts)

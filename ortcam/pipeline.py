@@ -1,24 +1,35 @@
-"""Several pictures at once: those of one size enter the network together."""
+"""The one way from pictures to explanations and segmentations, whether of one picture or of many.
+
+1. :meth:`ArtifactModel.request` checks, before any picture is read, what is asked by name.
+2. :func:`open_pictures` lets pictures of one size enter the network together; a single picture is a
+   batch of one.
+3. :func:`explain` resolves the questions in each picture (the classes seen there, and regions on
+   the score's grid), lets the method answer them all in as few runs as memory allows, and turns
+   each answer into an :class:`~ortcam.results.explanation.Explanation`.
+
+:func:`explain_all` and :func:`segment_all` do so for pictures of any sizes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ortcam.artifact import Color, Layer
+from ortcam.artifact import Artifact, Color, Layer
 from ortcam.drawing.presets import DEFAULT, PRESETS, Preset, preset_named
 from ortcam.errors import InputError, ModelError
 from ortcam.grids.labels import classes_seen
 from ortcam.grids.resample import check_method
 from ortcam.inference.answer import Answer
-from ortcam.inference.artifact_graph import Graph, PictureBatch
+from ortcam.inference.artifact_graph import ArtifactGraph, PictureBatch
 from ortcam.inference.query import Progress, Query
 from ortcam.messages import Option
-from ortcam.methods import grad_cam as maps
+from ortcam.methods.grad_cam import rectified, weighted_sums, why_blank
 from ortcam.methods.registry import Method, method_named, require
 from ortcam.pictures.network_inputs import Feeds, joined
 from ortcam.questions.question import Question, Questions, Row, class_weights, rows
@@ -28,24 +39,98 @@ from ortcam.results.explanation import Explanation
 from ortcam.results.segmentation import Segmentation
 
 __all__ = [
-    "MEMORY",
     "ArtifactModel",
     "ClassesOfEach",
+    "OpenPicture",
     "Request",
+    "explain",
     "explain_all",
-    "explanation",
     "for_each",
-    "require_space",
+    "open_pictures",
     "segment_all",
-    "segmentation",
 ]
 
 ClassesOfEach: TypeAlias = "Questions | Sequence[Sequence[str | int | Question] | None]"
-"""Classes or questions for all pictures alike, or a list of lists, one a picture."""
+"""Classes or questions for all pictures alike, or a list of lists, one for each picture."""
+
+
+# What is asked
+
+
+@dataclass(frozen=True, eq=False)
+class ArtifactModel:
+    """An artifact's graph, and the names and colours of its classes."""
+
+    graph: ArtifactGraph
+    classes: tuple[str, ...]
+    colors: tuple[Color, ...]
+
+    @property
+    def artifact(self) -> Artifact:
+        """The artifact's metadata."""
+        return self.graph.artifact
+
+    def request(
+        self,
+        classes: Questions | None,
+        layers: Iterable[str] | str | None,
+        upsample: str | None,
+        method: str,
+        preset: str,
+    ) -> Request:
+        """Check the arguments of :meth:`ortcam.Cam.explain` that name something.
+
+        Raises:
+            ArtifactError: the artifact lacks what the method needs.
+            ClassError, LayerError: there is no such class or layer.
+            InputError: there is no such method, preset or upsampling, or a question weighs no
+                class.
+        """
+        look = preset_named(preset)
+        check_method(upsample or look.filter)
+        chosen = method_named(method)
+        require(chosen, self.artifact, self.graph.session.source)
+        targets = chosen.layers(layers, self.artifact)
+        questions = None if classes is None else rows(classes, self.classes)
+        if look.takes_signs:  # the graph's own maps are behind their ReLU
+            targets = tuple(replace(layer, map=None) for layer in targets)
+        return Request(questions, targets, upsample or look.filter, chosen, preset)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked about a picture, by index.
+
+    Attributes:
+        rows: the questions; None for the classes seen in the picture.
+        layers: the layers to explain.
+        upsample: the filter that brings maps to the picture's grid.
+        method: what makes the maps.
+        preset: what finishes and draws them.
+    """
+
+    rows: tuple[Row, ...] | None
+    layers: tuple[Layer, ...]
+    upsample: str
+    method: Method
+    preset: str = DEFAULT
+
+    def check_grid(self, grid: tuple[int, ...]) -> None:
+        """Checks that the preset can draw such a picture.
+
+        Raises:
+            InputError: the picture is a volume, and the preset is for pictures.
+        """
+        if len(grid) == 3 and not PRESETS[self.preset].volumes:
+            raise InputError(
+                f"the preset {self.preset!r} draws pictures only, and this is a volume; leave ",
+                Option("preset"),
+                " out",
+            )
 
 
 def for_each(classes: ClassesOfEach | None, pictures: int) -> list[Questions | None]:
-    """The questions about each picture.
+    """Return the questions about each picture.
 
     Raises:
         InputError: there are more or fewer lists than pictures.
@@ -57,278 +142,283 @@ def for_each(classes: ClassesOfEach | None, pictures: int) -> list[Questions | N
         return [cast("list[str | int | Question]", listed)] * pictures
     if len(listed) != pictures:
         raise InputError(
-            f"there are {pictures} pictures and classes for {len(listed)}; give a list of classes "
-            "for each picture, or classes for all alike"
+            f"there are {pictures} pictures and {len(listed)} lists of classes; give one list for "
+            "each picture, or classes for all alike"
         )
     return cast("list[Questions | None]", listed)
 
 
+# Pictures in the network
+
+
+@dataclass(frozen=True, eq=False)
+class OpenPicture:
+    """A picture in the network.
+
+    Attributes:
+        model: the artifact.
+        feeds: the picture, and the network's inputs for it.
+        batch: the pictures that entered the network with it.
+        n: its position among them.
+    """
+
+    model: ArtifactModel
+    feeds: Feeds
+    batch: PictureBatch
+    n: int = 0
+
+    @property
+    def score(self) -> NDArray[np.float32]:
+        """The score [C, *space]."""
+        score: NDArray[np.float32] = self.batch.score[self.n]
+        return score
+
+    @property
+    def is_segmented(self) -> bool:
+        """True if the score has the picture's axes of space, as a classifier's has not."""
+        return _is_segmented(self.model, self.feeds)
+
+    @cached_property
+    def classes_seen(self) -> tuple[int, ...]:
+        """The classes that the network sees in the picture, the largest first."""
+        return classes_seen(self.score, self.model.artifact.score.kind)
+
+    @cached_property
+    def scene(self) -> Scene:
+        """The picture as regions see it."""
+        model = self.model
+        return scene_of(self.batch, self.n, self.feeds.grid, model.classes, model.colors)
+
+    @cached_property
+    def segmentation(self) -> Segmentation:
+        """The class of every pixel.
+
+        Raises:
+            ModelError: the score has no axes of space.
+        """
+        check_segmented(self.model, self.feeds)
+        return Segmentation(
+            score=self.score,
+            grid=self.feeds.grid,
+            classes=self.model.classes,
+            colors=self.model.colors,
+            picture=self.feeds.rgb,
+            artifact=self.model.artifact,
+            notes=self.notes,
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes on every result about the picture: that its preprocessing is a guess."""
+        how = self.model.artifact.expects.preprocess
+        if self.feeds.rgb is None or how is None or not how.assumed:
+            return ()
+        return (
+            "the network's preprocessing is unknown, so it is a guess "
+            f"({how.color_order} * {how.scale:.6g}, mean {how.mean}, std {how.std})",
+        )
+
+
+def open_pictures(model: ArtifactModel, feeds: Sequence[Feeds]) -> list[OpenPicture]:
+    """Let pictures of one size enter the network together.
+
+    Raises:
+        PictureError: the network does not run on them.
+    """
+    graph = model.graph
+    batch = graph.open(joined(feeds, graph.session.inputs, graph.artifact.picture))
+    return [OpenPicture(model, one, batch, n) for n, one in enumerate(feeds)]
+
+
+def check_segmented(model: ArtifactModel, feeds: Feeds) -> None:
+    """Checks that the score labels the picture's pixels.
+
+    Raises:
+        ModelError: it has no axes of space.
+    """
+    if not _is_segmented(model, feeds):
+        raise ModelError(
+            f"the score {model.artifact.score.name!r} of {model.graph.session.source} is a "
+            "classifier's score without spatial axes, so there is no segmentation; "
+            "explain works nevertheless"
+        )
+
+
+def _is_segmented(model: ArtifactModel, feeds: Feeds) -> bool:
+    return model.graph.space_rank == len(feeds.grid)
+
+
+def _by_size(model: ArtifactModel, feeds: Sequence[Feeds], most: int) -> Iterator[list[int]]:
+    """The positions of pictures that enter together: up to ``most`` of one size."""
+    batch_axis = model.graph.session.inputs[model.artifact.picture].shape[0]
+    most = 1 if isinstance(batch_axis, int) else most
+    of_size: dict[object, list[int]] = {}
+    for i, one in enumerate(feeds):
+        of_size.setdefault(one.shapes, []).append(i)
+    for positions in of_size.values():
+        for start in range(0, len(positions), most):
+            yield positions[start : start + most]
+
+
+# Results
+
+
+def segment_all(model: ArtifactModel, feeds: Sequence[Feeds], *, batch: int) -> list[Segmentation]:
+    """Return the segmentation of each picture.
+
+    Args:
+        model: the artifact.
+        feeds: the inputs for each picture.
+        batch: how many pictures enter the network together at most.
+
+    Raises:
+        ModelError: the score has no axes of space.
+        PictureError: the network does not run on a picture.
+    """
+    for one in feeds:
+        check_segmented(model, one)
+    segmentations: dict[int, Segmentation] = {}
+    for positions in _by_size(model, feeds, batch):
+        pictures = open_pictures(model, [feeds[i] for i in positions])
+        segmentations.update((i, p.segmentation) for i, p in zip(positions, pictures, strict=True))
+    return [segmentations[i] for i in range(len(feeds))]
+
+
 def explain_all(
-    named: ArtifactModel,
-    fed: Sequence[Feeds],
-    asked: Sequence[Request],
-    areas: Sequence[Region | None],
+    model: ArtifactModel,
+    feeds: Sequence[Feeds],
+    requests: Sequence[Request],
+    regions: Sequence[Region | None],
     *,
     batch: int,
     memory: int,
     progress: Progress | None = None,
 ) -> list[Explanation]:
-    """The explanation of each picture.
+    """Return the explanation of each picture.
 
     Args:
-        named: the artifact's graph and classes.
-        fed: what each picture is fed.
-        asked: about each picture; the layers and the method are the same.
-        areas: the region of each.
+        model: the artifact.
+        feeds: the inputs for each picture.
+        requests: what is asked about each picture, with the same layers and method.
+        regions: the region of each picture.
         batch: how many pictures enter the network together at most.
-        memory: bytes that the classes asked about at once may take.
+        memory: see :meth:`ortcam.Cam.explain`.
         progress: see :meth:`ortcam.Cam.explain_batch`.
+
+    Raises:
+        InputError: the preset cannot draw a picture.
+        LayerError, PictureError, RegionError: see :meth:`ortcam.Cam.explain_batch`.
     """
-    for one, q in zip(fed, asked, strict=True):
-        q.check_grid(one.grid)
-    explained: dict[int, Explanation] = {}
-    for places in _together(named, fed, batch):
-        part = [fed[i] for i in places], [asked[i] for i in places], [areas[i] for i in places]
-        explained.update(zip(places, _explain(named, *part, memory, progress), strict=True))
-    return [explained[i] for i in range(len(fed))]
-
-
-def segment_all(named: ArtifactModel, fed: Sequence[Feeds], *, batch: int) -> list[Segmentation]:
-    """The segmentation of each picture; the arguments are those of :func:`explain_all`."""
-    found: dict[int, Segmentation] = {}
-    graph = named.graph
-    for places in _together(named, fed, batch):
-        opened = graph.open(
-            joined([fed[i] for i in places], graph.session.inputs, graph.artifact.picture)
+    for one, request in zip(feeds, requests, strict=True):
+        request.check_grid(one.grid)
+    explanations: dict[int, Explanation] = {}
+    for positions in _by_size(model, feeds, batch):
+        pictures = open_pictures(model, [feeds[i] for i in positions])
+        group = [requests[i] for i in positions], [regions[i] for i in positions]
+        explanations.update(
+            zip(positions, explain(pictures, *group, memory, progress), strict=True)
         )
-        for n, i in enumerate(places):
-            found[i] = segmentation(named, fed[i], opened.score[n])
-    return [found[i] for i in range(len(fed))]
+    return [explanations[i] for i in range(len(feeds))]
 
 
-def _together(named: ArtifactModel, fed: Sequence[Feeds], batch: int) -> Iterator[list[int]]:
-    """The places of pictures that enter together, in their order."""
-    picture = named.graph.session.inputs[named.graph.artifact.picture]
-    most = 1 if isinstance(picture.shape[0], int) else batch
-    alike: dict[object, list[int]] = {}
-    for i, one in enumerate(fed):
-        alike.setdefault(one.shapes, []).append(i)
-    for places in alike.values():
-        for start in range(0, len(places), most):
-            yield places[start : start + most]
-
-
-def _explain(
-    named: ArtifactModel,
-    fed: Sequence[Feeds],
-    asked: Sequence[Request],
-    areas: Sequence[Region | None],
+def explain(
+    pictures: Sequence[OpenPicture],
+    requests: Sequence[Request],
+    regions: Sequence[Region | None],
     memory: int,
-    progress: Progress | None,
-) -> Iterator[Explanation]:
-    """The same of pictures of one size."""
-    graph = named.graph
-    opened = graph.open(joined(fed, graph.session.inputs, graph.artifact.picture))
-    there = [
-        resolve(graph, opened, n, named.sight(opened, n, one.grid), q.rows, area)
-        for n, (one, q, area) in enumerate(zip(fed, asked, areas, strict=True))
+    progress: Progress | None = None,
+) -> list[Explanation]:
+    """Return the explanation of each picture of a batch; see :func:`explain_all`."""
+    batch, classes = pictures[0].batch, len(pictures[0].model.classes)
+    resolved = [
+        resolve(picture.batch, picture.n, picture.scene, request.rows, region)
+        for picture, request, region in zip(pictures, requests, regions, strict=True)
     ]
-    most = max(len(place.rows) for place in there)
-    rows = np.zeros((most, len(fed), len(named.classes)), np.float32)
-    for n, place in enumerate(there):
-        rows[: len(place.rows), n] = class_weights(place.rows, len(named.classes))
-    own = _cells([place.cells for place in there], most, opened)
-    asking = Query(opened, rows, own, asked[0].layers, memory, progress)
-    answers = asked[0].method.answer(asking)
-    for one, q, place, answer in zip(fed, asked, there, answers, strict=True):
-        for values in (answer.weights, answer.maps, answer.found):
-            values.update((layer, e[: len(place.rows)]) for layer, e in tuple(values.items()))
-        seen = classes_seen(answer.score, graph.artifact.score.kind)
-        yield explanation(named, one, answer, place, q, seen)
+    most = max(len(questions.rows) for questions in resolved)
+    weights = np.zeros((most, len(pictures), classes), np.float32)
+    for n, questions in enumerate(resolved):
+        weights[: len(questions.rows), n] = class_weights(questions.rows, classes)
+    cells = _joined_cells([questions.cells for questions in resolved], most, batch)
+    query = Query(batch, weights, cells, requests[0].layers, memory, progress)
+    answers = requests[0].method.answer(query)
+    return [
+        _explanation(picture, request, questions, answer.first(len(questions.rows)))
+        for picture, request, questions, answer in zip(
+            pictures, requests, resolved, answers, strict=True
+        )
+    ]
 
 
-def _cells(
-    cells: Sequence[NDArray[np.float32] | None], questions: int, opened: PictureBatch
+def _joined_cells(
+    cells: Sequence[NDArray[np.float32] | None], questions: int, batch: PictureBatch
 ) -> NDArray[np.float32] | None:
-    """All regions, [questions or 1, N, *space]; everywhere where there is none."""
+    """All regions, [questions or 1, N, *space], with ones for None; None if all are None."""
     if all(one is None for one in cells):
         return None
     rows = 1 if all(one is None or len(one) == 1 for one in cells) else questions
-    together = np.ones((rows, len(cells), *opened.score_space), np.float32)
+    joint = np.ones((rows, len(cells), *batch.score_space), np.float32)
     for n, one in enumerate(cells):
         if one is not None:
-            together[: rows if len(one) == 1 else len(one), n] = one
-    return together
+            joint[: rows if len(one) == 1 else len(one), n] = one
+    return joint
 
 
-MEMORY = 2 * 2**30
-"""Bytes that the questions asked at once may take beside inference, unless told otherwise."""
-
-
-@dataclass(frozen=True, eq=False)
-class ArtifactModel:
-    """An artifact's graph, and how its classes are called and coloured."""
-
-    graph: Graph
-    classes: tuple[str, ...]
-    colors: tuple[Color, ...]
-
-    def sight(self, opened: PictureBatch, n: int, grid: tuple[int, ...]) -> Scene:
-        """What picture n is like, on its grid."""
-        return scene_of(self.graph, opened, n, grid, self.classes, self.colors)
-
-    def asked(
-        self,
-        classes: Questions | None,
-        layers: Iterable[str] | str | None,
-        upsample: str | None,
-        method: str,
-        preset: str,
-    ) -> Request:
-        """What is asked, by index; it is checked before the work.
-
-        Raises:
-            ArtifactError: the artifact lacks what the method needs.
-            ClassError, LayerError: there is no such class or layer.
-            InputError: there is no such method, preset or way to upsample, or a question weighs no
-                class.
-        """
-        fixed = preset_named(preset)
-        check_method(upsample or fixed.filter)
-        way = method_named(method)
-        require(way, self.graph.artifact, self.graph.session.source)
-        chosen = way.layers(layers, self.graph.artifact)
-        about = None if classes is None else rows(classes, self.classes)
-        if fixed.takes_signs:  # the graph's own maps are behind their ReLU
-            chosen = tuple(replace(layer, map=None) for layer in chosen)
-        return Request(about, chosen, upsample or fixed.filter, way, preset)
-
-
-@dataclass(frozen=True)
-class Request:
-    """Questions, None for the classes seen; layers; how maps are upsampled, made and finished."""
-
-    rows: tuple[Row, ...] | None
-    layers: tuple[Layer, ...]
-    upsample: str
-    method: Method
-    preset: str = DEFAULT
-
-    def check_grid(self, grid: tuple[int, ...]) -> None:
-        """Finds out before the work whether the preset is one for such pictures.
-
-        Raises:
-            InputError: it is not.
-        """
-        if len(grid) == 3 and not PRESETS[self.preset].volumes:
-            raise InputError(
-                f"the preset {self.preset!r} is known for pictures alone, and this is a volume; "
-                "leave ",
-                Option("preset"),
-                " out",
-            )
-
-
-def segmentation(named: ArtifactModel, fed: Feeds, score: NDArray[np.float32]) -> Segmentation:
-    """What a score [C, h, w] says."""
-    return Segmentation(
-        score=score,
-        grid=fed.grid,
-        classes=named.classes,
-        colors=named.colors,
-        picture=fed.rgb,
-        artifact=named.graph.artifact,
-        notes=_notes(named, fed),
-    )
-
-
-def explanation(
-    named: ArtifactModel,
-    fed: Feeds,
-    answer: Answer,
-    there: ResolvedQuestions,
-    asked: Request,
-    seen: Iterable[int],
+def _explanation(
+    picture: OpenPicture, request: Request, questions: ResolvedQuestions, answer: Answer
 ) -> Explanation:
-    """What an answer says about the questions."""
-    names = tuple(row.name for row in there.rows)
-    indices = tuple(row.index for row in there.rows)
-    raw, blank = _maps(answer, names, PRESETS[asked.preset])
-    spatial = _spatial(named, fed)
-    faint = [
-        f"no pixel is labelled {named.classes[i]}, so its maps show faint evidence at most"
-        for i in sorted({i for i in indices if i is not None} - set(seen))
-        if spatial
-    ]
+    names = tuple(row.name for row in questions.rows)
+    indices = tuple(row.index for row in questions.rows)
+    raw, blank = _maps(answer, names, PRESETS[request.preset])
     return Explanation(
         classes=names,
         indices=indices,
-        layers=tuple(layer.name for layer in asked.layers),
+        layers=tuple(layer.name for layer in request.layers),
         raw=raw,
         weights=answer.weights,
-        grid=fed.grid,
-        method=asked.method.name,
-        title=asked.method.title,
-        upsampling=asked.upsample,
-        picture=fed.rgb,
-        segmentation=segmentation(named, fed, answer.score) if spatial else None,
-        artifact=named.graph.artifact,
-        score=answer.score,
-        notes=(*_notes(named, fed), *there.notes, *faint, *blank),
-        preset=asked.preset,
-        regions=there.masks or (None,) * len(names),
+        grid=picture.feeds.grid,
+        method=request.method.name,
+        title=request.method.title,
+        upsampling=request.upsample,
+        picture=picture.feeds.rgb,
+        segmentation=picture.segmentation if picture.is_segmented else None,
+        artifact=picture.model.artifact,
+        score=picture.score,
+        notes=(*picture.notes, *questions.notes, *_faint(picture, indices), *blank),
+        preset=request.preset,
+        regions=questions.masks or (None,) * len(names),
     )
 
 
-def require_space(named: ArtifactModel, fed: Feeds) -> None:
-    """Checks that there is a segmentation.
-
-    Raises:
-        ModelError: the score labels no pixels, as a classifier's does not.
-    """
-    if not _spatial(named, fed):
-        raise ModelError(
-            f"the score {named.graph.artifact.score.name!r} of {named.graph.session.source} has no "
-            "rows and columns, as a classifier's has not, so it labels no pixels; "
-            "explain works on it all the same"
-        )
-
-
-def _spatial(named: ArtifactModel, fed: Feeds) -> bool:
-    """Whether the score labels what the picture shows, as a classifier's does not."""
-    return named.graph.space_rank == len(fed.grid)
-
-
-def _notes(named: ArtifactModel, fed: Feeds) -> tuple[str, ...]:
-    how = named.graph.artifact.expects.preprocess
-    if fed.rgb is None or how is None or not how.assumed:
-        return ()
-    return (
-        "nobody said what pixels the network expects, so its preprocessing is a guess "
-        f"({how.color_order} * {how.scale:.6g}, mean {how.mean}, std {how.std})",
-    )
+def _faint(picture: OpenPicture, indices: Iterable[int | None]) -> list[str]:
+    """Notes on the classes that label no pixel."""
+    if not picture.is_segmented:
+        return []
+    return [
+        f"no pixel is labelled {picture.model.classes[i]}, so its maps show faint evidence at most"
+        for i in sorted({i for i in indices if i is not None} - set(picture.classes_seen))
+    ]
 
 
 def _maps(
-    answer: Answer, classes: tuple[str, ...], preset: Preset
+    answer: Answer, names: tuple[str, ...], preset: Preset
 ) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
-    """The maps of every layer, and why some show nothing."""
+    """The maps of every layer, and the reasons why some are blank."""
     raw = dict(answer.maps)
-    remarks = zip(classes, answer.remarks, strict=False)
+    remarks = zip(names, answer.remarks, strict=False)
     notes = [f"the map of {name} {remark}" for name, remark in remarks if remark]
-    for layer in answer.weights | answer.found:
+    for layer in answer.weights | answer.results:
         if layer in raw:
             continue
         features = answer.features.get(layer)
         weights, slopes = answer.weights.get(layer), answer.slopes.get(layer)
         if weights is None:
-            sums = answer.found[layer]
+            sums = answer.results[layer]
         else:
-            sums = maps.weighted_sums(answer.features[layer], weights)
-        raw[layer] = sums if preset.takes_signs else maps.rectified(sums)
-        for k, name in enumerate(classes):
+            sums = weighted_sums(answer.features[layer], weights)
+        raw[layer] = sums if preset.takes_signs else rectified(sums)
+        for k, name in enumerate(names):
             alpha, slope = (None if rows is None else rows[k] for rows in (weights, slopes))
             shows = preset.relu_is_left_out and np.isfinite(sums[k]).all() and sums[k].any()
-            if not shows and (why := maps.why_blank(features, alpha, sums[k], slope)):
+            if not shows and (why := why_blank(features, alpha, sums[k], slope)):
                 notes.append(f"the map of {name} at {layer} is {why}")
     return raw, notes

@@ -11,12 +11,16 @@ __all__ = ["TensorSpec"]
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """An input or output of the graph.
+    """An input or output of a model.
 
     Attributes:
-        name: its tensor's.
-        shape: an extent is a number, a name, or None where nothing is known.
-        dtype: None for what NumPy has no type for.
+        name: the tensor's name.
+        shape: each extent a number, a name, or None if unknown.
+        dtype: the NumPy type, or None if there is none.
+
+    Example:
+        >>> str(TensorSpec("input", ("N", 3, None), np.float32))
+        'input [N, 3, ?] float32'
     """
 
     name: str

@@ -11,6 +11,8 @@ _SPELLINGS = {
     Option("classes"): "--labels",
     Option("color_order"): "--bgr",
     Option("feature_layers"): "--layer",
+    Option("layers"): "--layer",
+    Option("providers"): "--provider",
     Option("inputs", "{name: array}"): "--input NAME=FILE.npy",
     Option("tensor"): "a .npy file",
     Option("verify", False): "--no-verify",

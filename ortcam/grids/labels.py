@@ -1,4 +1,4 @@
-"""From a score to the label of every pixel."""
+"""Labels: the class of every pixel, from a score."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ortcam.grids.resample import resample
 __all__ = ["NONE", "classes_seen", "label_image", "least_score"]
 
 NONE = -1
-"""The label of a pixel that takes no class; see :func:`least_score`."""
+"""The label of a pixel without a class; see :func:`least_score`."""
 
 
 def least_score(kind: str, classes: int) -> float:
-    """What the highest score must reach for a pixel to take its class.
+    """The least highest score with which a pixel takes a class.
 
-    One half of a sigmoid's, 0 of a single channel of logits; classes that compete, as those of a
-    softmax do, always have a winner.
+    0.5 for a sigmoid, 0 for a single channel of logits; competing classes, such as those of a
+    softmax, have no threshold.
     """
     if kind == "sigmoid":
         return 0.5
@@ -29,23 +29,26 @@ def least_score(kind: str, classes: int) -> float:
 def label_image(score: NDArray[np.float32], kind: str, grid: tuple[int, ...]) -> NDArray[np.int32]:
     """The class with the highest score at every pixel of the picture.
 
-    Where the score has another grid than the picture, it is interpolated linearly before the
-    classes are compared, so that outlines are smooth; only classes that have the highest score in
-    some cell of the score take part, lest a class that is second on both sides of an outline
-    should come first on it.
+    A score on another grid is interpolated linearly before the classes are compared, so that
+    outlines are smooth. Only classes with the highest score in some cell take part; otherwise a
+    class that is second on both sides of an outline could come first on it.
 
     Args:
-        score: [C, h, w], or [C, d, h, w] of a volume.
+        score: [C, h, w], or [C, d, h, w] for a volume.
         kind: ``"softmax"``, ``"sigmoid"`` or ``"logits"``.
         grid: the picture's (height, width), or the volume's (depth, height, width).
 
     Returns:
-        On that grid a class's index, or :data:`NONE`.
+        Class indices, or :data:`NONE`, on the grid.
+
+    Example:
+        >>> label_image(np.float32([[[0.9, 0.2]], [[0.1, 0.8]]]), "softmax", (1, 2)).tolist()
+        [[0, 1]]
     """
     planes: Iterable[tuple[int, NDArray[np.float32]]] = enumerate(score)
     if score.shape[1:] != grid:
-        ahead = np.bincount(_highest(planes, score.shape[1:])[0].ravel() + 1)[1:].nonzero()[0]
-        planes = ((int(i), resample(score[i], grid, "bilinear")) for i in ahead)
+        winners = np.bincount(_highest(planes, score.shape[1:])[0].ravel() + 1)[1:].nonzero()[0]
+        planes = ((int(i), resample(score[i], grid, "bilinear")) for i in winners)
     labels, best = _highest(planes, grid)
     labels[best < least_score(kind, len(score))] = NONE
     return labels
@@ -54,10 +57,10 @@ def label_image(score: NDArray[np.float32], kind: str, grid: tuple[int, ...]) ->
 def _highest(
     planes: Iterable[tuple[int, NDArray[np.float32]]], grid: tuple[int, ...]
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """The number of the highest of numbered planes at every place, the first of equals; and it.
+    """The number of the highest plane at every place, the first of equals, and its value.
 
-    Plane by plane, as each lies in memory: that takes less than argmax over the first axis, and
-    with the highest itself a third of argmax and a pass for each class that it finds.
+    One plane after the other, as they lie in memory, which takes a third of the time of argmax over
+    the first axis and a pass for the values.
     """
     best = np.full(grid, -np.inf, np.float32)
     labels = np.full(grid, NONE, np.int32)
@@ -73,14 +76,14 @@ def classes_seen(
     """The classes that a network sees, the largest first.
 
     Args:
-        score: [C, h, w], [C, d, h, w] of a volume, or [C, ...] of a classifier.
+        score: [C, h, w], [C, d, h, w] for a volume, or [C, ...] for a classifier.
         kind: ``"softmax"``, ``"sigmoid"`` or ``"logits"``.
-        weights: on the score's grid, what each cell counts; None for one each.
+        weights: the weight of each cell, on the score's grid; None for 1 each.
 
     Returns:
-        Their indices: of a segmentation those with labels, by area; of a classifier the one with
-        the highest score, or by a sigmoid all that reach one half. Where that is none, the class
-        with the highest score.
+        Their indices: for a segmentation the classes with labels, by area; for a classifier the
+        class with the highest score, or with a sigmoid all that reach 0.5. If there is none, the
+        class with the highest score.
     """
     if score.ndim in (3, 4):
         each = np.ones(score.shape[1:], np.float32) if weights is None else weights

@@ -1,4 +1,4 @@
-"""Masks of pixels: the component that holds a pixel, and the border."""
+"""Morphology of masks: the component around a pixel, and the border."""
 
 from __future__ import annotations
 
@@ -15,56 +15,60 @@ Indices = NDArray[np.int64]
 
 
 def component(mask: Mask, seed: Sequence[int]) -> Mask:
-    """The connected part of a mask that holds a pixel; pixels that touch at a corner are connected.
+    """The connected part of a mask around a pixel; pixels that touch at a corner are connected.
 
-    The mask is taken as runs of pixels along its last axis, of which there are far fewer. Every run
-    points to a run of its component that comes earlier, and these are made to meet.
+    The algorithm works on runs of pixels along the last axis, of which there are far fewer. Every
+    run points to an earlier run of its component, until all point to the first.
 
     Args:
         mask: [H, W] or [D, H, W].
-        seed: the pixel's indices, of the mask.
+        seed: the indices of a pixel in the mask.
 
     Returns:
         A mask of the same size.
+
+    Example:
+        >>> component(np.array([[True, False, True]]), (0, 2)).tolist()
+        [[False, False, True]]
     """
     *lines, width = mask.shape
     edges = np.diff(mask.reshape(-1, width).astype(np.int8), axis=1, prepend=0, append=0)
     line, start = np.nonzero(edges == 1)
     stop = np.nonzero(edges == -1)[1]
     one, other = _touching(lines, line, start, stop, width + 1)
-    first = np.arange(len(line))  # of each run's component, as far as is known
+    first = np.arange(len(line))  # the first known run of each run's component
     while len(one):
         apart = first[one] != first[other]
         one, other = one[apart], other[apart]
         pair = first[one], first[other]
-        # The later one points to itself up to here: no circle can come about.
+        # The later one has pointed to itself so far, so there is no cycle.
         first[np.maximum(*pair)] = np.minimum(*pair)
         while (first[first] != first).any():
             first = first[first]
     *at, column = seed
     here = np.ravel_multi_index(at, lines) == line
-    (own,) = np.flatnonzero(here & (start <= column) & (column < stop))
-    part = first == first[own]
+    (run,) = np.flatnonzero(here & (start <= column) & (column < stop))
+    part = first == first[run]
     marks = np.zeros(edges.shape, np.int8)
     marks[line[part], start[part]] = 1
     marks[line[part], stop[part]] = -1
-    found: Mask = np.cumsum(marks, axis=1, dtype=np.int8)[:, :-1].reshape(mask.shape) == 1
-    return found
+    connected: Mask = np.cumsum(marks, axis=1, dtype=np.int8)[:, :-1].reshape(mask.shape) == 1
+    return connected
 
 
 def _touching(
     lines: Sequence[int], line: Indices, start: Indices, stop: Indices, stride: int
 ) -> tuple[Indices, Indices]:
-    """The pairs of runs that touch; runs come in the order of their lines and starts."""
-    places = np.stack(np.unravel_index(line, tuple(lines)))
+    """The pairs of runs that touch; runs are in the order of their lines and starts."""
+    positions = np.stack(np.unravel_index(line, tuple(lines)))
     starts, stops = line * stride + start, line * stride + stop  # as if all lines were one
     pairs = []
     steps = list(itertools.product((-1, 0, 1), repeat=len(lines)))
-    for step in steps[: len(steps) // 2]:  # the other half are the same, back
-        beside = places + np.array(step)[:, None]
-        there = ((beside >= 0) & (beside < np.array(lines)[:, None])).all(axis=0)
-        run = np.flatnonzero(there)
-        across = np.ravel_multi_index(tuple(beside[:, run]), tuple(lines)) * stride
+    for step in steps[: len(steps) // 2]:  # the other half are their opposites
+        neighbours = positions + np.array(step)[:, None]
+        inside = ((neighbours >= 0) & (neighbours < np.array(lines)[:, None])).all(axis=0)
+        run = np.flatnonzero(inside)
+        across = np.ravel_multi_index(tuple(neighbours[:, run]), tuple(lines)) * stride
         low = np.searchsorted(stops, across + start[run], "left")
         count = np.searchsorted(starts, across + stop[run], "right") - low
         within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
@@ -74,16 +78,20 @@ def _touching(
 
 
 def border(mask: Mask, width: int) -> Mask:
-    """The pixels of a mask from which ``width`` steps, also diagonal ones, lead out of it.
+    """The pixels of a mask at most ``width`` steps, diagonal ones too, from its outside.
 
-    The edge of the picture is no border: what goes on behind it nobody knows.
+    The edge of the picture is no border, since the mask may go on beyond it.
+
+    Example:
+        >>> border(np.array([[False, True, True, True]]), 1).tolist()
+        [[False, True, False, False]]
     """
     inner = mask
     for axis, extent in enumerate(mask.shape):
-        # Along this axis, how many pixels within the width are not in the mask, by their sums.
+        # The number of pixels outside within the width, along this axis, from cumulative sums.
         outside = np.cumsum(~inner, axis=axis, dtype=np.int64)
         outside = np.insert(outside, 0, 0, axis=axis)
-        place = np.arange(extent)
-        before, behind = np.maximum(place - width, 0), np.minimum(place + width + 1, extent)
-        inner = outside.take(behind, axis=axis) == outside.take(before, axis=axis)
+        index = np.arange(extent)
+        start, stop = np.maximum(index - width, 0), np.minimum(index + width + 1, extent)
+        inner = outside.take(stop, axis=axis) == outside.take(start, axis=axis)
     return mask & ~inner

@@ -1,12 +1,11 @@
-"""From a layer's grid to the picture's.
+"""Resampling from one grid to another, such as from a layer's to the picture's.
 
-A layer's cells cover the picture as a coarser grid does, edge to edge (cell centres at half
-cells). Bicubic is R. Keys' filter with a = -0.5 ("Cubic convolution interpolation for digital image
-processing", 1981), the cells mirrored at the edges, as MATLAB's imresize has it, and not the -0.75
-of PyTorch and OpenCV. Where a grid is finer than the picture, the filters average, but for
-``"bilinear-opencv"``, which looks at the nearest cells alone as OpenCV and PyTorch do; where it is
-coarser the two linear ones are the same. All are products of one filter an axis, so a volume is
-resampled slice by slice and then along its depth.
+A layer's cells cover the picture edge to edge, their centres at half cells. Bicubic is R. Keys'
+filter ("Cubic convolution interpolation for digital image processing", 1981) with a = -0.5 and
+cells mirrored at the edges, as in MATLAB's imresize; PyTorch and OpenCV have a = -0.75. When they
+shrink, the filters average, except ``"bilinear-opencv"``, which uses only the nearest cells as
+OpenCV and PyTorch do; when they enlarge, the two linear filters agree. All filters are separable,
+so a volume is resampled slice by slice and then along its depth.
 """
 
 from __future__ import annotations
@@ -27,25 +26,29 @@ Plane = NDArray[np.float32]
 
 
 def check_method(method: str) -> None:
-    """Finds out before the work whether there is such a method.
+    """Checks the name of a method.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such method.
     """
     if method not in METHODS:
         raise InputError(f"there is no upsampling {method!r}{nearest(method, METHODS, most=5)}")
 
 
 def resample(plane: Plane, grid: tuple[int, ...], method: str) -> Plane:
-    """Brings any plane or volume to another grid, as the filter gives it.
+    """Resample a plane or volume to another grid.
 
     Args:
         plane: [h, w] or [d, h, w].
         grid: (height, width) or (depth, height, width).
-        method: one of :data:`METHODS`, along each axis; ``"none"`` leaves the plane as it is.
+        method: one of :data:`METHODS`; ``"none"`` returns the plane as it is.
 
     Returns:
         [height, width] or [depth, height, width].
+
+    Example:
+        >>> resample(np.float32([[0, 1]]), (1, 4), "bilinear").tolist()
+        [[0.0, 0.25, 0.75, 1.0]]
     """
     if method == "none":
         return plane
@@ -60,27 +63,31 @@ def resample(plane: Plane, grid: tuple[int, ...], method: str) -> Plane:
 
 
 def upsample(plane: Plane, grid: tuple[int, ...], method: str = "bicubic") -> Plane:
-    """Brings a map to the picture's grid.
+    """Upsample a map to the picture's grid.
 
     Args:
-        plane: [h, w], or [d, h, w] of a volume, 0 or more, as a map is after its ReLU.
+        plane: a map after its ReLU, [h, w], or [d, h, w] for a volume.
         grid: the picture's (height, width), or the volume's (depth, height, width).
-        method: one of :data:`METHODS`; ``"none"`` leaves the map as it is.
+        method: one of :data:`METHODS`; ``"none"`` returns the map as it is.
 
     Returns:
         The map on that grid; the undershoot of the bicubic filter is clipped at 0.
 
     Raises:
         InputError: there is no such method.
+
+    Example:
+        >>> upsample(np.float32([[0, 1]]), (2, 4), "nearest").tolist()
+        [[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]]
     """
     check_method(method)
     return plane if method == "none" else np.maximum(resample(plane, grid, method), 0)
 
 
 def _by_pillow(plane: Plane, grid: tuple[int, int], method: str) -> Plane:
-    """Pillow's filters leave out what lies beyond an edge; for bicubic it is there, mirrored."""
+    """Resample by Pillow, whose filters ignore cells beyond an edge; bicubic gets mirrored ones."""
     beyond = [0, 0]
-    if method == "bicubic":  # two cells to a side, of a finer grid two of the picture's pixels
+    if method == "bicubic":  # two cells a side, or two target pixels when shrinking
         shrink = [old / new for old, new in zip(plane.shape, grid, strict=True)]
         beyond = [0 if s == 1 else math.ceil(2 * max(s, 1)) for s in shrink]
     (top, left), (height, width) = beyond, plane.shape
@@ -95,11 +102,11 @@ def _by_pillow(plane: Plane, grid: tuple[int, int], method: str) -> Plane:
 
 
 def _between(plane: Plane, extent: int, axis: int) -> Plane:
-    """Between the two nearest cells along one axis; before the first and behind the last, these."""
+    """Interpolate between the two nearest cells along one axis; the edges repeat the end cells."""
     cells = plane.shape[axis]
     at = np.clip((np.arange(extent) + 0.5) * (cells / extent) - 0.5, 0, cells - 1)
     low = np.minimum(at.astype(np.intp), max(cells - 2, 0))
     share = (at - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(2)])
-    before, behind = plane.take(low, axis), plane.take(np.minimum(low + 1, cells - 1), axis)
-    between: Plane = before * (1 - share) + behind * share
+    left, right = plane.take(low, axis), plane.take(np.minimum(low + 1, cells - 1), axis)
+    between: Plane = left * (1 - share) + right * share
     return between

@@ -1,1 +1,1 @@
-"""How it runs: sessions of ONNX Runtime, their providers, and an artifact's graph in them."""
+"""Running: sessions of ONNX Runtime, their providers, and an artifact's graph in them."""

@@ -1,4 +1,4 @@
-"""What ONNX Runtime's failures mean, each told in one sentence."""
+"""ONNX Runtime's failures, each explained in one sentence."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from ortcam.messages import Message, Option
 
 __all__ = ["RunError", "cuda_graph_error", "load_error", "plain_message"]
 
-#: What only the training builds have: gradients, and a few operators that these are made of.
 _TRAINING_OPERATOR = re.compile(r"com\.microsoft:(\w*Grad\w*|\w*Training|Scale)")
+"""Operators that only the training builds have: gradients, and a few that gradients use."""
 
 
 class RunError(ModelError):
-    """onnxruntime loaded the network, and a run of it failed."""
+    """onnxruntime loaded the network but failed to run it."""
 
 
 def cuda_graph_error(error: Exception, source: str) -> Message | None:
-    """Why a model cannot be run as a CUDA graph; None where something else went wrong."""
+    """The reason why a model cannot run as a CUDA graph; None for any other error."""
     text = str(error)
     if not re.search(r"cannot use the (?:CUDA graph|graph capture) feature", text, re.IGNORECASE):
         return None
     if "control flow" in text:
         return Message(
-            f"{source} cannot be run as a CUDA graph: it has control flow (If, Loop or Scan); "
+            f"{source} cannot run as a CUDA graph: it has control flow (If, Loop or Scan); "
             "leave out enable_cuda_graph"
         )
     return Message(
-        f"{source} cannot be run as a CUDA graph: part of it is computed on the CPU, as sizes are "
-        "that are known only in the run; export it again with ",
+        f"{source} cannot run as a CUDA graph: part of it runs on the CPU, such as the computation "
+        "of run-time shapes; export it again with ",
         Option("static", True),
         ", or leave out enable_cuda_graph",
     )
 
 
 def load_error(error: Exception, model: str | bytes, source: str) -> ModelError:
-    """Why ONNX Runtime does not load a model, as an error of our own."""
+    """The error to raise when ONNX Runtime does not load a model."""
     text = str(error)
     if unknown := re.search(r"(\S+)\(-?\d+\) is not a registered function/op", text):
         return ModelError(
@@ -50,19 +50,18 @@ def load_error(error: Exception, model: str | bytes, source: str) -> ModelError:
                 Option("engine", "ortcam"),
             )
             if _TRAINING_OPERATOR.fullmatch(unknown[1])
-            else "a network with operators of its own cannot be run",
+            else "custom operators are not supported",
         )
     if missing := re.search(r"find an implementation for (\w+)\(\d+\) node", text):
         return ModelError(
-            f"the installed onnxruntime has no kernel for {missing[1]}, which {source} needs, on "
-            "the CPU; ",
+            f"the installed onnxruntime has no CPU kernel for {missing[1]}, which {source} needs; ",
             Message("export the network with ", Option("engine", "ortcam"))
             if _TRAINING_OPERATOR.fullmatch(f"com.microsoft:{missing[1]}")
-            else "another execution provider may have one",
+            else "try another execution provider",
         )
     if re.search("INVALID_PROTOBUF|No graph was found|does not have a graph", text):
         if _first_byte(model) == b"\x08":  # the tag of ir_version, which comes first
-            return ModelError(f"{source} is a damaged ONNX file, or only the beginning of one")
+            return ModelError(f"{source} is a damaged or truncated ONNX file")
         return ModelError(f"{source} is not an ONNX file")
     return ModelError(f"onnxruntime cannot load {source}: {plain_message(error)}")
 
@@ -75,7 +74,7 @@ def _first_byte(model: str | bytes) -> bytes:
 
 
 def plain_message(error: Exception) -> str:
-    """The message of onnxruntime in one line, without its codes and its own source files."""
+    """onnxruntime's message in one line, without its codes and source locations."""
     text = " ".join(str(error).split())
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
     text = re.sub(r"Non-zero status code returned while |Exception during [a-z]+: ", "", text)

@@ -1,7 +1,7 @@
-"""An artifact opened in onnxruntime: on CUDA where that really starts, else on the CPU.
+"""A model in an onnxruntime session: on CUDA if it starts, else on the CPU.
 
-onnxruntime-gpu goes on without a word on the CPU where CUDA does not start; what a session runs
-on is therefore read from the session, not from what was asked for.
+onnxruntime-gpu falls back to the CPU silently if CUDA does not start. The provider in use is
+therefore read from the session, not from the request.
 """
 
 from __future__ import annotations
@@ -47,32 +47,32 @@ _DTYPES: dict[str, type[np.generic]] = {
 
 @dataclass(frozen=True, eq=False)
 class DeviceTensor:
-    """A tensor where it was computed.
+    """A tensor on the device that computed it.
 
     Attributes:
-        value: onnxruntime's own.
+        value: onnxruntime's OrtValue.
     """
 
     value: Any
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its extents."""
+        """The tensor's shape."""
         return tuple(self.value.shape())
 
     def array(self) -> NDArray[Any]:
-        """Its numbers, copied to the host where it lies elsewhere."""
+        """The values, copied to the host if they are elsewhere."""
         array: NDArray[Any] = self.value.numpy()
         return array
 
 
 class Session:
-    """A model that runs.
+    """A model, loaded and ready to run.
 
     Attributes:
-        source: what to call the model in an error.
-        provider: the execution provider it really runs on.
-        threads: how many it was opened with.
+        source: the model's path, or "the model", for error messages.
+        provider: the execution provider in use.
+        threads: the number of CPU threads requested, or None.
         inputs, outputs: by name, in the graph's order.
         metadata: the model's ``metadata_props``.
     """
@@ -86,40 +86,41 @@ class Session:
         """Opens a model.
 
         Args:
-            model: a path, or a serialised ONNX model.
-            providers: None for CUDA where it starts, else the CPU.
-            threads: how many compute on the CPU; None for one for each of the machine's cores.
+            model: a path, or a serialized ONNX model.
+            providers: in order of preference; None for CUDA if it starts, else the CPU.
+            threads: the number of CPU threads; None for one for each of the machine's cores.
 
         Raises:
             DependencyError: onnxruntime is not installed.
-            InputError: there is to be no thread.
+            InputError: ``threads`` is below 1.
             ModelError: the model cannot be loaded.
-            ProviderError: a provider that was asked for does not start.
+            ProviderError: a requested provider does not start.
         """
         if threads is not None and threads < 1:
-            raise InputError(f"threads is {threads}; it is 1 or more")
+            raise InputError(f"threads must be at least 1, got {threads}")
         runtime = import_onnxruntime()
         self.threads = threads
         self.source = "the model" if isinstance(model, bytes) else str(model)
         loadable = model if isinstance(model, bytes) else _existing(Path(model))
-        asked: ProviderOptions = []
+        options: ProviderOptions = []
         if providers is None:
             session = open_on_best(runtime, loadable, self.source, threads)
         else:
-            asked = resolve_providers(runtime, providers)
-            if uses_cuda_graphs(asked):
+            options = resolve_providers(runtime, providers)
+            if uses_cuda_graphs(options):
                 require_cuda_graphs(runtime)
-            session = open_on(runtime, loadable, asked, self.source, threads)
+            session = open_on(runtime, loadable, options, self.source, threads)
         self._session = session
         self.provider: str = session.get_providers()[0]
-        self.inputs = _slots(session.get_inputs())
-        self.outputs = _slots(session.get_outputs())
+        self.inputs = _specs(session.get_inputs())
+        self.outputs = _specs(session.get_outputs())
         self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
-        self._replays = Replays(runtime, session, self._device) if uses_cuda_graphs(asked) else None
+        uses_graphs = uses_cuda_graphs(options)
+        self._replays = Replays(runtime, session, self._device) if uses_graphs else None
 
     @property
     def replays(self) -> bool:
-        """Whether it replays CUDA graphs; see :mod:`ortcam.inference.cuda_graphs`."""
+        """True if runs are CUDA graphs; see :mod:`ortcam.inference.cuda_graphs`."""
         return self._replays is not None
 
     def run(
@@ -130,62 +131,62 @@ class Session:
         Raises:
             RunError: onnxruntime reports a failure.
         """
-        with self._told():
+        with self._run_errors():
             if self._replays is not None:
                 return self._replays.run(outputs, feeds)
             values = self._session.run(list(outputs), dict(feeds))
         return dict(zip(outputs, values, strict=True))
 
-    def run_there(
+    def run_on_device(
         self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any] | DeviceTensor]
     ) -> dict[str, DeviceTensor]:
-        """Runs the model once, and leaves what it gives where it was computed.
+        """Runs the model once, and leaves its outputs on the device.
 
-        Shapes are computed, and read, on the host: they stay there.
+        Shapes are computed and read on the host, and stay there.
 
         Raises:
             RunError: onnxruntime reports a failure.
         """
-        with self._told():
+        with self._run_errors():
             binding = self._session.io_binding()
             for name, value in feeds.items():
                 if isinstance(value, DeviceTensor):
                     binding.bind_ortvalue_input(name, value.value)
                 elif value.dtype.kind == "U":  # binding knows numbers only
-                    there = import_onnxruntime().OrtValue.ortvalue_from_numpy(value)
-                    binding.bind_ortvalue_input(name, there)
+                    text = import_onnxruntime().OrtValue.ortvalue_from_numpy(value)
+                    binding.bind_ortvalue_input(name, text)
                 else:
                     binding.bind_cpu_input(name, np.asarray(value, order="C"))
             for name in outputs:
-                where = ("cpu", 0) if _is_shape(self.outputs[name]) else self._device
-                binding.bind_output(name, *where)
+                device = ("cpu", 0) if _is_shape(self.outputs[name]) else self._device
+                binding.bind_output(name, *device)
             self._session.run_with_iobinding(binding)
             values = binding.get_outputs()
         return {name: DeviceTensor(value) for name, value in zip(outputs, values, strict=True)}
 
-    def put_there(self, array: NDArray[Any]) -> NDArray[Any] | DeviceTensor:
-        """An array for several runs, on the device; numbers only, others stay on the host."""
+    def to_device(self, array: NDArray[Any]) -> NDArray[Any] | DeviceTensor:
+        """Copies numbers to the device, for several runs; text stays on the host."""
         if self._device[0] == "cpu" or array.dtype.kind not in "biuf":
             return array
-        in_order = np.asarray(array, order="C")
+        contiguous = np.asarray(array, order="C")
         return DeviceTensor(
-            import_onnxruntime().OrtValue.ortvalue_from_numpy(in_order, *self._device)
+            import_onnxruntime().OrtValue.ortvalue_from_numpy(contiguous, *self._device)
         )
 
     @property
     def _device(self) -> tuple[str, int]:
-        """Where the provider computes, as far as tensors can be left there."""
+        """The device that holds tensors between runs: CUDA's, or else the host."""
         if self.provider != CUDA:
             return "cpu", 0
         return "cuda", int(self._session.get_provider_options()[CUDA].get("device_id", 0))
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Tells of onnxruntime's failures in a sentence."""
+    def _run_errors(self) -> Iterator[None]:
+        """Raises onnxruntime's failures as one sentence."""
         try:
             yield
         except Exception as error:  # onnxruntime's kinds share no base
-            remedy = "; without enable_cuda_graph it may" if self.replays else ""
+            remedy = "; leave out enable_cuda_graph" if self.replays else ""
             raise RunError(
                 f"onnxruntime cannot run {self.source}: {plain_message(error)}{remedy}"
             ) from error
@@ -201,10 +202,10 @@ def _existing(path: Path) -> str:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _is_shape(slot: TensorSpec) -> bool:
-    """Whether a tensor is a list of integers, or one, as shapes and extents are."""
-    return slot.dtype is np.int64 and len(slot.shape) <= 1
+def _is_shape(spec: TensorSpec) -> bool:
+    """True for an integer or a list of integers, such as a shape or an extent."""
+    return spec.dtype is np.int64 and len(spec.shape) <= 1
 
 
-def _slots(values: Sequence[Any]) -> dict[str, TensorSpec]:
+def _specs(values: Sequence[Any]) -> dict[str, TensorSpec]:
     return {v.name: TensorSpec(v.name, tuple(v.shape), _DTYPES.get(v.type)) for v in values}

@@ -21,7 +21,7 @@ __all__ = ["ForwardPass", "Runs", "TwoPartSession", "open_parts"]
 
 
 class Runs(Protocol):
-    """What an artifact's graph is run by: a session, or a pair of them."""
+    """A session that runs an artifact's whole graph, or two that do so together."""
 
     source: str
     provider: str
@@ -31,78 +31,80 @@ class Runs(Protocol):
     def run(
         self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any]]
     ) -> dict[str, NDArray[Any]]:
-        """Runs it once."""
+        """Runs the graph once."""
 
 
 class TwoPartSession:
-    """Two sessions that run as one, or the second as often as wanted.
+    """The sessions of a split artifact, run as one, or the second again for each question.
 
     Attributes:
-        source: what to call it in an error.
-        provider: the execution provider that it really runs on.
-        inputs, outputs: of both; what the first hands to the second alone is among neither.
+        source: the first file's path, for error messages.
+        provider: the execution provider in use.
+        inputs, outputs: those of both, without the tensors that only pass between them.
     """
 
     def __init__(self, network: Session, gradient: Session) -> None:
-        """Joins what the first gives to what the second takes."""
+        """Connects the outputs of the first to the inputs of the second, by name."""
         self._network, self._gradient = network, gradient
         self.source, self.provider = network.source, network.provider
-        given = {*network.inputs, *network.outputs}
-        self._handed = [name for name in gradient.inputs if name in given]
-        question = {n: slot for n, slot in gradient.inputs.items() if n not in given}
+        tensors = {*network.inputs, *network.outputs}
+        self._handed_over = [name for name in gradient.inputs if name in tensors]
+        question = {n: spec for n, spec in gradient.inputs.items() if n not in tensors}
         self.inputs = network.inputs | question
         self.outputs = network.outputs | gradient.outputs
 
     def open(self, feeds: Mapping[str, NDArray[Any]], keep: Sequence[str]) -> ForwardPass:
-        """Runs the network, and keeps these of its outputs and what the gradient needs.
+        """Runs the network once, and keeps the named outputs and what the gradient reads.
 
         Raises:
             RunError: onnxruntime reports a failure.
         """
-        own = {name: value for name, value in feeds.items() if name in self._network.inputs}
-        computed = [name for name in self._handed if name not in own]
+        inputs = {name: value for name, value in feeds.items() if name in self._network.inputs}
+        computed = [name for name in self._handed_over if name not in inputs]
         outputs = list(dict.fromkeys([*keep, *computed]))
-        given = {name: self._gradient.put_there(own[name]) for name in self._handed if name in own}
-        values = own | given | self._network.run_there(outputs, own)
-        return ForwardPass(self._gradient, self._handed, values)
+        values = inputs | self._network.run_on_device(outputs, inputs)
+        for name in self._handed_over:
+            if name in inputs:
+                values[name] = self._gradient.to_device(inputs[name])
+        return ForwardPass(self._gradient, self._handed_over, values)
 
     def run(
         self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any]]
     ) -> dict[str, NDArray[Any]]:
-        """Runs both once.
+        """Runs both sessions once.
 
         Raises:
             RunError: onnxruntime reports a failure.
         """
-        asked = [name for name in outputs if name in self._gradient.outputs]
-        kept = self.open(feeds, [name for name in outputs if name not in asked])
+        answers = [name for name in outputs if name in self._gradient.outputs]
+        forward = self.open(feeds, [name for name in outputs if name not in answers])
         question = {n: value for n, value in feeds.items() if n not in self._network.inputs}
-        found = kept.ask(asked, question) if asked else {}
-        return {name: found[name] if name in found else kept.array(name) for name in outputs}
+        arrays = forward.ask(answers, question) if answers else {}
+        return {name: arrays[name] if name in arrays else forward.array(name) for name in outputs}
 
 
 class ForwardPass:
-    """A picture that went through the network: what was kept of it, on the device.
+    """One run of the network: its outputs, left on the device, and the gradient that reads them.
 
     Attributes:
-        remembers: whether the last answer is kept too, for the next who asks the same.
+        remembers: True to keep the last answer, and return it if the next question is the same.
     """
 
     def __init__(
         self,
         gradient: Session,
-        handed: Sequence[str],
+        handed_over: Sequence[str],
         values: Mapping[str, NDArray[Any] | DeviceTensor],
     ) -> None:
         self._gradient = gradient
-        self._handed = {name: values[name] for name in handed}
+        self._handed_over = {name: values[name] for name in handed_over}
         self._values = values
         self._arrays: dict[str, NDArray[Any]] = {}
         self.remembers = False
         self._last: tuple[object, dict[str, NDArray[Any]]] | None = None
 
     def array(self, name: str) -> NDArray[Any]:
-        """A tensor that was kept."""
+        """A tensor of the run, copied to the host once."""
         if name not in self._arrays:
             value = self._values[name]
             self._arrays[name] = value.array() if isinstance(value, DeviceTensor) else value
@@ -116,15 +118,15 @@ class ForwardPass:
         Raises:
             RunError: onnxruntime reports a failure.
         """
-        asked = tuple(outputs), *((n, v.shape, v.tobytes()) for n, v in question.items())
-        if self._last is not None and self._last[0] == asked:
+        key = tuple(outputs), *((n, v.shape, v.tobytes()) for n, v in question.items())
+        if self._last is not None and self._last[0] == key:
             return self._last[1]
-        self._last = None  # before the next takes its memory
-        values = self._gradient.run_there(outputs, {**self._handed, **question})
-        found = {name: value.array() for name, value in values.items()}
+        self._last = None  # freed before the next answer takes its memory
+        values = self._gradient.run_on_device(outputs, {**self._handed_over, **question})
+        answer = {name: value.array() for name, value in values.items()}
         if self.remembers:
-            self._last = asked, found
-        return found
+            self._last = key, answer
+        return answer
 
 
 def open_parts(
@@ -134,32 +136,32 @@ def open_parts(
     folder: Path | None,
     providers: Providers | None,
 ) -> Session | TwoPartSession:
-    """An artifact's session, or the pair of them where it is split.
+    """Return the artifact's session, or both sessions if it is split.
 
     Args:
         network: the artifact, or its first part.
         artifact: its metadata.
-        second: the second part; None for the one that the first names.
-        folder: of the first part; None where it came as bytes.
+        second: the second part; None for the file that the first names.
+        folder: the first part's folder; None if it came as bytes.
         providers: as for a session.
 
     Raises:
-        ArtifactError: the second part is missing, or another one than the first names.
+        ArtifactError: the second part is missing, or is not the one that the first names.
         ModelError: it cannot be opened.
-        ProviderError: it does not start on the provider, or CUDA graphs were asked for.
+        ProviderError: the provider does not start, or CUDA graphs are enabled.
     """
     part = artifact.gradient
     if part is None:
         if second is not None:
             raise ArtifactError(
-                f"{network.source} has its gradient in itself, and takes no second part"
+                f"{network.source} contains its gradient, so it takes no second part"
             )
         return network
     if second is None:
         if folder is None or part.file is None:
             raise ArtifactError(
-                f"{network.source} is the first part of an artifact in two, and was not read from "
-                "beside the second; give that too, as ",
+                f"{network.source} is the first part of a split artifact and was not read from the "
+                "second part's folder; pass the second part too, as ",
                 Option("gradient"),
             )
         second = folder / part.file
@@ -171,8 +173,8 @@ def open_parts(
         )
     if network.replays:
         raise ProviderError(
-            f"{network.source} is in two parts, and what lies between them has no fixed place, as "
-            "a CUDA graph needs it; export the network again without ",
+            f"{network.source} is in two parts, and the tensors between them have no fixed "
+            "address, which a CUDA graph needs; export the network again without ",
             Option("split", True),
             ", or leave out enable_cuda_graph",
         )
@@ -184,8 +186,8 @@ def open_parts(
             and name not in network.inputs
         ):
             raise ArtifactError(
-                f"{network.source} is damaged: its second part takes a tensor {name!r} that the "
-                "first has not; export the network again"
+                f"{network.source} is damaged: its second part reads a tensor {name!r} that the "
+                "first part lacks; export the network again"
             )
     return TwoPartSession(network, gradient)
 

@@ -1,1 +1,1 @@
-"""How maps are made: Grad-CAM and the other methods, and what each needs of an artifact."""
+"""Methods: Grad-CAM and the others, and what each needs of an artifact."""

@@ -1,10 +1,10 @@
-"""Methods of class activation mapping: from features and gradients to weights or to a map.
+"""Class activation mapping: formulas from features and gradients to weights or to a map.
 
 With A [C, *space] the features of one picture at a layer, y_k the score that question k asks about
-and G [K, C, *space] the gradients dy_k/dA, each function is the formula of a paper. Those that give
-every channel a weight return these, [K, C], and the map is then the sum over c of w_c A_c
-(:func:`ortcam.methods.grad_cam.weighted_sums`); the others return the map [K, *space]. All of that
-comes before the ReLU that ends every one of them.
+and G [K, C, *space] the gradients dy_k/dA, each function is the formula of a paper. Some return a
+weight for each channel, [K, C], and the map is then the sum over c of w_c A_c
+(:func:`ortcam.methods.grad_cam.weighted_sums`); the others return the map [K, *space]. Every method
+ends in a ReLU, which is applied later.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Array = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 _TINY = 1e-6
-"""Keeps denominators from 0 in Grad-CAM++ and XGrad-CAM: the constants of pytorch-grad-cam."""
+"""Keeps the denominators of Grad-CAM++ and XGrad-CAM above 0; pytorch-grad-cam's constant."""
 
 
 def hires_cam(features: Array, gradients: Array) -> Array:
@@ -48,8 +48,8 @@ def grad_cam_plus_plus(features: Array, gradients: Array) -> Array:
     """Grad-CAM++: w_c = sum over space of a relu(G_c), a = G^2 / (2 G^2 + G^3 sum over space of A).
 
     A. Chattopadhay et al., "Grad-CAM++: Generalized Gradient-based Visual Explanations for Deep
-    Convolutional Networks", WACV 2018, equations 5 and 19, which hold for y an exponential of what
-    the network computes.
+    Convolutional Networks", WACV 2018, equations 5 and 19, which assume that y is the exponential
+    of the network's output.
     """
     total = features.sum(axis=_space(features, 1), keepdims=True)
     square = gradients**2
@@ -83,9 +83,9 @@ def eigen_cam(features: Array) -> Array:
     """EigenCAM: A projected on its first principal component; [*space], the same for every class.
 
     M. Muhammad and M. Yeasin, "Eigen-CAM: Class Activation Map using Principal Components", IJCNN
-    2020; with the mean over space taken off first, as pytorch-grad-cam does. A principal
-    component has no sign of its own: it gets the one with which a place without any feature is 0
-    or less, dark in the map.
+    2020; after subtracting the mean over space, as pytorch-grad-cam does. The sign of a principal
+    component is arbitrary: it is chosen so that a place without features is 0 or less, dark in
+    the map.
     """
     return _principal(features)
 
@@ -93,8 +93,8 @@ def eigen_cam(features: Array) -> Array:
 def eigen_grad_cam(features: Array, gradients: Array) -> Array:
     """EigenGradCAM: G A, place by place, projected on its first principal component.
 
-    By pytorch-grad-cam, after :func:`eigen_cam`; by the sign a place without features or gradients
-    is dark.
+    From pytorch-grad-cam, after :func:`eigen_cam`; the sign makes a place without features or
+    gradients dark.
     """
     return np.stack([_principal(g * features) for g in gradients])
 
@@ -104,7 +104,7 @@ def seg_xres_cam(features: Array, gradients: Array, block: int = 2, pool: str = 
 
     S. Hasany et al., "Seg-XRes-CAM: Explaining Spatially Local Regions in Image Segmentation",
     CVPR Workshops 2023: each block x block of places gets its maximum (``"max"``) or its mean
-    (``"mean"``); blocks at the far edges are cut off there. A block of 1 is HiResCAM, the mean
+    (``"mean"``); blocks are cut off at the far edges. A block of 1 is HiResCAM, the mean
     over one block as large as the layer is Grad-CAM.
     """
     over = {"max": np.maximum, "mean": np.add}[pool]
@@ -120,11 +120,11 @@ def seg_xres_cam(features: Array, gradients: Array, block: int = 2, pool: str = 
 
 
 def score_cam(values: Doubles, nothing: Doubles, weights: str) -> Array:
-    """Score-CAM's w_c = y_c - y_0: y through channel c alone, less y where nothing is shown.
+    """Score-CAM's w_c = y_c - y_0: y through channel c alone, less y of an empty picture.
 
     H. Wang et al., "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural
     Networks", CVPR Workshops 2020, definitions 3 and 4; with ``"softmax"`` over the channels as in
-    algorithm 1, which takes a score of about 1 and not a sum over many pixels.
+    algorithm 1, which suits a score of about 1 but not a sum over many pixels.
 
     Args:
         values: y [K, C].
@@ -142,23 +142,23 @@ def ablation_cam(values: Doubles, drops: Array) -> Array:
     """Ablation-CAM's w_c = (y - y without channel c) / |y|.
 
     S. Desai and H. Ramaswamy, "Ablation-CAM: Visual Explanations for Deep Convolutional Network via
-    Gradient-free Localization", WACV 2020, equations 1 and 2, where y is above 0. Of a y below 0,
-    such as of a difference of classes, only its size divides: a channel that speaks for it has a
-    weight above 0 all the same. Where y is 0 nothing divides.
+    Gradient-free Localization", WACV 2020, equations 1 and 2, for y above 0. For a y below 0, such
+    as a difference of classes, the divisor is |y|, so that a channel in favour still has a
+    weight above 0. If y is 0, the drops are not divided.
 
     Args:
         values: y [K, N].
-        drops: y less what it is without a channel, [K, C, N].
+        drops: y less y without a channel, [K, C, N].
     """
     size = np.abs(values)[:, None]
     return (drops / np.where(size > 0, size, 1)).astype(np.float32)
 
 
 def gradient(attributions: NDArray[Any], channels: str, sign: str) -> Array:
-    """The map [K, *space] of gradients, or other attributions, [K, C, *space] at the picture.
+    """The map [K, *space] of gradients, or other attributions, [K, C, *space] of the input.
 
-    Of each value its size (``"absolute"``), or what is above 0 (``"positive"``) or below it
-    (``"negative"``); of a pixel's channels the largest (``"max"``) or their ``"sum"``.
+    Each value counts by its ``"absolute"`` value, its ``"positive"`` or its ``"negative"`` part;
+    the channels of a pixel are reduced to their ``"max"`` or ``"sum"``.
     """
     signed = -attributions if sign == "negative" else attributions
     parts = np.abs(signed) if sign == "absolute" else np.maximum(signed, 0)
@@ -167,7 +167,7 @@ def gradient(attributions: NDArray[Any], channels: str, sign: str) -> Array:
 
 
 def _space(values: Array, first: int = 2) -> tuple[int, ...]:
-    """The axes of space, which come last."""
+    """The axes of space, which are the last ones."""
     return tuple(range(first, values.ndim))
 
 
@@ -179,12 +179,12 @@ def _principal(values: Array) -> Array:
     cells = values.reshape(len(values), -1).T.astype(np.float64)
     mean = cells.mean(axis=0)
     cells -= mean
-    if len(cells) < len(values):  # the smaller of the two products has the same eigenvalues
+    if len(cells) < len(values):  # the smaller product has the same nonzero eigenvalues
         squares, vectors = np.linalg.eigh(cells @ cells.T)
         projection = vectors[:, -1] * np.sqrt(max(squares[-1], 0))
     else:
         projection = cells @ np.linalg.eigh(cells.T @ cells)[1][:, -1]
-    # What is 0 in all channels goes to -mean @ component; this has the sign of mean @ component.
+    # A place of zeros projects to -mean @ component; this has the sign of mean @ component.
     agreement = (cells @ mean) @ projection
     signed: Array = (projection if agreement >= 0 else -projection).astype(np.float32)
     return signed.reshape(total.shape)

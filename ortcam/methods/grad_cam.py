@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 __all__ = ["rectified", "weighted_sums", "why_blank"]
 
 _FEW = 8
-"""So many classes are summed by one thread: those of NumPy's BLAS wait for cores on which
-onnxruntime's still spin. After a run on two cores, 2 classes of 128 channels of 90 x 120 cells take
-1 ms this way and 1 to 15 the other; of 11 classes that takes 3 ms, and 1 to 14."""
+"""Up to so many classes are summed by one thread, since the threads of NumPy's BLAS wait for cores
+on which those of onnxruntime still spin. After a run on two cores, 2 classes of 128 channels of
+90 x 120 cells take 1 ms on one thread and 1 to 15 ms by BLAS; 11 classes take 3 ms and 1 to 14."""
 
 
 def weighted_sums(features: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float32]:
@@ -29,10 +29,15 @@ def weighted_sums(features: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.f
 
     Returns:
         [classes, h, w], or [classes, d, h, w].
+
+    Example:
+        >>> features = np.ones((2, 1, 3))
+        >>> weighted_sums(features, np.array([[1.0, -3.0]])).tolist()
+        [[[-2.0, -2.0, -2.0]]]
     """
     a = features.astype(np.float32, copy=False)
     alphas = weights.astype(np.float32, copy=False)
-    # NaN and infinity are looked for in the result, where why_blank tells of them.
+    # NaN and infinity are looked for in the result, and explained by why_blank.
     with np.errstate(invalid="ignore", over="ignore"):
         if len(alphas) > _FEW:
             return np.tensordot(alphas, a, axes=1)
@@ -41,7 +46,12 @@ def weighted_sums(features: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.f
 
 
 def rectified(sums: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The maps: the sums after their ReLU, in their own scale."""
+    """The maps: the sums after their ReLU, not rescaled.
+
+    Example:
+        >>> rectified(np.float32([-1, 2])).tolist()
+        [0.0, 2.0]
+    """
     return np.maximum(sums, 0)
 
 
@@ -51,16 +61,16 @@ def why_blank(
     sums: NDArray[np.float32],
     gradients: NDArray[Any] | None = None,
 ) -> str | None:
-    """Why one map shows nothing.
+    """Return the reason why a map is blank.
 
     Args:
-        features: [C, h, w] or [C, d, h, w]; None of a method about the picture itself.
-        weights: [C], the class's; None of a method that weighs no channels as wholes.
-        sums: [h, w] or [d, h, w], the class's.
-        gradients: [C], the largest of each channel; None where they are not known.
+        features: [C, h, w] or [C, d, h, w]; None for a method about the picture itself.
+        weights: the class's weights [C]; None for a method without channel weights.
+        sums: the class's map before its ReLU, [h, w] or [d, h, w].
+        gradients: the largest gradient of each channel, [C]; None if unknown.
 
     Returns:
-        The end of a sentence that begins "the map is ..."; None where it shows something.
+        The end of a sentence that begins "the map is ..."; None if the map is not blank.
     """
     slopes = weights if gradients is None else gradients
     if not np.isfinite(sums).all():
@@ -75,7 +85,7 @@ def why_blank(
         return "all zero: the features are all zero"
     if slopes is not None and not slopes.any():
         what = "weight" if gradients is None else "gradient"
-        return f"all zero: every {what} is zero, as where the score does not depend on the layer"
+        return f"all zero: every {what} is zero, so the score does not depend on the layer"
     if weights is not None and not weights.any():
         return "all zero: every weight is zero, though not every gradient"
     if sums.any():

@@ -1,4 +1,4 @@
-"""Methods without a gradient: what the score does where part of what leads to it is taken away."""
+"""Methods without a gradient, which measure how the score changes where evidence is removed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ortcam.grids.resample import resample
 from ortcam.inference.answer import Answer
 from ortcam.inference.query import Query
-from ortcam.methods import cam_formulas as formulas
+from ortcam.methods import cam_formulas
 from ortcam.methods.passes import Passes
 from ortcam.pictures.network_inputs import channel_axis
 
@@ -19,74 +19,72 @@ __all__ = ["ablation_cam", "score_cam"]
 Floats = NDArray[np.float32]
 
 
-def score_cam(asking: Query, weights: str) -> list[Answer]:
-    """Score-CAM: what the score becomes where the picture shows through one channel alone.
+def score_cam(query: Query, weights: str) -> list[Answer]:
+    """Score-CAM: the score of the picture as seen through one channel at a time.
 
     H. Wang et al., "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural
-    Networks", CVPR Workshops 2020. What enters is multiplied by a channel of the layer, which is
-    brought to its size (bilinear) and then from its least value to 0 and its largest to 1. A
-    channel that is the same all over shows nothing, and takes no pass.
-    """
-    opened = asking.opened
-    features = opened.features(asking.layers)
-    shown = {name: [_uneven(own) for own in a] for name, a in features.items()}
-    total = sum(len(channels) for each in shown.values() for channels in each)
-    passes = Passes(asking, opened.pictures + total)
-    axis = channel_axis(opened.artifact, opened.picture(0).ndim)
-
-    def weighed(n: int) -> Answer:
-        x = opened.picture(n)
-        ((_, unseen),) = passes.variants(n, 1, lambda _: np.zeros_like(x))
-        nothing = unseen.values()[:, 0]
-        found = {}
-        for name, a in features.items():
-            channels = shown[name][n]
-            y = np.repeat(nothing[:, None], a.shape[1], axis=1)
-            y[:, channels] = _through(passes, n, x, a[n][channels], axis)
-            found[name] = formulas.score_cam(y, nothing, weights)
-        return Answer(opened.score[n], {name: a[n] for name, a in features.items()}, found)
-
-    return [weighed(n) for n in range(opened.pictures)]
-
-
-def ablation_cam(asking: Query) -> list[Answer]:
-    """Ablation-CAM: by what part the score drops where a channel of the layer is left out.
-
-    S. Desai and H. Ramaswamy, "Ablation-CAM: Visual Explanations for Deep Convolutional Network via
-    Gradient-free Localization", WACV 2020. A channel that is 0 all over is left out already, and
+    Networks", CVPR Workshops 2020. The network's input is multiplied by a channel of the layer,
+    resized to the input (bilinear) and scaled to 0 to 1. A constant channel shows nothing, and
     takes no pass.
     """
-    opened = asking.opened
-    features = opened.features(asking.layers)
-    there = {
+    batch = query.batch
+    features = batch.features(query.layers)
+    uneven = {name: [_uneven(of_picture) for of_picture in a] for name, a in features.items()}
+    total = sum(len(channels) for each in uneven.values() for channels in each)
+    passes = Passes(query, batch.pictures + total)
+    axis = channel_axis(batch.graph.artifact, batch.picture(0).ndim)
+
+    def answer(n: int) -> Answer:
+        x = batch.picture(n)
+        ((_, of_zeros),) = passes.variants(n, 1, lambda _: np.zeros_like(x))
+        nothing = of_zeros.values()[:, 0]
+        alphas = {}
+        for name, a in features.items():
+            channels = uneven[name][n]
+            y = np.repeat(nothing[:, None], a.shape[1], axis=1)
+            y[:, channels] = _through(passes, n, x, a[n][channels], axis)
+            alphas[name] = cam_formulas.score_cam(y, nothing, weights)
+        return Answer({name: a[n] for name, a in features.items()}, alphas)
+
+    return [answer(n) for n in range(batch.pictures)]
+
+
+def ablation_cam(query: Query) -> list[Answer]:
+    """Ablation-CAM: the relative drop of the score where one channel of the layer is set to 0.
+
+    S. Desai and H. Ramaswamy, "Ablation-CAM: Visual Explanations for Deep Convolutional Network via
+    Gradient-free Localization", WACV 2020. A channel that is 0 everywhere takes no pass.
+    """
+    batch = query.batch
+    features = batch.features(query.layers)
+    nonzero = {
         name: np.flatnonzero(a.any(axis=(0, *range(2, a.ndim)))) for name, a in features.items()
     }
-    passes = Passes(asking, sum(map(len, there.values())))
-    y = asking.values()
-    found = {}
-    for layer in asking.layers:
+    passes = Passes(query, sum(map(len, nonzero.values())))
+    y = query.values()
+    alphas = {}
+    for layer in query.layers:
         channels = features[layer.name].shape[1]
-        drops = np.zeros((len(asking.rows), channels, opened.pictures), np.float32)
+        drops = np.zeros((len(query.rows), channels, batch.pictures), np.float32)
         for part in passes.parts(
-            len(there[layer.name]), pictures=opened.pictures, together=layer.together
+            len(nonzero[layer.name]), pictures=batch.pictures, together=layer.together
         ):
-            left_out = there[layer.name][part.start : part.stop]
+            ablated = nonzero[layer.name][part.start : part.stop]
             keep = np.ones((len(part), channels), np.float32)
-            keep[range(len(part)), left_out] = 0
-            drops[:, left_out] = opened.drops(asking.rows, asking.cells, layer, keep)
-        found[layer.name] = formulas.ablation_cam(y, drops)
+            keep[range(len(part)), ablated] = 0
+            drops[:, ablated] = batch.drops(query.rows, query.cells, layer, keep)
+        alphas[layer.name] = cam_formulas.ablation_cam(y, drops)
     return [
         Answer(
-            opened.score[n],
             {name: a[n] for name, a in features.items()},
-            {name: weights[..., n] for name, weights in found.items()},
+            {name: weights[..., n] for name, weights in alphas.items()},
         )
-        for n in range(opened.pictures)
+        for n in range(batch.pictures)
     ]
 
 
 def _uneven(features: Floats) -> NDArray[np.intp]:
-    """The channels of [C, *space] that are not the same all over."""
+    """The channels of [C, *space] that are not constant."""
     flat = features.reshape(len(features), -1)
     with np.errstate(invalid="ignore"):
         return np.flatnonzero(flat.max(axis=1) > flat.min(axis=1))
@@ -95,15 +93,15 @@ def _uneven(features: Floats) -> NDArray[np.intp]:
 def _through(
     passes: Passes, n: int, x: NDArray[Any], features: Floats, axis: int
 ) -> NDArray[np.float64]:
-    """y [questions, C] of what enters, seen through each of the channels [C, *space]."""
+    """y [questions, C] of the input as seen through each of the channels [C, *space]."""
     grid = tuple(extent for i, extent in enumerate(x.shape) if i != axis)
 
     def masked(i: int) -> NDArray[Any]:
         plane = resample(features[i], grid, "bilinear")
         least, most = plane.min(), plane.max()
         mask = (plane - least) / (most - least) if most > least else np.zeros_like(plane)
-        seen: NDArray[Any] = x * np.expand_dims(mask, axis)
-        return np.rint(seen) if x.dtype.kind in "iu" else seen
+        product: NDArray[Any] = x * np.expand_dims(mask, axis)
+        return np.rint(product) if x.dtype.kind in "iu" else product
 
-    y = [asking.values() for _, asking in passes.variants(n, len(features), masked)]
+    y = [query.values() for _, query in passes.variants(n, len(features), masked)]
     return np.concatenate(y, axis=1) if y else np.zeros((1, 0))

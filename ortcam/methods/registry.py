@@ -1,7 +1,7 @@
-"""The methods by name: what each needs of an artifact, and how it is asked.
+"""The methods by name: what each needs of an artifact, and how it answers a query.
 
-A method is called ``"hires-cam"``, or with its options ``"seg-xres-cam:block=4,pool=mean"``. Its
-formula stands in :mod:`ortcam.methods.cam_formulas`.
+A method is named ``"hires-cam"``, or with options ``"seg-xres-cam:block=4,pool=mean"``. Its formula
+is in :mod:`ortcam.methods.cam_formulas`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ from ortcam.errors import ArtifactError, InputError, LayerError, nearest
 from ortcam.inference.answer import Answer
 from ortcam.inference.query import Query
 from ortcam.messages import Option
-from ortcam.methods import cam_formulas as formulas
-from ortcam.methods import input_gradients as attribution
-from ortcam.methods import perturbation
+from ortcam.methods import cam_formulas, input_gradients, perturbation
 from ortcam.questions.names import named_layers
 
 __all__ = [
@@ -43,17 +41,17 @@ GRADIENTS = "gradients"
 ABLATIONS = "ablations"
 PIXELS = "pixels"
 
-_LACKING = {
-    GRADIENTS: "takes the features' whole gradients",
-    ABLATIONS: "leaves channels out",
-    PIXELS: "takes the gradient at the picture's pixels",
+_NEEDS = {
+    GRADIENTS: "needs the features' whole gradients",
+    ABLATIONS: "needs the score without a channel",
+    PIXELS: "needs the gradient at the picture's pixels",
 }
-"""What methods need of an artifact beyond what Grad-CAM does, and how that is said."""
+"""What methods need beyond Grad-CAM's tensors, as error messages say it."""
 
 
 @dataclass(frozen=True)
 class MethodOption:
-    """A method's option: its default, and what it may be, as a test and in words."""
+    """A method's option: its default, a test of its values, and the test in words."""
 
     default: int | float | str
     allowed: Callable[[Any], bool]
@@ -62,15 +60,15 @@ class MethodOption:
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A way to a map.
+    """A method that makes maps.
 
     Attributes:
         title: its name as its authors write it.
-        answer: how a graph is asked. Of the answers it gives, one for each picture, ``weights``
-            make maps of the features, and ``found`` are maps, before the ReLU.
-        needs: what of an artifact: :data:`GRADIENTS`, those of the feature layers as they are,
-            :data:`ABLATIONS`, what the score is without a channel, :data:`PIXELS`, the gradient of
-            the picture itself, or nothing beyond Grad-CAM's.
+        answer: from a query to an answer for each picture: ``weights``, with which the features
+            are summed, or ``results``, maps before their ReLU.
+        needs: what an artifact must hold: :data:`GRADIENTS`, whole gradients of the feature
+            layers, :data:`ABLATIONS`, the score without a channel, :data:`PIXELS`, the gradient of
+            the picture itself, or "" if Grad-CAM's tensors do.
         options: by name.
         name: as users write it, with its options.
     """
@@ -81,57 +79,57 @@ class Method:
     options: Mapping[str, MethodOption] = field(default_factory=dict)
     name: str = ""
 
-    def layers(self, asked: Iterable[str] | str | None, artifact: Artifact) -> tuple[Layer, ...]:
-        """Layers by name, all where none is asked for by None; of the picture itself its input.
+    def layers(self, names: Iterable[str] | str | None, artifact: Artifact) -> tuple[Layer, ...]:
+        """Return layers by name, all for None; the input for a method about the picture itself.
 
         Raises:
-            LayerError: there is no such layer, or the method is about none.
+            LayerError: there is no such layer, or the method takes none.
         """
         if self.needs != PIXELS or artifact.pixels is None:
-            return named_layers(asked, artifact.layers)
-        if asked is not None and list([asked] if isinstance(asked, str) else asked) != [
+            return named_layers(names, artifact.layers)
+        if names is not None and list([names] if isinstance(names, str) else names) != [
             artifact.pixels.name
         ]:
             raise LayerError(
-                f"{self.title} is about the picture itself and takes no layer; leave layers out"
+                f"{self.title} is about the picture itself and takes no layer; leave ",
+                Option("layers"),
+                " out",
             )
         return (artifact.pixels,)
 
 
-def _weighing(formula: Callable[..., formulas.Array]) -> Callable[..., list[Answer]]:
-    """Asks for whole gradients, of which a formula makes weights."""
+def _weighing(formula: Callable[..., cam_formulas.Array]) -> Callable[..., list[Answer]]:
+    """A method whose formula makes weights from whole gradients."""
 
-    def answer(asking: Query, **options: Any) -> list[Answer]:
-        given = asking.apply(partial(formula, **options))
-        return [replace(one, weights=one.found, found={}) for one in given]
+    def answer(query: Query, **options: Any) -> list[Answer]:
+        answers = query.apply(partial(formula, **options))
+        return [replace(one, weights=one.results, results={}) for one in answers]
 
     return answer
 
 
-def _placing(formula: Callable[..., formulas.Array]) -> Callable[..., list[Answer]]:
-    """Asks for whole gradients, of which a formula makes maps."""
-    return lambda asking, **options: asking.apply(partial(formula, **options))
+def _placing(formula: Callable[..., cam_formulas.Array]) -> Callable[..., list[Answer]]:
+    """A method whose formula makes maps from whole gradients."""
+    return lambda query, **options: query.apply(partial(formula, **options))
 
 
-def _eigen_cam(asking: Query) -> list[Answer]:
-    """Asks for the features alone; every class gets the same map."""
-    opened = asking.opened
-    features = opened.features(asking.layers)
+def _eigen_cam(query: Query) -> list[Answer]:
+    """EigenCAM uses the features only; every class gets the same map."""
+    features = query.batch.features(query.layers)
     return [
         Answer(
-            opened.score[n],
             {name: a[n] for name, a in features.items()},
-            found={
-                name: np.repeat(formulas.eigen_cam(a[n])[None], len(asking.rows), axis=0)
+            results={
+                name: np.repeat(cam_formulas.eigen_cam(a[n])[None], len(query.rows), axis=0)
                 for name, a in features.items()
             },
         )
-        for n in range(opened.pictures)
+        for n in range(query.batch.pictures)
     ]
 
 
 def _whole(default: int) -> MethodOption:
-    return MethodOption(default, lambda n: n > 0, "a whole number, 1 or more")
+    return MethodOption(default, lambda n: n > 0, "a whole number of at least 1")
 
 
 def _one_of(default: str, *others: str) -> MethodOption:
@@ -139,29 +137,29 @@ def _one_of(default: str, *others: str) -> MethodOption:
     return MethodOption(default, words.__contains__, f"{', '.join(words[:-1])} or {words[-1]}")
 
 
-_SHOWN = {
+_REDUCTION = {
     "channels": _one_of("max", "sum"),
     "sign": _one_of("absolute", "positive", "negative"),
 }
-"""What makes a map of a pixel's channels."""
+"""The options that reduce a pixel's channels to a map."""
 
 METHODS: dict[str, Method] = {
     GRAD_CAM: Method(title="Grad-CAM", answer=Query.ask),
     "hires-cam": Method(
-        title="HiResCAM", answer=_placing(formulas.hires_cam), needs="gradients"
+        title="HiResCAM", answer=_placing(cam_formulas.hires_cam), needs="gradients"
     ),
     "grad-cam++": Method(
-        title="Grad-CAM++", answer=_weighing(formulas.grad_cam_plus_plus), needs="gradients"
+        title="Grad-CAM++", answer=_weighing(cam_formulas.grad_cam_plus_plus), needs="gradients"
     ),
     "xgrad-cam": Method(
-        title="XGrad-CAM", answer=_weighing(formulas.xgrad_cam), needs="gradients"
+        title="XGrad-CAM", answer=_weighing(cam_formulas.xgrad_cam), needs="gradients"
     ),
     "layer-cam": Method(
-        title="LayerCAM", answer=_placing(formulas.layer_cam), needs="gradients"
+        title="LayerCAM", answer=_placing(cam_formulas.layer_cam), needs="gradients"
     ),
     "seg-xres-cam": Method(
         title="Seg-XRes-CAM",
-        answer=_placing(formulas.seg_xres_cam),
+        answer=_placing(cam_formulas.seg_xres_cam),
         needs="gradients",
         options={
             "block": _whole(2),
@@ -169,7 +167,7 @@ METHODS: dict[str, Method] = {
         },
     ),
     "eigen-grad-cam": Method(
-        title="EigenGradCAM", answer=_placing(formulas.eigen_grad_cam), needs="gradients"
+        title="EigenGradCAM", answer=_placing(cam_formulas.eigen_grad_cam), needs="gradients"
     ),
     "eigen-cam": Method(title="EigenCAM", answer=_eigen_cam),
     "score-cam": Method(
@@ -181,27 +179,27 @@ METHODS: dict[str, Method] = {
         title="Ablation-CAM", answer=perturbation.ablation_cam, needs=ABLATIONS
     ),
     "gradient": Method(
-        title="Gradient", answer=attribution.gradient, needs=PIXELS, options=_SHOWN
+        title="Gradient", answer=input_gradients.gradient, needs=PIXELS, options=_REDUCTION
     ),
     "smooth-grad": Method(
         title="SmoothGrad",
-        answer=attribution.smooth_grad,
+        answer=input_gradients.smooth_grad,
         needs=PIXELS,
         options={
             "samples": _whole(25),
             "noise": MethodOption(0.15, lambda s: 0 < s < inf, "a number above 0"),
-            "seed": MethodOption(0, lambda n: n >= 0, "a whole number, 0 or more"),
-            **_SHOWN,
+            "seed": MethodOption(0, lambda n: n >= 0, "a whole number of at least 0"),
+            **_REDUCTION,
         },
     ),
     "integrated-gradients": Method(
         title="Integrated Gradients",
-        answer=attribution.integrated_gradients,
+        answer=input_gradients.integrated_gradients,
         needs=PIXELS,
         options={
             "steps": _whole(50),
-            "baseline": _one_of(*attribution.BASELINES),
-            **_SHOWN,
+            "baseline": _one_of(*input_gradients.BASELINES),
+            **_REDUCTION,
             "channels": _one_of("sum", "max"),
         },
     ),
@@ -210,34 +208,38 @@ METHODS: dict[str, Method] = {
 
 
 def method_named(text: str) -> Method:
-    """The method of this name, with the options that it gives.
+    """Return the method of a name, with the options in it.
 
     Args:
         text: ``"hires-cam"``, or ``"seg-xres-cam:block=4,pool=mean"``.
 
     Raises:
-        InputError: there is no such method or option, or a value is none of the option's.
+        InputError: there is no such method or option, or the option does not take the value.
+
+    Example:
+        >>> method_named("hires-cam").title
+        'HiResCAM'
     """
-    name, _, given = text.partition(":")
+    name, _, settings = text.partition(":")
     _check(name)
     method = METHODS[name]
     options = {key: option.default for key, option in method.options.items()}
-    for entry in given.split(",") if given else ():
+    for entry in settings.split(",") if settings else ():
         key, _, value = entry.partition("=")
         if key not in options:
-            there = f"; it has {' and '.join(options)}" if options else ", and takes none"
-            raise InputError(f"the method {name!r} has no option {key!r}{there}")
+            others = f"; it has {' and '.join(options)}" if options else ", and takes none"
+            raise InputError(f"the method {name!r} has no option {key!r}{others}")
         options[key] = _value(name, key, value, method.options[key])
     return replace(method, name=text, answer=partial(method.answer, **options))
 
 
-def names_of_methods(asked: Iterable[str] | str) -> list[str]:
-    """Methods by name; all for ``"all"``.
+def names_of_methods(methods: Iterable[str] | str) -> list[str]:
+    """Return the names of methods, those of all for ``"all"``.
 
     Raises:
         InputError: there is no such method.
     """
-    listed = [asked] if isinstance(asked, str) else list(asked)
+    listed = [methods] if isinstance(methods, str) else list(methods)
     if listed == ["all"]:
         return list(METHODS)
     for name in listed:
@@ -254,19 +256,19 @@ def require(method: Method, artifact: Artifact, source: str) -> None:
     """Checks that an artifact holds what a method needs.
 
     Raises:
-        ArtifactError: it does not; the message says what to export.
+        ArtifactError: it does not.
     """
     if not _holds(artifact, method.needs):
         name = method.name.partition(":")[0]
         raise ArtifactError(
-            f"{method.title} {_LACKING[method.needs]}, for which {source} was not exported; "
+            f"{method.title} {_NEEDS[method.needs]}, which {source} lacks; "
             "export the network again with ",
             Option("methods", name),
         )
 
 
 def served(artifact: Artifact) -> list[str]:
-    """The names of the methods that an artifact serves."""
+    """Return the names of the methods that work with an artifact."""
     return [name for name, method in METHODS.items() if _holds(artifact, method.needs)]
 
 
@@ -281,11 +283,11 @@ def _holds(artifact: Artifact, needs: str) -> bool:
 
 
 def _value(name: str, key: str, text: str, option: MethodOption) -> int | float | str:
-    """An option's value, of the type of its default."""
+    """Return an option's value, of the type of its default."""
     try:
         value = type(option.default)(text)
     except ValueError:
         value = None
     if value is None or not option.allowed(value):
-        raise InputError(f"{key} of the method {name!r} is {text!r}; it is {option.words}")
+        raise InputError(f"{key} of the method {name!r} must be {option.words}, got {text!r}")
     return value

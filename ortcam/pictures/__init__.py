@@ -1,1 +1,1 @@
-"""What enters: pictures read, preprocessed, and fed to the network."""
+"""Pictures: read, preprocessed, and turned into the network's inputs."""

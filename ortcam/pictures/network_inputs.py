@@ -1,4 +1,4 @@
-"""What the network is fed: a picture or a tensor, and its further inputs."""
+"""The network's inputs: a picture or a tensor, and the further inputs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from ortcam.artifact import Artifact, Preprocessing
 from ortcam.errors import InputError, PictureError, nearest
 from ortcam.messages import Option
-from ortcam.pictures import preprocess
-from ortcam.pictures import read as pictures
+from ortcam.pictures.preprocess import Size, to_array, working_size
+from ortcam.pictures.read import Picture, read
 from ortcam.tensor_spec import TensorSpec
 
 __all__ = ["Feeds", "channel_axis", "entering", "feeds", "joined", "varied"]
@@ -21,15 +21,15 @@ __all__ = ["Feeds", "channel_axis", "entering", "feeds", "joined", "varied"]
 
 @dataclass(frozen=True)
 class Feeds:
-    """What one run is fed, and where its results lie.
+    """The network's inputs in one run, and the picture that its results lie on.
 
     Attributes:
-        arrays: the network's own inputs.
-        rgb: the picture [H, W, 3] uint8, or of a volume its first channel as greys
+        arrays: the network's inputs, by name.
+        rgb: the picture [H, W, 3] uint8, or the first channel of a volume as greys
             [D, H, W, 3]; or None.
-        grid: the (height, width) of the picture, or of the tensor where there is none; of a
-            volume its (depth, height, width).
-        extents: what the names stand for that the inputs' shapes give to extents.
+        grid: the (height, width) of the picture, or of the tensor without one; the
+            (depth, height, width) of a volume.
+        extents: the values of the named extents in the inputs' shapes.
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -39,117 +39,115 @@ class Feeds:
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Of all inputs: runs alike in these have tensors of the same sizes."""
+        """The shapes of all inputs; they determine the sizes of all tensors in a run."""
         return tuple(array.shape for array in self.arrays.values())
 
 
 def feeds(
     artifact: Artifact,
-    slots: Mapping[str, TensorSpec],
-    picture: pictures.Picture | None,
+    specs: Mapping[str, TensorSpec],
+    picture: Picture | None,
     tensor: ArrayLike | None,
     further: Mapping[str, ArrayLike] | None,
-    size: preprocess.Size,
+    size: Size,
 ) -> Feeds:
-    """Everything that the network's own inputs get; see :meth:`ortcam.Cam.segment`.
+    """Return the network's inputs; see :meth:`ortcam.Cam.segment`.
 
     Raises:
-        InputError: an input is missing, has no such name, or does not fit.
-        PictureError: the picture cannot be read, or there is none.
+        InputError: an input is missing or unknown, or does not fit.
+        PictureError: the picture cannot be read, or neither picture nor tensor is given.
     """
     if picture is None and tensor is None:
-        raise PictureError("there is nothing to look at: give a picture, or ", Option("tensor"))
-    own = {*artifact.question, artifact.picture}
-    others = {name: slot for name, slot in slots.items() if name not in own}
+        raise PictureError("no input: pass ", Option("picture"), " or ", Option("tensor"))
+    known = {*artifact.question, artifact.picture}
+    others = {name: spec for name, spec in specs.items() if name not in known}
     arrays = _further(further or {}, others)
-    rgb = None if picture is None else pictures.read(picture)
+    rgb = None if picture is None else read(picture)
     if tensor is None:
-        assert rgb is not None  # one of the two is there
-        x = entering(artifact, slots, rgb, size)
+        assert rgb is not None  # picture or tensor is given
+        x = entering(artifact, specs, rgb, size)
     elif size is None:
-        x = _one(_fitting(tensor, slots[artifact.picture], "the tensor"))
+        x = _one(_fitting(tensor, specs[artifact.picture], "the tensor"))
     else:
         raise InputError(
-            Option("size"), " resizes a picture, and a tensor enters as it is; leave one out"
+            Option("size"), " resizes pictures only, and a tensor is used as it is; leave one out"
         )
     arrays = {artifact.picture: x, **arrays}
     if x.ndim == 5:
         if rgb is not None:
             raise InputError(
-                "the tensor is a volume, on which no picture lies; leave the picture out"
+                "the tensor is a volume, on which a picture cannot be drawn; leave the picture out"
             )
         rgb = _greys(artifact, x)
     grid = _space(artifact, x) if rgb is None else rgb.shape[:-1]
-    return Feeds(arrays, rgb, grid, _extents(arrays, slots))
+    return Feeds(arrays, rgb, grid, _extents(arrays, specs))
 
 
-def joined(fed: Sequence[Feeds], slots: Mapping[str, TensorSpec], picture: str) -> Feeds:
-    """What one run of all is fed: a further input is given once, and repeated for each picture."""
-    arrays = dict(fed[0].arrays)
-    arrays[picture] = np.concatenate([one.arrays[picture] for one in fed])
-    batch = slots[picture].shape[0]
-    for name, slot in slots.items():
+def joined(each: Sequence[Feeds], specs: Mapping[str, TensorSpec], picture: str) -> Feeds:
+    """Join the inputs of pictures for a common run; further inputs are repeated for each."""
+    if len(each) == 1:
+        return each[0]
+    arrays = dict(each[0].arrays)
+    arrays[picture] = np.concatenate([one.arrays[picture] for one in each])
+    batch = specs[picture].shape[0]
+    for name, spec in specs.items():
         if name in arrays and name != picture and isinstance(batch, str):
-            for axis, extent in enumerate(slot.shape):
+            for axis, extent in enumerate(spec.shape):
                 if extent == batch and arrays[name].shape[axis] == 1:
-                    arrays[name] = np.repeat(arrays[name], len(fed), axis)
-    extents = fed[0].extents | ({batch: len(fed)} if isinstance(batch, str) else {})
-    return Feeds(arrays, None, fed[0].grid, extents)
+                    arrays[name] = np.repeat(arrays[name], len(each), axis)
+    extents = each[0].extents | ({batch: len(each)} if isinstance(batch, str) else {})
+    return Feeds(arrays, None, each[0].grid, extents)
 
 
 def varied(
-    fed: Feeds, n: int, inputs: NDArray[Any], slots: Mapping[str, TensorSpec], picture: str
+    feeds: Feeds, n: int, inputs: NDArray[Any], specs: Mapping[str, TensorSpec], picture: str
 ) -> Feeds:
-    """What one run is fed with other inputs [B, ...] in the place of picture n.
-
-    What is given beside picture n is given with each of them.
-    """
-    arrays = {**fed.arrays, picture: inputs.astype(fed.arrays[picture].dtype, copy=False)}
-    batch = slots[picture].shape[0]
+    """Put inputs [B, ...] in the place of picture n, each with the further inputs of picture n."""
+    arrays = {**feeds.arrays, picture: inputs.astype(feeds.arrays[picture].dtype, copy=False)}
+    batch = specs[picture].shape[0]
     if not isinstance(batch, str):
-        return Feeds(arrays, None, fed.grid, fed.extents)
-    for name, array in fed.arrays.items():
-        for axis, extent in enumerate(slots[name].shape):
+        return Feeds(arrays, None, feeds.grid, feeds.extents)
+    for name, array in feeds.arrays.items():
+        for axis, extent in enumerate(specs[name].shape):
             if extent == batch and name != picture:
-                own = array.take([n % array.shape[axis]], axis)
-                arrays[name] = np.repeat(own, len(inputs), axis)
-    return Feeds(arrays, None, fed.grid, fed.extents | {batch: len(inputs)})
+                of_picture = array.take([n % array.shape[axis]], axis)
+                arrays[name] = np.repeat(of_picture, len(inputs), axis)
+    return Feeds(arrays, None, feeds.grid, feeds.extents | {batch: len(inputs)})
 
 
 def channel_axis(artifact: Artifact, rank: int) -> int:
-    """Where a picture [*space and C] of so many axes, or a volume, that enters has its channels."""
+    """The channel axis of one picture or volume of this rank, without its batch axis."""
     how = artifact.expects.preprocess
     last = how is not None and how.layout == "NHWC"
-    if rank == 4:  # of a volume: a network keeps all its channels there
+    if rank == 4:  # a volume: its channels are where the score has its classes
         last = artifact.score.class_axis == rank
     return rank - 1 if last else 0
 
 
 def entering(
     artifact: Artifact,
-    slots: Mapping[str, TensorSpec],
+    specs: Mapping[str, TensorSpec],
     rgb: NDArray[np.uint8],
-    size: preprocess.Size,
+    size: Size,
 ) -> NDArray[Any]:
-    """The network's input for a picture [H, W, 3]; see :meth:`ortcam.Cam.preprocess`.
+    """Return the network's input for a picture [H, W, 3]; see :meth:`ortcam.Cam.preprocess`.
 
     Raises:
-        InputError: nobody said how a picture becomes the input, it takes none, or not this size.
+        InputError: the preprocessing is unknown, or the input takes no picture of this size.
     """
-    slot = slots[artifact.picture]
-    how = _how(artifact.expects.preprocess, slot)
-    rows, columns = slot.shape[1:3] if how.layout == "NHWC" else slot.shape[2:4]
+    spec = specs[artifact.picture]
+    how = _checked(artifact.expects.preprocess, spec)
+    rows, columns = spec.shape[1:3] if how.layout == "NHWC" else spec.shape[2:4]
     fixed = (columns if isinstance(columns, int) else None, rows if isinstance(rows, int) else None)
-    working = preprocess.working_size((rgb.shape[1], rgb.shape[0]), how, size, fixed)
-    return preprocess.to_array(rgb, how, working, slot.dtype or np.float32)
+    working = working_size((rgb.shape[1], rgb.shape[0]), how, size, fixed)
+    return to_array(rgb, how, working, spec.dtype or np.float32)
 
 
-def _how(how: Preprocessing | None, slot: TensorSpec) -> Preprocessing:
-    """How a picture becomes the input, where that is known and the input can be one."""
+def _checked(how: Preprocessing | None, spec: TensorSpec) -> Preprocessing:
+    """The preprocessing, if it is known and fits the input."""
     if how is None:
         raise InputError(
-            f"nobody said how a picture becomes the input {slot}; export the network again with "
-            "its ",
+            f"the preprocessing of the input {spec} is unknown; export the network again with its ",
             Option("mean"),
             ", ",
             Option("std"),
@@ -160,18 +158,19 @@ def _how(how: Preprocessing | None, slot: TensorSpec) -> Preprocessing:
         )
     channels = len(how.color_order)
     axis = 3 if how.layout == "NHWC" else 1
-    own, other = (slot.shape[axis], slot.shape[4 - axis]) if len(slot.shape) == 4 else (0, 0)
-    # Where the extent is not fixed, the other layout's may give it away.
-    if (own != channels) if isinstance(own, int) else (other == channels):
+    extent, other = (spec.shape[axis], spec.shape[4 - axis]) if len(spec.shape) == 4 else (0, 0)
+    # A dynamic extent says nothing, but that of the other layout's channel axis may.
+    if (extent != channels) if isinstance(extent, int) else (other == channels):
         raise InputError(
-            f"the input {slot} is no picture of {channels} channels ({how.color_order}, "
-            f"{how.layout}); export the network again with what it takes, or pass a preprocessed ",
+            f"the input {spec} is no picture of {channels} channels ({how.color_order}, "
+            f"{how.layout}); export the network again with its colour order and layout, or pass a "
+            "preprocessed ",
             Option("tensor"),
         )
-    if isinstance(slot.shape[0], int) and slot.shape[0] != 1:
+    if isinstance(spec.shape[0], int) and spec.shape[0] != 1:
         raise InputError(
-            f"the input {slot} takes {slot.shape[0]} pictures at once, and one is looked at at a "
-            "time; export the network with one picture, or any number, in its batch"
+            f"the input {spec} has a fixed batch size of {spec.shape[0]}; re-export the network "
+            "with batch 1 or a dynamic batch"
         )
     return how
 
@@ -179,8 +178,7 @@ def _how(how: Preprocessing | None, slot: TensorSpec) -> Preprocessing:
 def _one(x: NDArray[Any]) -> NDArray[Any]:
     if x.ndim < 2 or len(x) != 1:
         raise InputError(
-            f"the tensor is {list(x.shape)}; its first axis is the batch and is to be 1, since "
-            "one picture is looked at at a time"
+            f"the tensor is {list(x.shape)}; its first axis is the batch and must be 1"
         )
     return x
 
@@ -188,15 +186,15 @@ def _one(x: NDArray[Any]) -> NDArray[Any]:
 def _space(artifact: Artifact, x: NDArray[Any]) -> tuple[int, ...]:
     if x.ndim != 4:
         raise InputError(
-            f"a tensor of {list(x.shape)} has no rows and columns for maps to lie on; "
-            "give the picture too"
+            f"a tensor of {list(x.shape)} has no rows and columns for the maps; pass the "
+            "picture too"
         )
     axis = channel_axis(artifact, 3)
     return tuple(extent for i, extent in enumerate(x.shape[1:]) if i != axis)
 
 
 def _greys(artifact: Artifact, x: NDArray[Any]) -> NDArray[np.uint8]:
-    """A volume's first channel from black, its least value, to white, [D, H, W, 3]."""
+    """The first channel of a volume, its minimum black and its maximum white, [D, H, W, 3]."""
     values = x[0].take(0, channel_axis(artifact, 4))
     finite = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
     low = finite.min(initial=np.inf)
@@ -205,46 +203,46 @@ def _greys(artifact: Artifact, x: NDArray[Any]) -> NDArray[np.uint8]:
     return np.repeat(grey[..., None], 3, axis=-1)
 
 
-def _extents(arrays: Mapping[str, NDArray[Any]], slots: Mapping[str, TensorSpec]) -> dict[str, int]:
+def _extents(arrays: Mapping[str, NDArray[Any]], specs: Mapping[str, TensorSpec]) -> dict[str, int]:
     return {
         extent: array.shape[axis]
         for name, array in arrays.items()
-        for axis, extent in enumerate(slots[name].shape)
+        for axis, extent in enumerate(specs[name].shape)
         if isinstance(extent, str)
     }
 
 
 def _further(
-    given: Mapping[str, ArrayLike], slots: Mapping[str, TensorSpec]
+    inputs: Mapping[str, ArrayLike], specs: Mapping[str, TensorSpec]
 ) -> dict[str, NDArray[Any]]:
-    for name in given:
-        if name not in slots:
-            there = nearest(name, slots) or "; it has no further inputs"
-            raise InputError(f"the network has no further input {name!r}{there}")
-    missing = [str(slot) for name, slot in slots.items() if name not in given]
+    for name in inputs:
+        if name not in specs:
+            others = nearest(name, specs) or "; it has no further inputs"
+            raise InputError(f"the network has no further input {name!r}{others}")
+    missing = [str(spec) for name, spec in specs.items() if name not in inputs]
     if missing:
         raise InputError(
-            f"the network has further inputs: {'; '.join(missing)}; give their values as ",
+            f"the network has further inputs: {'; '.join(missing)}; pass their values as ",
             Option("inputs", "{name: array}"),
         )
-    return {name: _fitting(v, slots[name], f"the input {name!r}") for name, v in given.items()}
+    return {name: _fitting(v, specs[name], f"the input {name!r}") for name, v in inputs.items()}
 
 
-def _fitting(value: ArrayLike, slot: TensorSpec, what: str) -> NDArray[Any]:
-    """A value as its input takes it.
+def _fitting(value: ArrayLike, spec: TensorSpec, what: str) -> NDArray[Any]:
+    """A value as an array of the input's type.
 
     Raises:
-        InputError: its shape is another, or its type cannot become the input's.
+        InputError: its shape or its type does not fit.
     """
     array = np.asarray(value)
-    alike = len(array.shape) == len(slot.shape) and all(
-        not isinstance(extent, int) or extent == given
-        for extent, given in zip(slot.shape, array.shape, strict=True)
+    alike = len(array.shape) == len(spec.shape) and all(
+        not isinstance(extent, int) or extent == actual
+        for extent, actual in zip(spec.shape, array.shape, strict=True)
     )
     if not alike:
-        raise InputError(f"{what} is {list(array.shape)}, and the network takes {slot}")
-    if slot.dtype in (None, np.str_):
+        raise InputError(f"{what} is {list(array.shape)}, and the network takes {spec}")
+    if spec.dtype in (None, np.str_):
         return array
-    if not np.can_cast(array.dtype, slot.dtype, "same_kind"):
-        raise InputError(f"{what} is {array.dtype}, and the network takes {slot}")
-    return np.ascontiguousarray(array, slot.dtype).reshape(array.shape)
+    if not np.can_cast(array.dtype, spec.dtype, "same_kind"):
+        raise InputError(f"{what} is {array.dtype}, and the network takes {spec}")
+    return np.ascontiguousarray(array, spec.dtype).reshape(array.shape)

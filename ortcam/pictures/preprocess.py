@@ -1,8 +1,8 @@
-"""From a picture to the array that the network gets.
+"""Preprocessing: from a picture to the network's input.
 
-The picture is resized to the working size by Pillow's bilinear filter, which averages where it
-shrinks (antialiasing) and works on 8-bit pixels; its aspect ratio is not kept, so that the working
-size covers the whole picture. Then ``x = (pixel * scale - mean) / std``.
+The picture is resized to the working size by Pillow's bilinear filter, which works on 8-bit pixels
+and averages where it shrinks (antialiasing). The aspect ratio is not kept, so that the working size
+covers the whole picture. Then ``x = (pixel * scale - mean) / std``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ortcam.messages import Option
 __all__ = ["Size", "constant", "to_array", "working_size"]
 
 Size = tuple[int, int] | str | None
-"""(width, height), ``"native"`` for the picture's own, None for what the artifact says."""
+"""(width, height), ``"native"`` for the picture's own, None for the artifact's working size."""
 
 
 def working_size(
@@ -32,33 +32,40 @@ def working_size(
     size: Size = None,
     fixed: tuple[int | None, int | None] = (None, None),
 ) -> tuple[int, int]:
-    """The (width, height) at which a picture enters the network.
+    """The (width, height) to which a picture is resized.
 
     Args:
         picture: the picture's (width, height).
-        preprocessing: its working size is the default, its divisor what sizes are rounded to: the
-            nearest multiple, one at least.
-        size: what was asked for.
-        fixed: the network's own width and height where its input is fixed; these win over the
-            artifact's working size and over ``"native"``.
+        preprocessing: its working size is the default; sizes are rounded to the nearest multiple of
+            its divisor, at least one.
+        size: the requested size.
+        fixed: the width and height of an input of fixed size, None where it is dynamic; they take
+            precedence over the artifact's working size and over ``"native"``.
 
     Raises:
-        InputError: the size is none, not the network's own, or beyond Pillow's limit.
+        InputError: the size is invalid, not that of a fixed input, or beyond Pillow's limit.
+
+    Example:
+        >>> working_size((100, 75), Preprocessing(divisor=32))
+        (96, 64)
     """
-    asked = _asked(size)
-    if asked is not None and any(f not in (None, a) for f, a in zip(fixed, asked, strict=True)):
-        own = "x".join("any" if f is None else str(f) for f in fixed)
+    requested = _requested(size)
+    if requested is not None and any(
+        f not in (None, r) for f, r in zip(fixed, requested, strict=True)
+    ):
+        input_size = "x".join("any" if f is None else str(f) for f in fixed)
         raise InputError(
-            f"size {asked[0]}x{asked[1]} does not fit: the network's input is fixed at {own}"
+            f"size {requested[0]}x{requested[1]} does not fit: the network's input is fixed at "
+            f"{input_size}"
         )
-    wanted = asked or (picture if size == "native" else preprocessing.size or picture)
+    base = requested or (picture if size == "native" else preprocessing.size or picture)
     width, height = (
         f if f is not None else _rounded(w, preprocessing.divisor)
-        for f, w in zip(fixed, wanted, strict=True)
+        for f, w in zip(fixed, base, strict=True)
     )
     if width * height > (Image.MAX_IMAGE_PIXELS or math.inf):
         raise InputError(
-            f"a working size of {width}x{height} is beyond Pillow's limit of "
+            f"the working size {width}x{height} exceeds Pillow's limit of "
             f"{Image.MAX_IMAGE_PIXELS} pixels; choose a smaller ",
             Option("size"),
         )
@@ -71,16 +78,20 @@ def to_array(
     size: tuple[int, int],
     dtype: type[np.generic] = np.float32,
 ) -> NDArray[Any]:
-    """The network's input for one picture.
+    """Return the network's input for one picture.
 
     Args:
         rgb: [H, W, 3] uint8.
         preprocessing: colour order, scale, mean, std and layout.
         size: the working size, (width, height).
-        dtype: of the network's input; whole numbers are rounded to, and cut off at their ends.
+        dtype: the type of the network's input; for integers, values are rounded and clipped.
 
     Returns:
         [1, channels, height, width] or [1, height, width, channels].
+
+    Example:
+        >>> to_array(np.zeros((4, 6, 3), np.uint8), Preprocessing(mean=(0.5,) * 3), (3, 2)).shape
+        (1, 3, 2, 3)
     """
     image = Image.fromarray(rgb)
     if preprocessing.color_order == "L":
@@ -100,17 +111,17 @@ def to_array(
 
 
 def constant(preprocessing: Preprocessing, value: int) -> NDArray[np.float64]:
-    """What enters where every pixel is of one value of 0 to 255.
+    """The network's input for a picture whose pixels all have one value, from 0 to 255.
 
     Returns:
-        One number a channel, [channels], or [channels, 1, 1] where these come first.
+        One number a channel, [channels], or [channels, 1, 1] if the channels come first.
     """
     mean, std = (np.array(v, np.float64) for v in (preprocessing.mean, preprocessing.std))
     x: NDArray[np.float64] = (value * preprocessing.scale - mean) / std
     return x if preprocessing.layout == "NHWC" else x[:, None, None]
 
 
-def _asked(size: Size) -> tuple[int, int] | None:
+def _requested(size: Size) -> tuple[int, int] | None:
     if size is None or size == "native":
         return None
     try:
@@ -119,7 +130,7 @@ def _asked(size: Size) -> tuple[int, int] | None:
     except (TypeError, ValueError):
         width = height = 0
     if min(width, height) < 1:
-        raise InputError(f"size is {size!r}; it is (width, height), 'native' or None")
+        raise InputError(f"size must be (width, height), 'native' or None, got {size!r}")
     return width, height
 
 

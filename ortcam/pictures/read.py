@@ -1,7 +1,7 @@
-"""Reading a picture, whatever its kind, as RGB pixels of 8 bits.
+"""Reading pictures of any format as 8-bit RGB pixels.
 
-What is read from a file is not trusted: it is refused with one sentence where it is no picture,
-is cut off, or is larger than ``PIL.Image.MAX_IMAGE_PIXELS``, before its pixels take memory.
+Files are not trusted: what is no picture, is truncated, or is larger than
+``PIL.Image.MAX_IMAGE_PIXELS`` is rejected with one sentence, before its pixels take memory.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,36 +20,36 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from ortcam.errors import PictureError
 from ortcam.messages import Option
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-__all__ = ["Picture", "pixels", "read"]
+__all__ = ["Picture", "is_array", "pixels", "read"]
 
 Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[np.uint8]"
 """A path, a PIL image, or an array [H, W, 3] uint8 in RGB order."""
 
 _Conversion: TypeAlias = "Callable[[Image.Image, str], Image.Image]"
-"""Of a decoded image of this name to one whose array is wanted."""
+"""From a decoded image and its name to the image whose pixels are returned."""
 
 _one_at_a_time = threading.Lock()  # warnings.catch_warnings is not safe between threads
 
 
 def read(picture: Picture) -> NDArray[np.uint8]:
-    """Reads a picture.
+    """Read a picture.
 
-    A rotation noted in EXIF is carried out. Of an animation the current frame is taken, in a file
-    the first. Transparent pictures are laid on white. 16-bit greys are scaled to 8 bits; CMYK is
-    converted by Pillow without colour management.
+    An EXIF orientation is applied. An animation yields its current frame, a file its first.
+    Transparent pictures are laid on white. 16-bit greys are scaled to 8 bits; Pillow converts CMYK
+    without colour management.
 
     Args:
         picture: a path, a PIL image, or an array [H, W, 3] uint8 in RGB order.
 
     Returns:
-        [H, W, 3] uint8, RGB; an array of its own where it had to be converted.
+        [H, W, 3] uint8, RGB; an array is returned as it is.
 
     Raises:
         PictureError: it cannot be read as a picture.
+
+    Example:
+        >>> read(Image.new("L", (3, 2), 128)).shape
+        (2, 3, 3)
     """
     if isinstance(picture, np.ndarray):
         return _from_array(picture)
@@ -58,17 +58,17 @@ def read(picture: Picture) -> NDArray[np.uint8]:
     if isinstance(picture, (str, os.PathLike)):
         return _from_file(Path(picture), _to_rgb)
     raise PictureError(
-        f"a picture is a path, a PIL image or an array [H, W, 3] uint8, not a "
-        f"{type(picture).__name__}; pass an array that is already preprocessed as ",
+        "a picture is a path, a PIL image or an array [H, W, 3] uint8, got "
+        f"{type(picture).__name__}; pass a preprocessed array as ",
         Option("tensor"),
     )
 
 
 def pixels(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """The pixels of a label image: its numbers where it is grey or has a palette, else colours.
+    """Return the pixels of a label image: numbers if it is grey or has a palette, else colours.
 
     Returns:
-        [H, W] whole numbers or bool, or [H, W, 3] uint8.
+        [H, W] integers or bool, or [H, W, 3] uint8.
 
     Raises:
         PictureError: it cannot be read as a picture.
@@ -84,9 +84,8 @@ def _numbers(image: Image.Image, name: str) -> Image.Image:
 def _from_array(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or not array.size:
         raise PictureError(
-            f"an array that is a picture is [H, W, 3] uint8 in RGB order, and this is "
-            f"{list(array.shape)} {array.dtype}; pass an array that is already preprocessed "
-            "as ",
+            "a picture as an array must be [H, W, 3] uint8 in RGB order, got "
+            f"{list(array.shape)} {array.dtype}; pass a preprocessed array as ",
             Option("tensor"),
         )
     return array
@@ -101,8 +100,8 @@ def _from_file(path: Path, convert: _Conversion) -> NDArray[Any]:
         raise PictureError(f"{path} is not a picture that Pillow can read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PictureError(
-            f"{path} has more than {Image.MAX_IMAGE_PIXELS} pixels, the limit of Pillow against "
-            "files made to fill the memory; raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+            f"{path} has more than {Image.MAX_IMAGE_PIXELS} pixels, Pillow's limit against "
+            "decompression bombs; raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
         ) from error
     except Exception as error:  # Pillow's plugins raise many kinds on a damaged header
         if isinstance(error, OSError) and error.strerror:
@@ -120,7 +119,7 @@ def _decode(image: Image.Image, name: str, convert: _Conversion) -> NDArray[Any]
     except PictureError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on damaged data
-        raise PictureError(f"{name} is cut off or damaged: {error}") from error
+        raise PictureError(f"{name} is truncated or damaged: {error}") from error
     if not pixels.size:
         raise PictureError(f"{name} has no pixels")
     return pixels
@@ -129,12 +128,12 @@ def _decode(image: Image.Image, name: str, convert: _Conversion) -> NDArray[Any]
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if image.mode == "F":
         raise PictureError(
-            f"{name} has floating-point pixels, whose range nobody knows; convert it to 8 bits"
+            f"{name} has floating-point pixels of unknown range; convert it to 8 bits"
         )
     if image.mode == "I" or image.mode.startswith("I;16"):
         return _from_16_bits(image).convert("RGB")
     if image.has_transparency_data:
-        # From premultiplied greys Pillow has no direct way.
+        # Pillow does not convert premultiplied greys to RGBA directly.
         image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image).convert("RGB")
@@ -142,11 +141,11 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
 
 
 def _from_16_bits(image: Image.Image) -> Image.Image:
-    """65535 becomes 255; Pillow's own conversion cuts off all that is above 255."""
+    """Scales 65535 to 255; Pillow's own conversion clips values above 255."""
     values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
     return Image.fromarray(((values + 128) // 257).astype(np.uint8))
 
 
 def is_array(path: Path) -> bool:
-    """Whether a file's name says that it holds an array instead of a picture."""
+    """True if a file's name says that it holds an array instead of a picture."""
     return path.suffix.lower() == ".npy"

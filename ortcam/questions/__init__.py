@@ -1,1 +1,1 @@
-"""What is asked: classes, differences, and the parts of a picture they are asked about."""
+"""Questions: classes, differences, and the parts of a picture that they are about."""

@@ -1,4 +1,4 @@
-"""Classes and layers as a user names them."""
+"""Classes and layers by the names that users give."""
 
 from __future__ import annotations
 
@@ -14,43 +14,47 @@ Classes = Iterable[str | int] | str | int
 """Classes by name or 0-based index."""
 
 
-def class_indices(asked: Classes, classes: Sequence[str]) -> tuple[int, ...]:
-    """The 0-based indices of classes.
+def class_indices(entries: Classes, classes: Sequence[str]) -> tuple[int, ...]:
+    """Return the 0-based indices of classes.
 
     Args:
-        asked: by name or 0-based index, one or several.
-        classes: all there are.
+        entries: one class or several, by name or 0-based index.
+        classes: the names of all classes.
 
     Raises:
-        ClassError: there is no such class, or none is asked for.
+        ClassError: there is no such class, or the list is empty.
+
+    Example:
+        >>> class_indices(["Car", 0], ("Sky", "Road", "Car"))
+        (2, 0)
     """
-    if isinstance(asked, str) or not isinstance(asked, Iterable):
-        asked = [asked]
-    listed = list(asked)
+    if isinstance(entries, str) or not isinstance(entries, Iterable):
+        entries = [entries]
+    listed = list(entries)
     if not listed:
-        raise ClassError("no class was asked about; leave classes out for those in the picture")
+        raise ClassError("the list of classes is empty; leave it out for those in the picture")
     return tuple(_index(entry, classes) for entry in listed)
 
 
-def named_layers(asked: Iterable[str] | str | None, layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """Layers by name; all where none is asked for by None.
+def named_layers(names: Iterable[str] | str | None, layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return layers by name, all for None.
 
     Raises:
-        LayerError: the artifact has no such layer, or none is asked for.
+        LayerError: the artifact has no such layer, or the list is empty.
     """
-    if asked is None:
+    if names is None:
         return tuple(layers)
-    listed = [asked] if isinstance(asked, str) else list(asked)
+    listed = [names] if isinstance(names, str) else list(names)
     if not listed:
-        raise LayerError("no layer was asked for; leave layers out for all of the artifact's")
-    known = {layer.name: layer for layer in layers}
+        raise LayerError("the list of layers is empty; leave it out for all of the artifact's")
+    by_name = {layer.name: layer for layer in layers}
     for name in listed:
-        if name not in known:
+        if name not in by_name:
             raise LayerError(
-                f"the artifact has no layer {name!r}{nearest(name, known)}; another layer of the "
-                "network takes an export of its own"
+                f"the artifact has no layer {name!r}{nearest(name, by_name)}; for another layer of "
+                "the network, export it again"
             )
-    return tuple(known[name] for name in listed)
+    return tuple(by_name[name] for name in listed)
 
 
 def _index(entry: str | int, classes: Sequence[str]) -> int:
@@ -58,7 +62,7 @@ def _index(entry: str | int, classes: Sequence[str]) -> int:
         matches = [i for i, name in enumerate(classes) if name == entry]
         if len(matches) > 1:
             raise ClassError(
-                f"{len(matches)} classes are called {entry!r}; give one of the 0-based indices "
+                f"{len(matches)} classes are named {entry!r}; give one of the 0-based indices "
                 f"{', '.join(map(str, matches))}"
             )
         if not matches:
@@ -67,7 +71,7 @@ def _index(entry: str | int, classes: Sequence[str]) -> int:
     try:
         index = operator.index(entry)
     except TypeError:
-        raise ClassError(f"a class goes by name or 0-based index, not {entry!r}") from None
+        raise ClassError(f"a class is given by name or 0-based index, not {entry!r}") from None
     if not 0 <= index < len(classes):
         raise ClassError(f"there is no class {index}; there are {len(classes)}, counted from 0")
     return index

@@ -1,4 +1,4 @@
-"""What is asked: classes, their differences and weighted sums, each with its place and name."""
+"""Questions: classes, their differences and weighted sums, each with a region and a name."""
 
 from __future__ import annotations
 
@@ -30,18 +30,22 @@ Term: TypeAlias = "tuple[str | int, float]"
 
 @dataclass(frozen=True)
 class Question:
-    """Classes with their weights, where they are asked about, and what this is called.
+    """A weighted sum of class scores in a part of the picture.
 
-    ``+`` and ``-`` join two questions, a number times one weighs it::
-
-        car, road = about("Car"), about("Road")
-        (car - road).at(120, 80)  # why car and not road, here
-        (car + 0.5 * about("Truck")).over(Predicted("Car")).named("vehicles")
+    ``+`` and ``-`` join two questions, and a number times a question weighs it.
 
     Attributes:
         terms: classes by name or 0-based index, each with its weight.
         where: the part of the picture; None for all of it.
-        name: what it is called; None for the name that its parts give it.
+        name: its name; None for one made of its terms and part.
+
+    Example:
+        >>> car, road = about("Car"), about("Road")
+        >>> (car - road).at(120, 80).terms  # why car and not road, here
+        (('Car', 1.0), ('Road', -1.0))
+        >>> vehicles = (car + 0.5 * about("Truck")).named("vehicles")
+        >>> vehicles.terms, vehicles.name
+        ((('Car', 1.0), ('Truck', 0.5)), 'vehicles')
     """
 
     terms: tuple[Term, ...]
@@ -49,15 +53,31 @@ class Question:
     name: str | None = None
 
     def at(self, x: int, y: int, z: int | None = None) -> Question:
-        """The same about one pixel, column x and row y from 0; of a volume also its slice z."""
+        """The same at one pixel: column x and row y from 0, and in a volume slice z.
+
+        Example:
+            >>> str(about("Car").at(120, 80).where)
+            'at 120,80'
+        """
         return self.over(Pixel(x, y, z))
 
     def over(self, where: Where) -> Question:
-        """The same about a part of the picture; asked about one before, about what they share."""
+        """The same in a part of the picture; in the intersection if there is a part already.
+
+        Example:
+            >>> from ortcam import Box, Predicted
+            >>> str(about("Car").over(Predicted()).over(Box(0, 0, 9, 9)).where)
+            'where predicted and in the box 0,0,9,9'
+        """
         return replace(self, where=where if self.where is None else self.where & where)
 
     def named(self, name: str) -> Question:
-        """The same with a name of its own."""
+        """The same with another name.
+
+        Example:
+            >>> about("Car", "Truck").named("vehicles").name
+            'vehicles'
+        """
         return replace(self, name=name)
 
     def __add__(self, other: Question) -> Question:
@@ -65,7 +85,7 @@ class Question:
             return NotImplemented
         if self.where != other.where:
             raise InputError(
-                "the two sides of a sum or difference are asked in one place: put it behind the "
+                "the terms of a sum or difference share one part of the picture; give it after the "
                 "brackets, as in (about('Car') - about('Road')).at(120, 80)"
             )
         return Question(self.terms + other.terms, self.where)
@@ -89,13 +109,17 @@ Questions: TypeAlias = "Iterable[str | int | Question] | str | int | Question"
 
 
 def about(*classes: str | int) -> Question:
-    """A question about a class, by name or 0-based index; about several, their sum.
+    """Ask about a class, by name or 0-based index; about several, their sum.
 
     Raises:
         ClassError: no class is given.
+
+    Example:
+        >>> about("Car", 3).terms
+        (('Car', 1.0), (3, 1.0))
     """
     if not classes:
-        raise ClassError("a question is about a class: name one, as in about('Car')")
+        raise ClassError("a question needs a class, as in about('Car')")
     return Question(tuple((cls, 1.0) for cls in classes))
 
 
@@ -104,7 +128,7 @@ class Row:
     """A question about the classes of one network.
 
     Attributes:
-        name: what it is called.
+        name: its name.
         weights: the classes' indices and weights.
         where: the part of the picture; None for all of it.
     """
@@ -115,94 +139,98 @@ class Row:
 
     @property
     def index(self) -> int | None:
-        """The class, where it is about one by itself."""
+        """The class of a question about a single class, else None."""
         return self.subject if len(self.weights) == 1 and self.weights[0][1] == 1 else None
 
     @property
     def subject(self) -> int:
-        """The class that it is about: of several the one that comes first."""
+        """The class that it is about, the first of several."""
         return self.weights[0][0]
 
     def over(self, where: Where) -> Row:
-        """The same about what its part of the picture and another share."""
+        """The same in the intersection of its part of the picture and another."""
         part = where if self.where is None else self.where & where
         return Row(f"{self.name} {where}", self.weights, part)
 
 
-def rows(asked: Questions, classes: Sequence[str]) -> tuple[Row, ...]:
-    """Questions about the classes of a network.
+def rows(questions: Questions, classes: Sequence[str]) -> tuple[Row, ...]:
+    """Return questions by class index.
 
     Args:
-        asked: one or several.
-        classes: the network's.
+        questions: one or several.
+        classes: the names of the network's classes.
 
     Raises:
-        ClassError: there is no such class, or nothing is asked.
+        ClassError: there is no such class, or the list is empty.
         InputError: the weights of a question are all zero, or not finite.
     """
-    if isinstance(asked, (str, Question)) or not isinstance(asked, Iterable):
-        asked = [asked]
-    listed = list(asked)
+    if isinstance(questions, (str, Question)) or not isinstance(questions, Iterable):
+        questions = [questions]
+    listed = list(questions)
     if not listed:
-        raise ClassError("no class was asked about; leave classes out for those in the picture")
+        raise ClassError("the list of classes is empty; leave it out for those in the picture")
     return tuple(_row(entry, classes) for entry in listed)
 
 
 def class_rows(indices: Iterable[int], classes: Sequence[str]) -> tuple[Row, ...]:
-    """A question about each of these classes by itself."""
+    """Return one question about each class."""
     return tuple(Row(classes[index], ((index, 1.0),)) for index in indices)
 
 
-def class_weights(asked: Sequence[Row], classes: int) -> NDArray[np.float32]:
-    """[questions, classes]."""
-    weights = np.zeros((len(asked), classes), np.float32)
-    for k, row in enumerate(asked):
+def class_weights(questions: Sequence[Row], classes: int) -> NDArray[np.float32]:
+    """The class weights [questions, classes]."""
+    weights = np.zeros((len(questions), classes), np.float32)
+    for k, row in enumerate(questions):
         for index, weight in row.weights:
             weights[k, index] = weight
     return weights
 
 
 def parse(text: str, classes: Sequence[str]) -> Question | str | int:
-    """What is typed: a class, or a sum or difference such as ``Car - 0.5*Road``.
+    """Read a class, or a sum or difference such as ``Car - 0.5*Road``.
 
-    A class that is called so comes first, also where a sign or a number is in its name.
+    The name of a class takes precedence, even if it contains a sign or a number.
 
     Raises:
         ClassError: there is no such class.
+
+    Example:
+        >>> parse("Car - 0.5*Road", ("Sky", "Road", "Car")).terms
+        (('Car', 1.0), ('Road', -0.5))
     """
     if text in classes:
         return text
     if text.isdecimal():
         return int(text)
     parts = re.split(r"\s+([+-])\s+", text.strip())
-    signs, typed = ["+", *parts[1::2]], parts[0::2]
-    if len(typed) == 1 and _term(text, classes) is None:
-        return text  # which is no class, as an error is going to say
-    found = _terms(typed, signs, classes)
-    if found is None:
-        wrong = next((t for t in typed if _term(t, classes) is None), text)
+    signs, words = ["+", *parts[1::2]], parts[0::2]
+    if len(words) == 1 and _term(text, classes) is None:
+        return text  # no class, as an error says later
+    terms = _terms(words, signs, classes)
+    if terms is None:
+        wrong = next((t for t in words if _term(t, classes) is None), text)
         raise ClassError(f"there is no class {wrong!r}{nearest(wrong, classes)}")
-    return Question(tuple(found))
+    return Question(tuple(terms))
 
 
-def _terms(typed: Sequence[str], signs: Sequence[str], classes: Sequence[str]) -> list[Term] | None:
-    """The longest names first, so that a sign within a class's name splits nothing."""
-    if not typed:
+def _terms(words: Sequence[str], signs: Sequence[str], classes: Sequence[str]) -> list[Term] | None:
+    """The terms, longest names first, so that a sign within a class's name does not split it."""
+    if not words:
         return []
-    for end in range(len(typed), 0, -1):
-        behind = zip(signs[1:end], typed[1:end], strict=True)
-        first = _term(typed[0] + "".join(f" {sign} {name}" for sign, name in behind), classes)
-        rest = None if first is None else _terms(typed[end:], signs[end:], classes)
+    for end in range(len(words), 0, -1):
+        following = zip(signs[1:end], words[1:end], strict=True)
+        first = _term(words[0] + "".join(f" {sign} {name}" for sign, name in following), classes)
+        rest = None if first is None else _terms(words[end:], signs[end:], classes)
         if first is not None and rest is not None:
             cls, weight = first
             return [(cls, weight if signs[0] == "+" else -weight), *rest]
     return None
 
 
-def _term(typed: str, classes: Sequence[str]) -> Term | None:
-    """A class, or a number times one; None where there is no such class."""
-    weighed = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*\*\s*(.+)", typed)
-    for name, weight in ((typed, "1"), *([(weighed[2], weighed[1])] if weighed else [])):
+def _term(text: str, classes: Sequence[str]) -> Term | None:
+    """A class, or a number times a class; None if there is no such class."""
+    product = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*\*\s*(.+)", text)
+    for name, weight in ((text, "1"), *([(product[2], product[1])] if product else [])):
         if name in classes:
             return name, float(weight)
         if name.isdecimal() and int(name) < len(classes):
@@ -219,8 +247,8 @@ def _row(entry: str | int | Question, classes: Sequence[str]) -> Row:
         weights[index] = weights.get(index, 0) + weight
     if not any(weights.values()) or not np.isfinite(list(weights.values())).all():
         raise InputError(
-            f"the question {entry.name or _name(weights, classes)!r} weighs no class, or one by a "
-            "number that is not finite"
+            f"the question {entry.name or _name(weights, classes)!r} has only zero weights, or one "
+            "that is not finite"
         )
     name = _name(weights, classes)
     if entry.where is not None:

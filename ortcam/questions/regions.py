@@ -1,8 +1,8 @@
-"""Where a question is asked: parts of a picture, as objects that combine.
+"""Parts of a picture, which combine: where a question is asked.
 
-``&`` takes what two parts share, ``|`` what either has, ``~`` the rest of the picture, and
-``border(width)`` the pixels along a part's edge. Nothing is looked at until there is a picture;
-parts that depend on what the network predicts are then told.
+``a & b`` is the intersection of two parts, ``a | b`` their union, ``~a`` the rest of the picture,
+and ``a.border(width)`` the pixels along a part's edge. A part is evaluated once there is a picture
+and, if it depends on it, the network's prediction.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from ortcam.artifact import Color
 from ortcam.errors import RegionError
-from ortcam.grids import morphology as components
 from ortcam.grids.labels import NONE
-from ortcam.pictures import label_image as truths
+from ortcam.grids.morphology import border, component
+from ortcam.pictures import label_image
+from ortcam.pictures.label_image import Truth
 from ortcam.questions import masks
 from ortcam.questions.masks import Given
 from ortcam.questions.names import class_indices
@@ -43,16 +44,18 @@ __all__ = [
 
 Weights = NDArray[np.float32]
 
+Region: TypeAlias = "Given | Where"
+"""An array or a picture's path, or a part of the picture that the scene determines."""
+
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What a part of a picture is found by.
+    """The picture that parts are evaluated in.
 
     Attributes:
         grid: the picture's (height, width), or the volume's (depth, height, width).
         classes, colors: the classes' names and label colours.
-        predict: gives the predicted class of every pixel, on the grid; it is asked once, where a
-            part depends on it.
+        predict: returns the predicted class of every pixel, on the grid; called once at most.
     """
 
     grid: tuple[int, ...]
@@ -70,38 +73,43 @@ class Where(ABC):
     """A part of a picture.
 
     Attributes:
-        by_class: whether it is another part for another class.
-        by_prediction: whether it depends on what the network predicts.
+        by_class: True if the part depends on the question's class.
+        by_prediction: True if it depends on the network's prediction.
+
+    Example:
+        >>> from ortcam import Box, Predicted
+        >>> str(Predicted("Car").border(2) & ~Box(0, 0, 10, 10))
+        'along the border, 2 px, where Car is predicted and not (in the box 0,0,10,10)'
     """
 
     by_class: bool = False
     by_prediction: bool = False
 
     @abstractmethod
-    def weights(self, sight: Scene, subject: int) -> Weights:
-        """What each pixel counts.
+    def weights(self, scene: Scene, subject: int) -> Weights:
+        """Return the weight of each pixel.
 
         Args:
-            sight: the picture's grid, and what is predicted there.
+            scene: the picture's grid and prediction.
             subject: the class that the question is about.
 
         Returns:
-            On the grid 0 or 1; of a mask of weights these.
+            0 or 1 on the grid, or a mask's weights.
 
         Raises:
             ClassError: there is no such class.
             PictureError: a path leads to no picture.
-            RegionError: it does not lie in the picture, or does not fit it.
+            RegionError: the part lies outside the picture, or does not fit it.
         """
 
     def border(self, width: int = 1) -> Where:
-        """Its pixels from which at most so many steps lead out of it.
+        """Return the pixels of the part that lie at most ``width`` steps from its outside.
 
         Raises:
             RegionError: the width is less than 1.
         """
         if width < 1:
-            raise RegionError(f"a border of {width} pixels is empty; it takes 1 or more")
+            raise RegionError(f"the width of a border must be at least 1, got {width}")
         return _Border((self,), width)
 
     def __and__(self, other: Where) -> Where:
@@ -116,16 +124,21 @@ class Where(ABC):
 
 @dataclass(frozen=True)
 class Pixel(Where):
-    """One pixel, column x and row y from 0 at the top left; of a volume also its slice z."""
+    """One pixel: column x and row y, from 0 at the top left, and in a volume slice z.
+
+    Example:
+        >>> str(Pixel(120, 80))
+        'at 120,80'
+    """
 
     x: int
     y: int
     z: int | None = None
 
-    def weights(self, sight: Scene, subject: int) -> Weights:
-        """1 at the pixel."""
-        weights = np.zeros(sight.grid, np.float32)
-        weights[_place(self, sight)] = 1
+    def weights(self, scene: Scene, subject: int) -> Weights:
+        """Return 1 at the pixel, 0 elsewhere."""
+        weights = np.zeros(scene.grid, np.float32)
+        weights[_pixel_index(self, scene)] = 1
         return weights
 
     def __str__(self) -> str:
@@ -134,22 +147,27 @@ class Pixel(Where):
 
 @dataclass(frozen=True)
 class Box(Where):
-    """The columns from x0 to before x1 and the rows from y0 to before y1."""
+    """The columns x0 to x1 and the rows y0 to y1, without x1 and y1.
+
+    Example:
+        >>> str(Box(10, 20, 30, 40))
+        'in the box 10,20,30,40'
+    """
 
     x0: int
     y0: int
     x1: int
     y1: int
 
-    def weights(self, sight: Scene, subject: int) -> Weights:
-        """1 in the box."""
-        _check_flat(sight, "a box")
+    def weights(self, scene: Scene, subject: int) -> Weights:
+        """Return 1 in the box, 0 elsewhere."""
+        _check_flat(scene, "a box")
         if not (self.x0 < self.x1 and self.y0 < self.y1):
             raise RegionError(
-                f"the box {self.x0},{self.y0},{self.x1},{self.y1} is empty: it goes from its left "
-                "and upper edge to before its right and lower one"
+                f"the box {self.x0},{self.y0},{self.x1},{self.y1} is empty; give x0,y0,x1,y1 with "
+                "x0 < x1 and y0 < y1"
             )
-        weights = np.zeros(sight.grid, np.float32)
+        weights = np.zeros(scene.grid, np.float32)
         rows, columns = (max(self.y0, 0), max(self.y1, 0)), (max(self.x0, 0), max(self.x1, 0))
         weights[slice(*rows), slice(*columns)] = 1
         return weights
@@ -163,17 +181,21 @@ class Polygon(Where):
     """The pixels whose centres lie in a polygon, by the even-odd rule.
 
     Attributes:
-        points: its corners (x, y), in pixels from the picture's upper left corner: the centre of
+        points: its corners (x, y), in pixels from the picture's upper left corner; the centre of
             the first pixel is (0.5, 0.5).
+
+    Example:
+        >>> str(Polygon([(0, 0), (10, 0), (5, 8)]))
+        'in a polygon of 3 corners'
     """
 
     points: tuple[tuple[float, float], ...]
 
     def __init__(self, points: Sequence[Sequence[float]]) -> None:
-        """Any sequence of corners.
+        """Takes any sequence of corners.
 
         Raises:
-            RegionError: these are no three or more pairs of finite numbers.
+            RegionError: these are not at least three pairs of finite numbers.
         """
         corners = tuple(tuple(float(value) for value in point) for point in points)
         if (
@@ -181,13 +203,13 @@ class Polygon(Where):
             or any(len(point) != 2 for point in corners)
             or not np.isfinite(corners).all()
         ):
-            raise RegionError(f"a polygon is three or more corners (x, y), not {points!r}")
+            raise RegionError(f"a polygon needs at least three corners (x, y), got {points!r}")
         object.__setattr__(self, "points", corners)
 
-    def weights(self, sight: Scene, subject: int) -> Weights:
-        """1 where an odd number of edges is crossed on the way from the left."""
-        _check_flat(sight, "a polygon")
-        height, width = sight.grid
+    def weights(self, scene: Scene, subject: int) -> Weights:
+        """Return 1 where a ray from the left has crossed an odd number of edges."""
+        _check_flat(scene, "a polygon")
+        height, width = scene.grid
         crossings = np.zeros((height, width + 1), np.int32)
         for (x0, y0), (x1, y1) in zip(self.points, self.points[1:] + self.points[:1], strict=True):
             low, high = (round(max(0, min(height, np.ceil(y - 0.5)))) for y in sorted((y0, y1)))
@@ -204,40 +226,51 @@ class Polygon(Where):
 
 @dataclass(frozen=True, eq=False)
 class Mask(Where):
-    """A mask, or weights of 0 or more.
+    """The pixels of a mask, or weights of at least 0.
 
     Attributes:
-        mask: [H, W] or [D, H, W]; or the path of a picture that is not black there.
+        mask: [H, W] or [D, H, W]; or the path of a picture, which selects the pixels that are not
+            black.
+
+    Example:
+        >>> str(Mask([[0, 1], [0, 0]])), str(Mask("person.png"))
+        ('in a mask', 'in person.png')
     """
 
     mask: Given
 
-    def weights(self, sight: Scene, subject: int) -> Weights:
-        """The mask."""
-        (weights,) = masks.read(self.mask, sight.grid, None)
+    def weights(self, scene: Scene, subject: int) -> Weights:
+        """Return the mask."""
+        (weights,) = masks.read(self.mask, scene.grid, None)
         plane: Weights = weights
         return plane
 
     def __str__(self) -> str:
-        named = isinstance(self.mask, (str, os.PathLike))
-        return f"in {Path(self.mask).name}" if named else "in a mask"  # type: ignore[arg-type]
+        if isinstance(self.mask, str | os.PathLike):
+            return f"in {Path(self.mask).name}"
+        return "in a mask"
 
 
 @dataclass(frozen=True)
 class Predicted(Where):
-    """The pixels predicted as a class, of None as the class that the question is about."""
+    """The pixels predicted as a class; for None, as the question's class.
+
+    Example:
+        >>> str(Predicted("Car")), str(Predicted())
+        ('where Car is predicted', 'where predicted')
+    """
 
     cls: str | int | None = None
     by_prediction = True
 
     @property
     def by_class(self) -> bool:  # type: ignore[override]  # a constant elsewhere
-        """Unless it names its class."""
+        """True unless it names a class."""
         return self.cls is None
 
-    def weights(self, sight: Scene, subject: int) -> Weights:
-        """1 where the class is the label."""
-        return _ones(sight.labels == _index(self.cls, sight, subject))
+    def weights(self, scene: Scene, subject: int) -> Weights:
+        """Return 1 where the class is predicted, 0 elsewhere."""
+        return _ones(scene.labels == _index(self.cls, scene, subject))
 
     def __str__(self) -> str:
         return "where predicted" if self.cls is None else f"where {self.cls} is predicted"
@@ -245,25 +278,29 @@ class Predicted(Where):
 
 @dataclass(frozen=True, eq=False)
 class Labelled(Where):
-    """The pixels that a label image gives a class, of None the class that the question is about.
+    """The pixels of a class in a label image; for None, of the question's class.
 
     Attributes:
         truth: see :data:`ortcam.pictures.label_image.Truth`.
         cls: by name or 0-based index.
+
+    Example:
+        >>> str(Labelled("street.labels.png", "Car"))
+        'where labelled Car'
     """
 
-    truth: truths.Truth
+    truth: Truth
     cls: str | int | None = None
 
     @property
     def by_class(self) -> bool:  # type: ignore[override]  # a constant elsewhere
-        """Unless it names its class."""
+        """True unless it names a class."""
         return self.cls is None
 
-    def weights(self, sight: Scene, subject: int) -> Weights:
-        """1 where the class is the truth."""
-        truth = truths.read(self.truth, sight.grid, sight.colors)
-        return _ones(truth == _index(self.cls, sight, subject))
+    def weights(self, scene: Scene, subject: int) -> Weights:
+        """Return 1 where the class is labelled, 0 elsewhere."""
+        truth = label_image.read(self.truth, scene.grid, scene.colors)
+        return _ones(truth == _index(self.cls, scene, subject))
 
     def __str__(self) -> str:
         return "where labelled" if self.cls is None else f"where labelled {self.cls}"
@@ -271,22 +308,26 @@ class Labelled(Where):
 
 @dataclass(frozen=True, eq=False)
 class Mistaken(Where):
-    """The pixels predicted as another class than a label image gives them, where it gives one.
+    """The pixels whose prediction differs from their class in a label image.
 
-    ``Predicted() & Mistaken(truth)`` are those that are wrongly the question's class,
-    ``Labelled(truth) & Mistaken(truth)`` those that are wrongly not.
+    ``Predicted() & Mistaken(truth)`` are the false positives of the question's class,
+    ``Labelled(truth) & Mistaken(truth)`` its false negatives.
 
     Attributes:
         truth: see :data:`ortcam.pictures.label_image.Truth`.
+
+    Example:
+        >>> str(Predicted() & Mistaken("street.labels.png"))
+        'where predicted and where mistaken'
     """
 
-    truth: truths.Truth
+    truth: Truth
     by_prediction = True
 
-    def weights(self, sight: Scene, subject: int) -> Weights:
-        """1 where label and truth differ."""
-        truth = truths.read(self.truth, sight.grid, sight.colors)
-        return _ones((truth != NONE) & (truth != sight.labels))
+    def weights(self, scene: Scene, subject: int) -> Weights:
+        """Return 1 where prediction and label differ, 0 elsewhere."""
+        truth = label_image.read(self.truth, scene.grid, scene.colors)
+        return _ones((truth != NONE) & (truth != scene.labels))
 
     def __str__(self) -> str:
         return "where mistaken"
@@ -294,9 +335,13 @@ class Mistaken(Where):
 
 @dataclass(frozen=True)
 class Component(Where):
-    """The connected pixels of one predicted class around a pixel, whatever class is asked about.
+    """The connected pixels of one predicted class around a pixel, for questions about any class.
 
     Pixels that touch at a corner are connected.
+
+    Example:
+        >>> str(Component(120, 80))
+        'in the component under 120,80'
     """
 
     x: int
@@ -304,15 +349,13 @@ class Component(Where):
     z: int | None = None
     by_prediction = True
 
-    def weights(self, sight: Scene, subject: int) -> Weights:
-        """1 in the component."""
-        place = _place(self, sight)
-        label = sight.labels[place]
+    def weights(self, scene: Scene, subject: int) -> Weights:
+        """Return 1 in the component, 0 elsewhere."""
+        index = _pixel_index(self, scene)
+        label = scene.labels[index]
         if label == NONE:
-            raise RegionError(
-                f"no class is predicted at {_listed(self)}, so there is no component under it"
-            )
-        return _ones(components.component(sight.labels == label, place))
+            raise RegionError(f"no class is predicted at {_listed(self)}, so there is no component")
+        return _ones(component(scene.labels == label, index))
 
     def __str__(self) -> str:
         return f"in the component under {_listed(self)}"
@@ -320,7 +363,7 @@ class Component(Where):
 
 @dataclass(frozen=True)
 class _Combined(Where):
-    """What it depends on is what its parts do."""
+    """A combination of parts; it depends on what they depend on."""
 
     parts: tuple[Where, ...]
 
@@ -332,8 +375,8 @@ class _Combined(Where):
     def by_prediction(self) -> bool:  # type: ignore[override]  # a constant elsewhere
         return any(part.by_prediction for part in self.parts)
 
-    def weights(self, sight: Scene, subject: int) -> Weights:
-        return self.combine(*(part.weights(sight, subject) for part in self.parts))
+    def weights(self, scene: Scene, subject: int) -> Weights:
+        return self.combine(*(part.weights(scene, subject) for part in self.parts))
 
     @abstractmethod
     def combine(self, *parts: Weights) -> Weights: ...
@@ -371,7 +414,7 @@ class _Border(_Combined):
 
     def combine(self, *parts: Weights) -> Weights:
         (part,) = parts
-        return part * components.border(part > 0, self.width)
+        return part * border(part > 0, self.width)
 
     def __str__(self) -> str:
         return f"along the border, {self.width} px, {self.parts[0]}"
@@ -382,43 +425,38 @@ def _ones(mask: NDArray[np.bool_]) -> Weights:
     return weights
 
 
-def _index(cls: str | int | None, sight: Scene, subject: int) -> int:
-    return subject if cls is None else class_indices(cls, sight.classes)[0]
+def _index(cls: str | int | None, scene: Scene, subject: int) -> int:
+    return subject if cls is None else class_indices(cls, scene.classes)[0]
 
 
 def _listed(point: Pixel | Component) -> str:
     return f"{point.x},{point.y}" + ("" if point.z is None else f",{point.z}")
 
 
-def _place(point: Pixel | Component, sight: Scene) -> tuple[int, ...]:
-    """A pixel's indices.
+def _pixel_index(point: Pixel | Component, scene: Scene) -> tuple[int, ...]:
+    """The pixel's index on the grid.
 
     Raises:
-        RegionError: it does not lie in the picture.
+        RegionError: it lies outside the picture.
     """
-    place = (point.y, point.x) if point.z is None else (point.z, point.y, point.x)
-    if len(place) != len(sight.grid):
+    index = (point.y, point.x) if point.z is None else (point.z, point.y, point.x)
+    if len(index) != len(scene.grid):
         raise RegionError(
-            f"a pixel of a picture is x,y and one of a volume x,y,z, and {_listed(point)} asks "
-            f"about one of {' x '.join(map(str, sight.grid))}"
+            f"a pixel is x,y in a picture and x,y,z in a volume; {_listed(point)} does not fit one "
+            f"of {' x '.join(map(str, scene.grid))}"
         )
-    if not all(0 <= at < extent for at, extent in zip(place, sight.grid, strict=True)):
-        extents = " x ".join(str(extent) for extent in reversed(sight.grid))
+    if not all(0 <= i < extent for i, extent in zip(index, scene.grid, strict=True)):
+        extents = " x ".join(str(extent) for extent in reversed(scene.grid))
         what = "picture" if point.z is None else "volume"
         raise RegionError(
-            f"the pixel {_listed(point)} does not lie in the {what} of {extents}, which are "
-            "counted from 0"
+            f"the pixel {_listed(point)}, counted from 0, lies outside the {what} of {extents}"
         )
-    return place
+    return index
 
 
-def _check_flat(sight: Scene, what: str) -> None:
-    if len(sight.grid) != 2:
+def _check_flat(scene: Scene, what: str) -> None:
+    if len(scene.grid) != 2:
         raise RegionError(
-            f"{what} lies in a picture, not in a volume of {' x '.join(map(str, sight.grid))}; "
-            "give a mask, [depth, height, width]"
+            f"{what} fits a picture, not a volume of {' x '.join(map(str, scene.grid))}; "
+            "give a mask [depth, height, width]"
         )
-
-
-Region: TypeAlias = "Given | Where"
-"""The same, or a part of the picture that is to be found; see :mod:`ortcam.questions.regions`."""

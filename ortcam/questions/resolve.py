@@ -1,4 +1,4 @@
-"""Questions in a picture: what each is about there, as weights of the score's cells."""
+"""Questions resolved in a picture: which classes, and which cells of the score each is about."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ortcam.artifact import Color
 from ortcam.errors import RegionError
 from ortcam.grids.labels import classes_seen, label_image
-from ortcam.inference.artifact_graph import Graph, PictureBatch
+from ortcam.inference.artifact_graph import PictureBatch
 from ortcam.questions import masks
 from ortcam.questions.coverage import coverage
 from ortcam.questions.question import Row, class_rows
@@ -22,15 +22,14 @@ __all__ = ["ResolvedQuestions", "resolve", "scene_of"]
 
 @dataclass(frozen=True, eq=False)
 class ResolvedQuestions:
-    """Questions in a picture.
+    """Questions about one picture.
 
     Attributes:
-        rows: what is asked.
-        cells: on the score's grid, what each cell counts, [1 or questions, *space]; None for
-            everywhere.
-        notes: how many pixels a question is about that depends on the prediction.
-        masks: for each question on the picture's grid where it is asked, None for everywhere;
-            nothing where all are asked everywhere.
+        rows: the questions, by class index.
+        cells: the weight of each cell of the score, [1 or questions, *space]; None for everywhere.
+        notes: the pixel counts of questions whose part of the picture depends on the prediction.
+        masks: for each question its part of the picture, on the picture's grid, None for
+            everywhere; empty if all are asked everywhere.
     """
 
     rows: tuple[Row, ...]
@@ -40,124 +39,122 @@ class ResolvedQuestions:
 
 
 def scene_of(
-    graph: Graph,
-    opened: PictureBatch,
+    batch: PictureBatch,
     n: int,
     grid: tuple[int, ...],
     classes: tuple[str, ...],
     colors: tuple[Color, ...],
 ) -> Scene:
-    """Picture n, on its grid, as the network sees it; the prediction takes a run at most."""
-    kind = graph.artifact.score.kind
-    return Scene(grid, classes, colors, lambda: label_image(opened.score[n], kind, grid))
+    """Return the scene of picture n; its prediction takes one run at most, if it is needed."""
+    kind = batch.graph.artifact.score.kind
+    return Scene(grid, classes, colors, lambda: label_image(batch.score[n], kind, grid))
 
 
 def resolve(
-    graph: Graph,
-    opened: PictureBatch,
+    batch: PictureBatch,
     n: int,
-    sight: Scene,
-    asked: tuple[Row, ...] | None,
+    scene: Scene,
+    rows: tuple[Row, ...] | None,
     region: Region | None,
 ) -> ResolvedQuestions:
-    """The questions about picture n.
+    """Resolve the questions about picture n.
 
     Args:
-        graph: the artifact's.
-        opened: the pictures.
-        n: which of them.
-        sight: what it is like.
-        asked: the questions; None for the classes seen.
-        region: where all of them are asked, beside where each is.
+        batch: the pictures.
+        n: the picture's position among them.
+        scene: the picture's grid and prediction.
+        rows: the questions; None for the classes seen.
+        region: the part of the picture for all questions, within their own parts.
 
     Raises:
-        ClassError: a part of the picture names a class that there is not.
+        ClassError: a part of the picture names an unknown class.
         PictureError: a path leads to no picture, or the network does not run on this one.
         RegionError: a region does not fit the picture, or selects nothing.
     """
-    if region is None and all(row.where is None for row in asked or ()):
-        return ResolvedQuestions(asked or class_rows(_seen(graph, opened, n, None), sight.classes))
-    if graph.space_rank != len(sight.grid):
+    graph = batch.graph
+    if region is None and all(row.where is None for row in rows or ()):
+        return ResolvedQuestions(rows or class_rows(_seen(batch, n), scene.classes))
+    if graph.space_rank != len(scene.grid):
         raise RegionError(
-            f"the score {graph.artifact.score.name!r} has no rows and columns, as a "
-            "classifier's has not, so there is no region of it to explain"
+            f"the score {graph.artifact.score.name!r} is a classifier's score without spatial "
+            "axes, so no region of it can be explained; leave the region out"
         )
     if not isinstance(region, Where):
-        count = None if asked is None else len(asked)
-        given = None if region is None else masks.read(region, sight.grid, count)
-        if asked is not None:
-            return _each(opened, sight, asked, given)
-        assert given is not None  # else nothing would be asked anywhere but everywhere
-        cells = coverage(given, opened.score_space)
-        there = class_rows(_seen(graph, opened, n, cells[0]), sight.classes)
-        return ResolvedQuestions(there, cells, masks=(given[0] > 0,) * len(there))
-    if asked is not None:
-        return _each(opened, sight, [row.over(region) for row in asked], None)
+        count = None if rows is None else len(rows)
+        weights = None if region is None else masks.read(region, scene.grid, count)
+        if rows is not None:
+            return _each(batch, scene, rows, weights)
+        assert weights is not None  # without a region, rows would have a part
+        cells = coverage(weights, batch.score_space)
+        seen_there = class_rows(_seen(batch, n, cells[0]), scene.classes)
+        return ResolvedQuestions(seen_there, cells, masks=(weights[0] > 0,) * len(seen_there))
+    if rows is not None:
+        return _each(batch, scene, [row.over(region) for row in rows], None)
     if not region.by_class:
-        whole = masks.read(region.weights(sight, 0), sight.grid, None)
-        within = _seen(graph, opened, n, coverage(whole, opened.score_space)[0])
-        return _each(opened, sight, _over(region, within, sight), None)
-    over = _over(region, _seen(graph, opened, n, None), sight)
-    some = [row for row in over if region.weights(sight, row.subject).any()]
-    return _each(opened, sight, some or over, None)
+        weights = masks.read(region.weights(scene, 0), scene.grid, None)
+        indices = _seen(batch, n, coverage(weights, batch.score_space)[0])
+        return _each(batch, scene, _over(region, indices, scene), None)
+    candidates = _over(region, _seen(batch, n), scene)
+    nonempty = [row for row in candidates if region.weights(scene, row.subject).any()]
+    return _each(batch, scene, nonempty or candidates, None)
 
 
-def _seen(
-    graph: Graph, opened: PictureBatch, n: int, cells: NDArray[np.float32] | None
-) -> tuple[int, ...]:
-    return classes_seen(opened.score[n], graph.artifact.score.kind, cells)
+def _seen(batch: PictureBatch, n: int, cells: NDArray[np.float32] | None = None) -> tuple[int, ...]:
+    return classes_seen(batch.score[n], batch.graph.artifact.score.kind, cells)
 
 
-def _over(where: Where, indices: Iterable[int], sight: Scene) -> list[Row]:
-    return [row.over(where) for row in class_rows(indices, sight.classes)]
+def _over(where: Where, indices: Iterable[int], scene: Scene) -> list[Row]:
+    return [row.over(where) for row in class_rows(indices, scene.classes)]
 
 
 def _each(
-    opened: PictureBatch, sight: Scene, rows: Iterable[Row], given: NDArray[np.float32] | None
+    batch: PictureBatch,
+    scene: Scene,
+    questions: Iterable[Row],
+    region: NDArray[np.float32] | None,
 ) -> ResolvedQuestions:
-    """Each question where it is asked, and within its share of what is given for all.
+    """Each question in its part of the picture, within its share of the region.
 
-    Where all are asked in one place it stands there once: the gradient is cheaper then.
+    If all have the same part, it is returned once, which makes the gradient cheaper.
     """
-    asked = tuple(rows)
-    found: dict[object, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
+    rows = tuple(questions)
+    parts: dict[object, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
     keys: list[object] = []
-    for k, row in enumerate(asked):
-        part = None if given is None else given[k if len(given) > 1 else 0]
+    for k, row in enumerate(rows):
+        share = k if region is not None and len(region) > 1 else 0
         subject = row.subject if row.where is not None and row.where.by_class else None
-        key = (k if given is not None and len(given) > 1 else 0, row.where, subject)
+        key = (share, row.where, subject)
         keys.append(key)
-        if key not in found:
-            weights = _weights(row, sight, part)
-            cells = coverage(weights, opened.score_space)[0]
-            found[key] = cells, weights[0] > 0
-    unlike = list(found) if len(found) == 1 else keys
+        if key not in parts:
+            weights = _weights(row, scene, None if region is None else region[share])
+            parts[key] = coverage(weights, batch.score_space)[0], weights[0] > 0
+    distinct = list(parts) if len(parts) == 1 else keys
     notes = [
-        f"{row.name} asks about {_pixels(int(np.count_nonzero(found[key][1])))}"
-        for row, key in zip(asked, keys, strict=True)
+        f"{row.name} asks about {_pixels(int(np.count_nonzero(parts[key][1])))}"
+        for row, key in zip(rows, keys, strict=True)
         if row.where is not None and row.where.by_prediction
     ]
-    cells = np.stack([found[key][0] for key in unlike])
-    masks = tuple(
-        None if row.where is None and given is None else found[key][1]
-        for row, key in zip(asked, keys, strict=True)
+    cells = np.stack([parts[key][0] for key in distinct])
+    row_masks = tuple(
+        None if row.where is None and region is None else parts[key][1]
+        for row, key in zip(rows, keys, strict=True)
     )
-    return ResolvedQuestions(asked, cells, tuple(notes), masks)
+    return ResolvedQuestions(rows, cells, tuple(notes), row_masks)
 
 
-def _weights(row: Row, sight: Scene, given: NDArray[np.float32] | None) -> NDArray[np.float32]:
+def _weights(row: Row, scene: Scene, region: NDArray[np.float32] | None) -> NDArray[np.float32]:
     """[1, *grid].
 
     Raises:
         RegionError: nothing is selected, or a weight is negative.
     """
     if row.where is None:
-        return np.ones((1, *sight.grid), np.float32) if given is None else given[None]
-    weights = row.where.weights(sight, row.subject)
-    weights = weights if given is None else weights * given
+        return np.ones((1, *scene.grid), np.float32) if region is None else region[None]
+    weights = row.where.weights(scene, row.subject)
+    weights = weights if region is None else weights * region
     if not weights.any():
         raise RegionError(f"the region of {row.name!r} is empty: it selects no pixel")
-    return masks.read(weights, sight.grid, None)
+    return masks.read(weights, scene.grid, None)
 
 
 def _pixels(count: int) -> str:

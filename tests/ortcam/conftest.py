@@ -32,12 +32,14 @@ def convolve(x: Array, w: Array, b: Array, stride: int = 1) -> Array:
     p = w.shape[-1] // 2
     padded = np.pad(x, ((0, 0), (p, p), (p, p)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, w.shape[-2:], axis=(1, 2))
-    return np.einsum("chwij,ocij->ohw", windows[:, ::stride, ::stride], w) + b[:, None, None]
+    sums: Array = np.einsum("chwij,ocij->ohw", windows[:, ::stride, ::stride], w)
+    return sums + b[:, None, None]
 
 
 def softmax(x: Array) -> Array:
     e = np.exp(x - x.max(axis=0))
-    return e / e.sum(axis=0)
+    shares: Array = e / e.sum(axis=0)
+    return shares
 
 
 class Reference:
@@ -125,7 +127,8 @@ class Small:
         text = json.loads(proto.metadata_props[0].value) | metadata
         text = {name: value for name, value in text.items() if value is not None}
         proto.metadata_props[0].value = json.dumps(text)
-        return proto.SerializeToString()
+        data: bytes = proto.SerializeToString()
+        return data
 
 
 def build(
@@ -148,7 +151,7 @@ def build(
     g = _Graph()
     w = [g.constant(v, np.float32) for v in reference.w]
     b = [g.constant(v, np.float32) for v in reference.b]
-    conv = {"pads": [1] * 4}
+    conv: dict[str, Any] = {"pads": [1] * 4}
     x = g("Transpose", "input", perm=[0, 3, 1, 2]) if input_last else "input"
     early = g("Relu", g("Conv", x, w[0], b[0], strides=[2, 2], **conv), name="early")
     late = g("Relu", g("Conv", early, w[1], b[1], **conv), name="late_first")
@@ -156,7 +159,7 @@ def build(
     if gain:
         logits = g("Mul", logits, "gain")
     pooled = g("GlobalAveragePool", logits) if classifier else logits
-    of = {"softmax": {"axis": 1}, "sigmoid": {}, "logits": {}}[kind]
+    of: dict[str, Any] = {"axis": 1} if kind == "softmax" else {}
     op = {"softmax": "Softmax", "sigmoid": "Sigmoid", "logits": "Identity"}[kind]
     s = g(op, pooled, **of)
 
@@ -212,17 +215,17 @@ def build(
     # Half the extents have no name of their own that says so, as in many networks.
     h, w_ = ("h", "w") if named_space else (None, None)
     float_ = TensorProto.FLOAT
-    score_shape = [batch, classes] if classifier else [batch, classes, h, w_]
+    score_shape: list[Any] = [batch, classes] if classifier else [batch, classes, h, w_]
     late_shape: list[Any] = [batch, 8, h, w_]
     if channels_last:
         score_shape, late_shape = [batch, h, w_, classes], [batch, h, w_, 8]
-    inputs = {
+    inputs: dict[str, list[Any]] = {
         "input": [batch, height, width, 3] if input_last else [batch, 3, height, width],
         **({"gain": [1]} if gain else {}),
         "class_weights": ["K", "class_weights.N", classes],
         "region": ["region.K", "region.N", *([] if classifier else ["region.y", "region.x"])],
     }
-    outputs = {
+    outputs: dict[str, list[Any]] = {
         "score": score_shape,
         "early": [batch, 6, h, w_],
         "early.weights": ["K", batch, 6],
@@ -264,4 +267,5 @@ def rgb() -> NDArray[np.uint8]:
     """A picture [22, 31, 3]: smooth, so that resampling it means something."""
     y, x = np.mgrid[0:22, 0:31]
     waves = [np.sin(x / 5 + c) * np.cos(y / 4 - c) for c in range(3)]
-    return np.rint(127 + 120 * np.stack(waves, axis=-1)).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.rint(127 + 120 * np.stack(waves, axis=-1)).astype(np.uint8)
+    return pixels

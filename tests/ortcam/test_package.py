@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from hatchling.builders.wheel import WheelBuilder
+from numpy.typing import NDArray
 
 import ortcam
 from ortcam import errors
+
+Small = Callable[..., Any]
+Picture = NDArray[np.uint8]
 
 
 def test_public_names_are_sorted_and_there() -> None:
@@ -67,7 +73,9 @@ def test_importing_imports_nothing_heavy() -> None:
     assert run(code) == "[]\n"
 
 
-def test_a_run_without_a_figure_imports_nothing_heavy(small, rgb, tmp_path: Path) -> None:
+def test_a_run_without_a_figure_imports_nothing_heavy(
+    small: Small, rgb: Picture, tmp_path: Path
+) -> None:
     (tmp_path / "a.onnx").write_bytes(small().model)
     np.save(tmp_path / "rgb.npy", rgb)
     code = f"""
@@ -103,7 +111,9 @@ except ortcam.DependencyError as error:
     assert "'ortcam[gpu]'" in said
 
 
-def test_without_matplotlib_a_sentence_says_what_to_install(small, rgb, tmp_path: Path) -> None:
+def test_without_matplotlib_a_sentence_says_what_to_install(
+    small: Small, rgb: Picture, tmp_path: Path
+) -> None:
     (tmp_path / "a.onnx").write_bytes(small().model)
     np.save(tmp_path / "rgb.npy", rgb)
     code = """

@@ -1,8 +1,9 @@
-"""Several pictures at once: what each is told is what it is told alone."""
+"""Several pictures at once: each gets the explanation that it gets alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,9 @@ def shifted(rgb: Picture, *by: int) -> list[Picture]:
 
 def same(one: ortcam.Explanation, other: ortcam.Explanation) -> None:
     assert (one.classes, one.layers, one.notes) == (other.classes, other.layers, other.notes)
-    assert one.picture is other.picture or np.array_equal(one.picture, other.picture)
+    assert one.picture is not None
+    assert other.picture is not None
+    np.testing.assert_array_equal(one.picture, other.picture)
     for layer in one.layers:
         for found, expected in (
             (one.weights[layer], other.weights[layer]),
@@ -122,11 +125,11 @@ def test_a_further_input_is_the_same_for_all(small: Small, rgb: Picture) -> None
 
 def test_what_does_not_fit(small: Small, rgb: Picture) -> None:
     cam = small(expects=Expectations(preprocess=small().artifact.expects.preprocess)).load()
-    with pytest.raises(InputError, match="2 pictures and classes for 3"):
+    with pytest.raises(InputError, match="2 pictures and 3 lists of classes"):
         cam.explain_batch([rgb, rgb], [[1], [2], [3]])
     with pytest.raises(InputError, match="2 pictures and 1 regions"):
         cam.explain_batch([rgb, rgb], 1, regions=[None])
-    with pytest.raises(InputError, match="batch is 0"):
+    with pytest.raises(InputError, match="batch must be at least 1, got 0"):
         cam.explain_batch([rgb], 1, batch=0)
     with pytest.raises(LayerError, match="no layer 'x'"):
         cam.explain_batch(["no such picture.png"], 1, "x")
@@ -147,10 +150,34 @@ def test_each_picture_is_segmented_as_it_is_alone(
         np.testing.assert_array_equal(found.labels, alone.labels)
         assert found.picture is picture
     assert cam.segment_batch([]) == []
-    with pytest.raises(InputError, match="batch is 0"):
+    with pytest.raises(InputError, match="batch must be at least 1, got 0"):
         cam.segment_batch(pictures, batch=0)
 
 
 def test_a_classifier_segments_no_batch(small: Small, rgb: Picture) -> None:
-    with pytest.raises(ortcam.ModelError, match="labels no pixels"):
+    with pytest.raises(ortcam.ModelError, match="there is no segmentation"):
         small(classifier=True).load().segment_batch([rgb])
+
+
+@pytest.mark.parametrize("region", [None, ortcam.Box(2, 3, 20, 15), ortcam.Predicted()], ids=str)
+def test_a_single_picture_is_a_batch_of_one(small: Small, rgb: Picture, region: Any) -> None:
+    cam = small(seed=4).load()
+    one = cam.explain(rgb, region=region)
+    (other,) = cam.explain_batch([rgb], regions=[region])
+    assert (one.classes, one.notes) == (other.classes, other.notes)
+    np.testing.assert_array_equal(one.maps, other.maps)
+    np.testing.assert_array_equal(one.score, other.score)
+    for layer in cam.layers:
+        np.testing.assert_array_equal(one.weights[layer], other.weights[layer])
+    (segmentation,) = cam.segment_batch([rgb])
+    np.testing.assert_array_equal(segmentation.score, cam.segment(rgb).score)
+
+
+def test_a_view_explains_as_its_artifact_does(root: Path, rgb: Picture) -> None:
+    cam = ortcam.load(root / "tests/stored/release_0.1.0_split.cam.onnx", "cpu", threads=1)
+    view = cam.open(rgb)
+    for region in (None, ortcam.Predicted()):
+        one, other = view.explain(region=region), cam.explain(rgb, region=region)
+        assert (one.classes, one.notes) == (other.classes, other.notes)
+        np.testing.assert_array_equal(one.maps, other.maps)
+    np.testing.assert_array_equal(view.segment().labels, cam.segment(rgb).labels)

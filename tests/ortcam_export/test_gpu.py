@@ -96,9 +96,9 @@ def test_a_cuda_graph_says_what_the_cpu_says(
 def test_what_is_handed_over_stays_on_the_device() -> None:
     cuda, _ = both(networks.unet, LAYERS, split=True)
     view = cuda.open(np.zeros((64, 96, 3), np.uint8))
-    kept = view._opened._kept
+    kept = view._picture.batch._forward_pass
     assert kept is not None
-    handed = [value for value in kept._handed.values() if isinstance(value, DeviceTensor)]
+    handed = [value for value in kept._handed_over.values() if isinstance(value, DeviceTensor)]
     shapes = [value.value for value in handed if value.value.data_type() == "tensor(int64)"]
     others = [value.value for value in handed if value.value not in shapes]
     assert {value.device_name() for value in shapes} == {"cpu"}
@@ -108,6 +108,6 @@ def test_what_is_handed_over_stays_on_the_device() -> None:
 def test_an_array_for_several_runs_goes_to_the_device() -> None:
     cuda, _ = both(networks.unet, LAYERS, split=True)
     array = np.arange(6, dtype=np.float32).reshape(2, 3).T
-    there = cuda._graph.session._gradient.put_there(array)
+    there = cuda._graph.session._gradient.to_device(array)
     assert there.value.device_name() == "cuda"
     np.testing.assert_array_equal(there.array(), array)

@@ -179,7 +179,7 @@ def _may_be_long(value: ir.Value | None) -> bool:
 
 
 def _merge_inferred(model: ir.Model, proto: onnx.ModelProto, data_prop: bool) -> onnx.ModelProto:
-    """Run onnx's shape inference once on a model's skeleton, and merge the result into the model."""
+    """Run onnx's shape inference once on a skeleton, and merge the result into the model."""
     try:
         proto = shape_inference.infer_shapes(proto, data_prop=data_prop)
     except (RuntimeError, ValueError) as error:

@@ -82,7 +82,7 @@ def test_an_artifact_of_a_later_format(
     )
     onnx.save(model, tmp_path / "later.onnx")
     said = complaint(run("segment", tmp_path / "later.onnx", picture, "-o", tmp_path / "o.png"))
-    assert "has format 9 and this ortcam reads up to 1" in said
+    assert "has format 9, and this ortcam reads formats up to 1" in said
 
 
 # ---- Layers and classes -----------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_labels_that_are_no_text(run: Run, network: Path, tmp_path: Path) -> Non
 def test_no_such_provider(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.png"
     said = complaint(run("segment", artifact, picture, "-o", out, "--provider", "Quantum"))
-    assert "onnxruntime knows no provider 'Quantum'" in said
+    assert "onnxruntime has no provider 'Quantum'" in said
 
 
 def test_an_input_that_the_network_has_not(
@@ -219,7 +219,7 @@ def test_an_input_that_the_network_has_not(
 
 @pytest.mark.parametrize(
     ("size", "value", "words"),
-    [((30, 21), 255, "a region is of the picture's size"), ((31, 21), 0, "selects no pixel")],
+    [((30, 21), 255, "give a region of the picture's size"), ((31, 21), 0, "selects no pixel")],
 )
 def test_a_region_that_does_not_fit(
     run: Run,
@@ -260,8 +260,8 @@ def bomb() -> bytes:
     ("name", "words"),
     [
         ("text", "is not a picture that Pillow can read"),
-        ("truncated", "is cut off or damaged"),
-        ("bomb", "the limit of Pillow against files made to fill the memory"),
+        ("truncated", "is truncated or damaged"),
+        ("bomb", "Pillow's limit against decompression bombs"),
     ],
 )
 def test_a_file_that_is_no_picture(

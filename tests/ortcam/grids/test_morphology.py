@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import itertools
 import time
+from typing import Any
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from ortcam.grids.morphology import border, component
 
 SHAPES = st.sampled_from([(1, 1), (1, 9), (9, 1), (7, 8), (12, 5), (3, 4, 5), (4, 1, 6)])
 
 
-def flooded(mask: np.ndarray, seed: tuple[int, ...]) -> np.ndarray:
+def flooded(mask: NDArray[Any], seed: tuple[int, ...]) -> NDArray[Any]:
     """The component by a flood, pixel by pixel."""
     found, waiting = np.zeros(mask.shape, bool), [seed]
     found[seed] = True
@@ -30,7 +32,9 @@ def flooded(mask: np.ndarray, seed: tuple[int, ...]) -> np.ndarray:
 
 
 @given(SHAPES, st.floats(0.1, 0.9), st.integers(0, 2**32 - 1))
-def test_a_component_is_what_a_flood_reaches(shape, share, seed) -> None:
+def test_a_component_is_what_a_flood_reaches(
+    shape: tuple[int, ...], share: float, seed: int
+) -> None:
     random = np.random.default_rng(seed)
     mask = random.random(shape) < share
     start = tuple(int(random.integers(n)) for n in shape)
@@ -48,7 +52,9 @@ def test_a_spiral_and_corners() -> None:
 
 
 @given(SHAPES, st.integers(1, 4), st.floats(0.3, 1.0), st.integers(0, 2**32 - 1))
-def test_a_border_is_what_is_near_the_outside(shape, width, share, seed) -> None:
+def test_a_border_is_what_is_near_the_outside(
+    shape: tuple[int, ...], width: int, share: float, seed: int
+) -> None:
     mask = np.random.default_rng(seed).random(shape) < share
     expected = np.zeros(shape, bool)
     outside = np.argwhere(~mask)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ortcam.errors import InputError
 from ortcam.grids.resample import METHODS, resample, upsample
 
 
-def keys(distance: np.ndarray) -> np.ndarray:
+def keys(distance: NDArray[Any]) -> NDArray[Any]:
     """R. Keys' kernel with a = -0.5."""
     d, a = abs(distance), -0.5
     near = (a + 2) * d**3 - (a + 3) * d**2 + 1
@@ -17,7 +20,7 @@ def keys(distance: np.ndarray) -> np.ndarray:
     return np.where(d < 1, near, np.where(d < 2, far, 0))
 
 
-def matrix(cells: int, pixels: int, kernel, mirrored: bool) -> np.ndarray:
+def matrix(cells: int, pixels: int, kernel: Any, mirrored: bool) -> NDArray[Any]:
     """[pixels, cells]: a kernel, as wide as a pixel's cells where these are many.
 
     What it has over the edge goes to the cells mirrored there, or to all the rest.
@@ -30,11 +33,12 @@ def matrix(cells: int, pixels: int, kernel, mirrored: bool) -> np.ndarray:
     for place, weight in zip(places, weights.T, strict=True):
         back = place % (2 * cells)
         folded[:, min(back, 2 * cells - 1 - back)] += weight
-    return folded / folded.sum(axis=1, keepdims=True)
+    normalized: NDArray[Any] = folded / folded.sum(axis=1, keepdims=True)
+    return normalized
 
 
 @pytest.fixture
-def plane() -> np.ndarray:
+def plane() -> NDArray[Any]:
     return np.random.default_rng(3).random((5, 7)).astype(np.float32)
 
 
@@ -43,7 +47,9 @@ def plane() -> np.ndarray:
     [("bicubic", keys), ("bilinear", lambda d: np.maximum(1 - abs(d), 0))],
 )
 @pytest.mark.parametrize("grid", [(40, 41), (5, 7), (11, 9), (3, 50), (2, 7), (1, 1)])
-def test_it_is_the_kernel_edge_to_edge(method: str, kernel, grid, plane) -> None:
+def test_it_is_the_kernel_edge_to_edge(
+    method: str, kernel: Any, grid: tuple[int, int], plane: NDArray[np.float32]
+) -> None:
     rows, columns = (
         matrix(old, new, kernel, method == "bicubic") for old, new in zip((5, 7), grid, strict=True)
     )
@@ -58,7 +64,7 @@ def test_bicubic_is_matlabs() -> None:
     They are of 2011, when the cells at an edge were repeated, not mirrored: the outermost pixels
     say nothing of today's, but with the repeated cells in their places all agree.
     """
-    a = np.float32([[3, 1, 2, 6], [1, 5, 2, 7], [1, 3, 6, 2], [4, 1, 9, 2]])
+    a = np.array([[3, 1, 2, 6], [1, 5, 2, 7], [1, 3, 6, 2], [4, 1, 9, 2]], np.float32)
     theirs = np.array(
         [
             [3.3109, 2.6187, 1.1206, 0.7166, 1.4067, 2.8883, 5.1615, 6.2060],
@@ -78,7 +84,9 @@ def test_bicubic_is_matlabs() -> None:
 
 
 @pytest.mark.parametrize("grid", [(40, 41), (5, 7), (3, 50), (2, 3), (1, 1)])
-def test_bilinear_between_the_nearest_cells_is_opencvs(grid: tuple[int, int], plane) -> None:
+def test_bilinear_between_the_nearest_cells_is_opencvs(
+    grid: tuple[int, int], plane: NDArray[np.float32]
+) -> None:
     cv2 = pytest.importorskip("cv2")
     for values in (plane, plane[:1], plane[:, :1]):
         found = resample(values, grid, "bilinear-opencv")
@@ -86,11 +94,14 @@ def test_bilinear_between_the_nearest_cells_is_opencvs(grid: tuple[int, int], pl
         np.testing.assert_allclose(found, cv2.resize(values, grid[::-1]), atol=3e-7)
 
 
-def test_the_bilinear_filters_differ_only_where_cells_are_finer_than_pixels(plane) -> None:
-    def both(grid: tuple[int, int]) -> list[np.ndarray]:
+def test_the_bilinear_filters_differ_only_where_cells_are_finer_than_pixels(
+    plane: NDArray[np.float32],
+) -> None:
+    def both(grid: tuple[int, int]) -> list[NDArray[Any]]:
         return [resample(plane, grid, name) for name in ("bilinear", "bilinear-opencv")]
 
-    np.testing.assert_allclose(*both((40, 41)), atol=1e-6)
+    one, other = both((40, 41))
+    np.testing.assert_allclose(one, other, atol=1e-6)
     one, other = both((2, 3))
     assert np.abs(one - other).max() > 0.1
 
@@ -103,7 +114,7 @@ def test_the_undershoot_of_bicubic_is_clipped() -> None:
     np.testing.assert_array_equal(upsample(point, (50, 50)), upsample(point, (50, 50), "bicubic"))
 
 
-def test_nearest_repeats_and_none_keeps(plane) -> None:
+def test_nearest_repeats_and_none_keeps(plane: NDArray[np.float32]) -> None:
     np.testing.assert_array_equal(
         upsample(plane, (15, 14), "nearest"), plane.repeat(3, 0).repeat(2, 1)
     )

@@ -38,7 +38,9 @@ def model() -> bytes:
         ],
     )
     opsets = [helper.make_opsetid("", 18)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    data: bytes = model.SerializeToString()
+    return data
 
 
 class Options:
@@ -93,7 +95,8 @@ class Capturing:
 
     def run(self, names: list[str], feeds: dict[str, Any], options: Options) -> list[Any]:
         self.log.append(f"run {options.graph}")
-        return self.real.run(names, feeds)
+        values: list[Any] = self.real.run(names, feeds)
+        return values
 
     def run_with_iobinding(self, binding: Binding, options: Options) -> None:
         self.log.append(options.graph)

@@ -21,14 +21,13 @@ from ortcam.inference.session import Session
 
 
 def relu(op: str = "Relu", domain: str = "", dtype: int = 1, **model: Any) -> bytes:
-    value = [helper.make_tensor_value_info(n, dtype, ["N", 4]) for n in "xy"]
-    graph = helper.make_graph(
-        [helper.make_node(op, ["x"], ["y"], domain=domain)], "g", *([v] for v in value)
-    )
+    x, y = (helper.make_tensor_value_info(n, dtype, ["N", 4]) for n in "xy")
+    graph = helper.make_graph([helper.make_node(op, ["x"], ["y"], domain=domain)], "g", [x], [y])
     opsets = [helper.make_opsetid("", 18), *([helper.make_opsetid(domain, 1)] if domain else [])]
     made = helper.make_model(graph, **{"opset_imports": opsets, "ir_version": 10, **model})
     made.metadata_props.add(key="k", value="v")
-    return made.SerializeToString()
+    data: bytes = made.SerializeToString()
+    return data
 
 
 def test_it_tells_what_the_model_is_and_runs_it() -> None:
@@ -38,7 +37,7 @@ def test_it_tells_what_the_model_is_and_runs_it() -> None:
     assert str(session.inputs["x"]) == "x [N, 4] float32"
     assert list(session.outputs) == ["y"]
     np.testing.assert_array_equal(
-        session.run(["y"], {"x": np.float32([[-1, 2, -3, 4]])})["y"], [[0, 2, 0, 4]]
+        session.run(["y"], {"x": np.array([[-1, 2, -3, 4]], np.float32)})["y"], [[0, 2, 0, 4]]
     )
 
 
@@ -60,7 +59,7 @@ def test_it_computes_with_as_many_threads_as_asked_for(monkeypatch: pytest.Monke
     assert Session(relu(), "cpu", threads=3).threads == 3
     assert Session(relu(), "cpu").threads is None
     assert asked == [3, 0]
-    with pytest.raises(InputError, match="threads is 0; it is 1 or more"):
+    with pytest.raises(InputError, match="threads must be at least 1, got 0"):
         Session(relu(), threads=0)
 
 
@@ -97,9 +96,9 @@ def test_a_provider_that_this_build_has_not_is_an_error() -> None:
 
 
 def test_a_provider_that_nobody_knows_answers_with_the_nearest() -> None:
-    with pytest.raises(ProviderError, match="knows no provider 'CPPU'; the nearest is 'CPU'"):
+    with pytest.raises(ProviderError, match="has no provider 'CPPU'; the nearest is 'CPU'"):
         Session(relu(), "CPPU")
-    with pytest.raises(ProviderError, match="names no execution provider"):
+    with pytest.raises(ProviderError, match="no execution provider is named; leave providers= out"):
         Session(relu(), [])
 
 
@@ -117,7 +116,8 @@ class Fallen(types.ModuleType):
         self.preloaded = 0
 
     def get_all_providers(self) -> list[str]:
-        return onnxruntime.get_all_providers()
+        names: list[str] = onnxruntime.get_all_providers()
+        return names
 
     def get_available_providers(self) -> list[str]:
         return ["CUDAExecutionProvider", "CPUExecutionProvider"]
@@ -156,7 +156,9 @@ def standing_in(runtime: Fallen) -> Iterator[Fallen]:
 
 
 @pytest.mark.parametrize("how", ["silent", "raises"])
-def test_without_working_cuda_it_runs_on_the_cpu_and_says_so_quietly(how: str, capfd) -> None:
+def test_without_working_cuda_it_runs_on_the_cpu_and_says_so_quietly(
+    how: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     with standing_in(Fallen(how)) as runtime:
         session = Session(relu())
     assert session.provider == "CPUExecutionProvider"
@@ -166,7 +168,8 @@ def test_without_working_cuda_it_runs_on_the_cpu_and_says_so_quietly(how: str, c
 
 
 @pytest.mark.parametrize(
-    ("how", "reason"), [("silent", "no device"), ("raises", "CUDA failure 35: driver too old")]
+    ("how", "reason"),
+    [("silent", "no usable device"), ("raises", "CUDA failure 35: driver too old")],
 )
 def test_cuda_that_was_asked_for_and_does_not_start_is_an_error(how: str, reason: str) -> None:
     with (
@@ -206,7 +209,7 @@ def test_a_model_that_is_no_cuda_graph_says_why_and_what_to_do(why: str, said: s
     graph = [("cuda", {"enable_cuda_graph": "1"})]
     with (
         standing_in(Fallen(f"{REFUSED}{why} CUDAExecutionProvider")),
-        pytest.raises(ProviderError, match=f"cannot be run as a CUDA graph: .*{said}.*leave out"),
+        pytest.raises(ProviderError, match=f"cannot run as a CUDA graph: .*{said}.*leave out"),
     ):
         Session(relu(), graph)
 
@@ -242,16 +245,21 @@ def test_a_half_overwritten_onnxruntime_is_told(monkeypatch: pytest.MonkeyPatch)
         (b"", "is not an ONNX file"),
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "is not an ONNX file"),
         (bytes(300), "is not an ONNX file"),
-        (relu()[:-30], "is a damaged ONNX file, or only the beginning of one"),
+        (relu()[:-30], "is a damaged or truncated ONNX file"),
         (relu("ConvGrad", "com.microsoft"), "no operator com.microsoft:ConvGrad.*training build"),
         (relu("Scale", "com.microsoft"), "no operator com.microsoft:Scale.*engine='ortcam'"),
-        (relu("Det", dtype=11), "no kernel for Det, .* on the CPU; another .*provider may"),
-        (relu("Blur", "com.example"), "no operator com.example:Blur.*operators of its own"),
+        (relu("Det", dtype=11), "no CPU kernel for Det, .*try another execution provider"),
+        (
+            relu("Blur", "com.example"),
+            "no operator com.example:Blur.*custom operators are not supported",
+        ),
         (relu(ir_version=99), "cannot load .*IR version: 99"),
         (relu(opset_imports=[helper.make_opsetid("", 999)]), "[Oo]pset 999"),
     ],
 )
-def test_what_cannot_be_loaded_says_why(data: bytes, said: str, tmp_path: Path, capfd) -> None:
+def test_what_cannot_be_loaded_says_why(
+    data: bytes, said: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(data)
     with pytest.raises(ModelError, match=f"(?s){said}") as caught:
@@ -270,7 +278,7 @@ def test_a_path_that_is_no_file_says_so(tmp_path: Path) -> None:
         Session(tmp_path)
 
 
-def test_a_run_that_fails_says_why_in_one_line(capfd) -> None:
+def test_a_run_that_fails_says_why_in_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RunError, match=r"cannot run the model: .*x.*Got: 5 Expected: 4") as caught:
         Session(relu()).run(["y"], {"x": np.zeros((1, 5), np.float32)})
     assert "\n" not in str(caught.value)

@@ -67,7 +67,8 @@ def test_xgrad_cam() -> None:
 @pytest.mark.parametrize("block", [1, 2, 3, 4, 20])
 def test_seg_xres_cam(block: int, pool: str) -> None:
     a, g = drawn()
-    of = {"max": np.max, "mean": np.mean}[pool]
+    reductions: dict[str, Callable[[Array], Any]] = {"max": np.max, "mean": np.mean}
+    of = reductions[pool]
 
     def pooled(k: int, c: int, y: int, x: int) -> float:
         top, left = y // block * block, x // block * block
@@ -149,9 +150,14 @@ def test_volumes_are_as_pictures() -> None:
 @pytest.mark.parametrize("sign", ["absolute", "positive", "negative"])
 def test_gradient(channels: str, sign: str) -> None:
     _, g = drawn()
-    part = {"absolute": abs, "positive": lambda v: max(v, 0), "negative": lambda v: max(-v, 0)}
-    of = {"max": max, "sum": sum}[channels]
-    expected = everywhere(lambda k, y, x: of([part[sign](float(g[k, c, y, x])) for c in range(C)]))
+    parts: dict[str, Callable[[float], float]] = {
+        "absolute": abs,
+        "positive": lambda v: max(v, 0),
+        "negative": lambda v: max(-v, 0),
+    }
+    reductions: dict[str, Callable[[list[float]], float]] = {"max": max, "sum": sum}
+    part, of = parts[sign], reductions[channels]
+    expected = everywhere(lambda k, y, x: of([part(float(g[k, c, y, x])) for c in range(C)]))
     close(formulas.gradient(g, channels, sign), expected)
 
 
@@ -168,6 +174,8 @@ def test_score_cam() -> None:
 
 def test_ablation_cam() -> None:
     y = np.array([[2.0, -4.0], [0.0, 0.5]])
-    drops = np.float32([[[1, 1], [-2, -2]], [[3, 3], [0, 1]]])  # [questions, channels, pictures]
+    drops = np.array(
+        [[[1, 1], [-2, -2]], [[3, 3], [0, 1]]], np.float32
+    )  # [questions, channels, pictures]
     expected = [[[0.5, 0.25], [-1, -0.5]], [[3, 6], [0, 2]]]
     close(formulas.ablation_cam(y, drops), np.array(expected))

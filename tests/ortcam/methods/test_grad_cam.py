@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -41,7 +43,7 @@ ONES = np.ones((2, 3, 4))
         (1e38 * ONES, [10, -10], "the sums overflow float32"),
     ],
 )
-def test_a_blank_map_says_why(features, weights, said) -> None:
+def test_a_blank_map_says_why(features: Any, weights: Any, said: str) -> None:
     weights = np.array(weights, np.float32)
     features = np.asarray(features, np.float32)
     sums = weighted_sums(features, weights[None])

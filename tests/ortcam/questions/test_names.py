@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ LAYERS = tuple(Layer(name=name, weights=f"{name}.weights") for name in ("res5b_r
         (iter(["Sky"]), (0,)),
     ],
 )
-def test_classes_by_name_or_index(asked, expected) -> None:
+def test_classes_by_name_or_index(asked: Any, expected: Any) -> None:
     assert class_indices(asked, CLASSES) == expected
 
 
@@ -34,14 +36,14 @@ def test_classes_by_name_or_index(asked, expected) -> None:
     [
         ("car", "there is no class 'car'; the nearest is 'Car'"),
         (["Sky", "Roads"], "there is no class 'Roads'; the nearest is 'Road'"),
-        ("Road", "2 classes are called 'Road'; give one of the 0-based indices 1, 3"),
+        ("Road", "2 classes are named 'Road'; give one of the 0-based indices 1, 3"),
         (4, "there is no class 4; there are 4, counted from 0"),
         (-1, "there is no class -1"),
         ([1.0], "by name or 0-based index, not 1.0"),
-        ([], "no class was asked about"),
+        ([], "the list of classes is empty"),
     ],
 )
-def test_no_such_class(asked, said: str) -> None:
+def test_no_such_class(asked: Any, said: str) -> None:
     with pytest.raises(ClassError, match=said):
         class_indices(asked, CLASSES)
 
@@ -57,5 +59,5 @@ def test_no_such_layer() -> None:
         LayerError, match=r"no layer 'dec_relu1'; the nearest (is|are) 'dec_relu4'.*export"
     ):
         named_layers(["dec_relu1"], LAYERS)
-    with pytest.raises(LayerError, match="no layer was asked for"):
+    with pytest.raises(LayerError, match="the list of layers is empty"):
         named_layers([], LAYERS)

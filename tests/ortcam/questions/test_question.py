@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import ortcam
 from ortcam import Box, Component, Mask, Mistaken, Pixel, Predicted, about
@@ -13,11 +16,16 @@ from ortcam.errors import ClassError, InputError, RegionError
 from ortcam.questions.coverage import coverage
 from ortcam.questions.question import parse
 
+Small = Callable[..., Any]
+Picture = NDArray[np.uint8]
+
 SEED = 4
 GRID = (22, 31)
 
 
-def true_weights(reference, x, layer: str, weights: dict[int, float], mask=None) -> np.ndarray:
+def true_weights(
+    reference: Any, x: Any, layer: str, weights: dict[int, float], mask: NDArray[Any] | None = None
+) -> NDArray[Any]:
     """d/da of sum over c and pixels of weights, mask and score: each channel shifted as a whole."""
     a = reference.features(x)[layer]
     region = 1.0
@@ -25,7 +33,7 @@ def true_weights(reference, x, layer: str, weights: dict[int, float], mask=None)
         cells = reference.features(x)["score"].shape[1:]
         region = coverage(mask[None].astype(np.float32), cells)[0]
 
-    def y(features):
+    def y(features: Any) -> Any:
         score = reference.tail(layer, features)
         return sum(w * (score[c] * region).sum() for c, w in weights.items())
 
@@ -37,7 +45,14 @@ def true_weights(reference, x, layer: str, weights: dict[int, float], mask=None)
     return np.array(alphas)
 
 
-def ask(small, rgb, question: Any, weights: dict[int, float], mask=None, **variant) -> Any:
+def ask(
+    small: Small,
+    rgb: Picture,
+    question: Any,
+    weights: dict[int, float],
+    mask: NDArray[Any] | None = None,
+    **variant: Any,
+) -> Any:
     built = small(seed=SEED, **variant)
     cam = built.load()
     x = cam.preprocess(rgb)[0].astype(float)
@@ -65,14 +80,16 @@ def ask(small, rgb, question: Any, weights: dict[int, float], mask=None, **varia
     ],
     ids=lambda v: str(v) if isinstance(v, str) else "",
 )
-def test_classes_differences_and_sums(small, rgb, kind, question, weights, name) -> None:
+def test_classes_differences_and_sums(
+    small: Small, rgb: Picture, kind: str, question: Any, weights: Any, name: str
+) -> None:
     explanation = ask(small, rgb, question, weights, kind=kind)
     assert explanation.classes == (name,)
     assert explanation.indices == ((1,) if name == "Road" else (None,))
 
 
 @pytest.mark.parametrize("variant", [{}, {"channels_last": True}, {"size": (22, 32)}], ids=str)
-def test_places(small, rgb, variant) -> None:
+def test_places(small: Small, rgb: Picture, variant: dict[str, Any]) -> None:
     labels = small(seed=SEED, **variant).load().segment(rgb).labels
     car_or = about("Tree") - about("Sky")
     pixel = np.zeros(GRID, bool)
@@ -90,7 +107,7 @@ def test_places(small, rgb, variant) -> None:
     ask(small, rgb, about(1).over(Mistaken(truth)), {1: 1}, truth != labels, **variant)
 
 
-def test_a_question_of_a_place_is_about_what_both_share(small, rgb) -> None:
+def test_a_question_of_a_place_is_about_what_both_share(small: Small, rgb: Picture) -> None:
     cam = small(seed=SEED).load()
     mask = np.zeros(GRID)
     mask[2:12, 3:20] = 0.5
@@ -106,7 +123,7 @@ def test_a_question_of_a_place_is_about_what_both_share(small, rgb) -> None:
         np.testing.assert_allclose(found.raw["early"], expected.raw["early"], rtol=1e-5, atol=1e-9)
 
 
-def test_names_indices_and_questions_mixed(small, rgb) -> None:
+def test_names_indices_and_questions_mixed(small: Small, rgb: Picture) -> None:
     cam = small(seed=SEED).load()
     asked = ["Road", 3, (about("Car") - about("Road")).at(12, 8), about("Car").at(3, 4).named("it")]
     found = cam.explain(rgb, asked)
@@ -123,7 +140,7 @@ def test_names_indices_and_questions_mixed(small, rgb) -> None:
         twice.map(2, "late")
 
 
-def test_figures_and_arrays_take_any_question(small, rgb, tmp_path) -> None:
+def test_figures_and_arrays_take_any_question(small: Small, rgb: Picture, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     cam = small(seed=SEED).load()
     found = cam.explain(rgb, ["Road", about("Car") - about("Road")])
@@ -134,7 +151,7 @@ def test_figures_and_arrays_take_any_question(small, rgb, tmp_path) -> None:
         assert arrays["classes"].tolist() == ["Road", "Car - Road"]
 
 
-def test_a_part_for_all_classes_is_of_each_its_own(small, rgb) -> None:
+def test_a_part_for_all_classes_is_of_each_its_own(small: Small, rgb: Picture) -> None:
     cam = small(seed=SEED).load()
     labels = cam.segment(rgb).labels
     there = [int(i) for i in np.unique(labels)]
@@ -154,7 +171,7 @@ def test_a_part_for_all_classes_is_of_each_its_own(small, rgb) -> None:
     assert within.indices[0] == there[0]
 
 
-def test_every_picture_of_a_batch_has_its_own_questions(small, rgb) -> None:
+def test_every_picture_of_a_batch_has_its_own_questions(small: Small, rgb: Picture) -> None:
     cam = small(seed=SEED).load()
     pictures = [rgb, np.roll(rgb, 9, axis=1), rgb[::-1]]
     asked = [[about("Car") - about("Road"), 1], None, [about("Tree").at(3, 3)]]
@@ -186,7 +203,9 @@ def runs(cam: ortcam.Cam) -> list[int]:
     return seen
 
 
-def test_the_prediction_takes_one_run_and_only_where_it_is_needed(small, rgb) -> None:
+def test_the_prediction_takes_one_run_and_only_where_it_is_needed(
+    small: Small, rgb: Picture
+) -> None:
     cam = small(seed=SEED).load()
     cam.explain(rgb, "Road")  # which shows the score's size
     seen = runs(cam)
@@ -201,7 +220,7 @@ def test_the_prediction_takes_one_run_and_only_where_it_is_needed(small, rgb) ->
     assert seen == [0, 3]
 
 
-def test_one_place_for_all_is_told_once(small, rgb) -> None:
+def test_one_place_for_all_is_told_once(small: Small, rgb: Picture) -> None:
     """Where the questions share a region, pooled layers are cheaper."""
     cam = small(seed=SEED).load()
     cam.explain(rgb, "Road")  # which shows the score's size
@@ -223,7 +242,7 @@ def test_one_place_for_all_is_told_once(small, rgb) -> None:
     ("asked", "region", "error", "said"),
     [
         (about("Kar"), None, ClassError, "there is no class 'Kar'"),
-        (about("Car") - about("Car"), None, InputError, "weighs no class"),
+        (about("Car") - about("Car"), None, InputError, "has only zero weights"),
         (about("Car") * np.inf, None, InputError, "not finite"),
         (
             about("Car").over(Box(99, 0, 120, 9)),
@@ -231,32 +250,39 @@ def test_one_place_for_all_is_told_once(small, rgb) -> None:
             RegionError,
             "'Car in the box 99,0,120,9' is",
         ),
-        ("Car", Pixel(31, 0), RegionError, "the pixel 31,0 does not lie in the picture of 31 x 22"),
+        (
+            "Car",
+            Pixel(31, 0),
+            RegionError,
+            "the pixel 31,0, counted from 0, lies outside the picture of 31 x 22",
+        ),
         ("Car", ~Mask(np.full(GRID, 2.0)), RegionError, "negative"),
-        ([], None, ClassError, "no class was asked about"),
+        ([], None, ClassError, "the list of classes is empty"),
     ],
 )
-def test_what_cannot_be_asked_is_refused(small, rgb, asked, region, error, said) -> None:
+def test_what_cannot_be_asked_is_refused(
+    small: Small, rgb: Picture, asked: Any, region: Any, error: type[Exception], said: str
+) -> None:
     with pytest.raises(error, match=said):
         small(seed=SEED).load().explain(rgb, asked, region=region)
 
 
 def test_what_does_not_compose_is_refused() -> None:
-    with pytest.raises(InputError, match="put it behind the brackets"):
+    with pytest.raises(InputError, match="give it after the brackets"):
         about("Car").at(1, 2) - about("Road")
     assert (about("Car").at(1, 2) - about("Road").at(1, 2)).where == Pixel(1, 2)
-    with pytest.raises(ClassError, match="name one"):
+    with pytest.raises(ClassError, match="a question needs a class"):
         about()
     for other in ("Road", 2):
         with pytest.raises(TypeError):
             about("Car") + other  # type: ignore[operator]
 
 
-def test_a_classifier_has_no_places(small, rgb) -> None:
+def test_a_classifier_has_no_places(small: Small, rgb: Picture) -> None:
     cam = small(seed=SEED, classifier=True).load()
     assert cam.explain(rgb, about("Car") - about("Road")).raw["late"].any()
     for asked in (about("Car").at(3, 3), about("Car").over(Predicted())):
-        with pytest.raises(RegionError, match="has no rows and columns"):
+        with pytest.raises(RegionError, match="is a classifier's score without spatial axes"):
             cam.explain(rgb, asked)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from ortcam import Box, Component, Labelled, Mask, Mistaken, Pixel, Polygon, Predicted
@@ -26,12 +28,13 @@ TRUTH[0] = 255
 COLORS = ((10, 20, 30), (40, 50, 60), (70, 80, 90))
 
 
-def sight(labels: np.ndarray = LABELS) -> Scene:
+def scene(labels: NDArray[Any] = LABELS) -> Scene:
     return Scene(labels.shape, ("Sky", "Road", "Car"), COLORS, lambda: labels)
 
 
-def drawn(*rows: str) -> np.ndarray:
-    return np.array([list(row) for row in rows]) == "#"
+def drawn(*rows: str) -> NDArray[Any]:
+    mask: NDArray[np.bool_] = np.array([list(row) for row in rows]) == "#"
+    return mask
 
 
 PARTS = [
@@ -62,7 +65,7 @@ PARTS = [
 
 @pytest.mark.parametrize(("part", "expected", "called"), PARTS, ids=[p[2] for p in PARTS])
 def test_a_part_selects_its_pixels(part: Where, expected: tuple[str, ...], called: str) -> None:
-    weights = part.weights(sight(), 2)
+    weights = part.weights(scene(), 2)
     assert weights.dtype == np.float32
     np.testing.assert_array_equal(weights, drawn(*expected))
     assert str(part) == called
@@ -75,7 +78,7 @@ def test_what_depends_on_the_class_and_on_the_prediction_says_so() -> None:
     assert (Mistaken(TRUTH).border(2) & Pixel(0, 0)).by_prediction
     assert not (Labelled(TRUTH) & Box(0, 0, 1, 1)).by_prediction
 
-    def predict() -> np.ndarray:
+    def predict() -> NDArray[Any]:
         raise AssertionError("nobody needs the prediction")
 
     blind = Scene((4, 6), ("Sky", "Road", "Car"), COLORS, predict)
@@ -86,7 +89,7 @@ def test_what_depends_on_the_class_and_on_the_prediction_says_so() -> None:
 def test_a_polygon_holds_the_centres_within_it(seed: int) -> None:
     """By the winding of every single centre's view of the edges, not by scan lines."""
     corners = np.random.default_rng(seed).uniform(-5, 35, (7, 2))
-    weights = Polygon(corners.tolist()).weights(sight(np.zeros((22, 31), np.int32)), 0)
+    weights = Polygon(corners.tolist()).weights(scene(np.zeros((22, 31), np.int32)), 0)
     for y in range(22):
         for x in range(31):
             inside = False
@@ -97,17 +100,17 @@ def test_a_polygon_holds_the_centres_within_it(seed: int) -> None:
 
 
 def test_a_polygon_of_the_picture_s_edges_is_the_picture() -> None:
-    assert Polygon([(0, 0), (6, 0), (6, 4), (0, 4)]).weights(sight(), 0).all()
-    box = Polygon([(1, 0), (3, 0), (3, 2), (1, 2)]).weights(sight(), 0)
-    np.testing.assert_array_equal(box, Box(1, 0, 3, 2).weights(sight(), 0))
+    assert Polygon([(0, 0), (6, 0), (6, 4), (0, 4)]).weights(scene(), 0).all()
+    box = Polygon([(1, 0), (3, 0), (3, 2), (1, 2)]).weights(scene(), 0)
+    np.testing.assert_array_equal(box, Box(1, 0, 3, 2).weights(scene(), 0))
 
 
 def test_masks_and_weights(tmp_path: Path) -> None:
     weights = np.linspace(0, 3, 24).reshape(4, 6)
-    np.testing.assert_allclose(Mask(weights).weights(sight(), 0), weights, rtol=1e-6)
+    np.testing.assert_allclose(Mask(weights).weights(scene(), 0), weights, rtol=1e-6)
     mask = drawn(".#....", "......", "......", ".....#")
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    np.testing.assert_array_equal(Mask(tmp_path / "mask.png").weights(sight(), 0), mask)
+    np.testing.assert_array_equal(Mask(tmp_path / "mask.png").weights(scene(), 0), mask)
     assert str(Mask(tmp_path / "mask.png")) == "in mask.png"
 
 
@@ -116,21 +119,21 @@ def test_label_images_of_every_kind(kind: str, tmp_path: Path) -> None:
     file = tmp_path / "truth.png"
     values = TRUTH.astype(np.uint8)
     colours = np.array([*COLORS, *[(0, 0, 0)] * 253], np.uint8)
-    truth: object = file
+    truth: Path | NDArray[np.uint8] = file
     if kind == "grey":
         Image.fromarray(values).save(file)
     elif kind == "deep":
         Image.fromarray(np.where(values == 255, 40000, values).astype(np.uint16)).save(file)
     elif kind == "palette":
         image = Image.fromarray(values).convert("P")
-        image.putpalette(np.arange(768) % 251)
+        image.putpalette((np.arange(768) % 251).tolist())
         image.save(file)
     else:
         Image.fromarray(colours[values]).save(file)
         truth = colours[values] if kind == "array of colours" else file
     expected = np.where(TRUTH == 255, -1, TRUTH)
     for index in range(3):
-        found = Labelled(truth, index).weights(sight(), 0)
+        found = Labelled(truth, index).weights(scene(), 0)
         np.testing.assert_array_equal(found, expected == index)
 
 
@@ -139,7 +142,7 @@ VOLUME[0] = VOLUME[2, :2] = 1
 
 
 def test_volumes() -> None:
-    seen = sight(VOLUME)
+    seen = scene(VOLUME)
     assert np.argwhere(Pixel(5, 1, 2).weights(seen, 0)).tolist() == [[2, 1, 5]]
     np.testing.assert_array_equal(Predicted(1).weights(seen, 0), VOLUME == 1)
     np.testing.assert_array_equal(Labelled(VOLUME, 1).weights(seen, 0), VOLUME == 1)
@@ -151,31 +154,43 @@ def test_volumes() -> None:
 @pytest.mark.parametrize(
     ("part", "labels", "error", "said"),
     [
-        (Pixel(6, 0), LABELS, RegionError, "the pixel 6,0 does not lie in the picture of 6 x 4"),
-        (Pixel(0, -1), LABELS, RegionError, "the pixel 0,-1 does not lie"),
-        (Pixel(0, 0, 0), LABELS, RegionError, "of a picture is x,y and one of a volume x,y,z"),
-        (Pixel(0, 0), VOLUME, RegionError, "of a picture is x,y and one of a volume x,y,z"),
+        (
+            Pixel(6, 0),
+            LABELS,
+            RegionError,
+            "the pixel 6,0, counted from 0, lies outside the picture of 6 x 4",
+        ),
+        (Pixel(0, -1), LABELS, RegionError, "the pixel 0,-1, counted from 0, lies outside"),
+        (Pixel(0, 0, 0), LABELS, RegionError, "a pixel is x,y in a picture and x,y,z in a volume"),
+        (Pixel(0, 0), VOLUME, RegionError, "a pixel is x,y in a picture and x,y,z in a volume"),
         (Box(3, 0, 3, 4), LABELS, RegionError, "the box 3,0,3,4 is empty"),
-        (Box(0, 0, 2, 2), VOLUME, RegionError, "a box lies in a picture, not in a volume"),
-        (Polygon([(0, 0), (1, 0), (0, 1)]), VOLUME, RegionError, "a polygon lies in a picture"),
+        (Box(0, 0, 2, 2), VOLUME, RegionError, "a box fits a picture, not a volume"),
+        (Polygon([(0, 0), (1, 0), (0, 1)]), VOLUME, RegionError, "a polygon fits a picture"),
         (Component(5, 0), LABELS, RegionError, "no class is predicted at 5,0"),
         (Predicted("Kar"), LABELS, ClassError, "there is no class 'Kar'; the nearest is 'Car'"),
         (Mistaken(TRUTH[1:]), LABELS, RegionError, r"the label image is \[3, 6\]"),
         (Mistaken(TRUTH / 2), LABELS, RegionError, "float64"),
-        (Mistaken(np.full((4, 6), 9)), LABELS, RegionError, "names no class"),
-        (Mistaken(np.zeros((4, 6, 2), int)), LABELS, RegionError, "neither a class index nor"),
+        (Mistaken(np.full((4, 6), 9)), LABELS, RegionError, "has no class"),
+        (
+            Mistaken(np.zeros((4, 6, 2), int)),
+            LABELS,
+            RegionError,
+            "give a class index, or an RGB colour",
+        ),
         (Mistaken("none.png"), LABELS, PictureError, "none.png cannot be read"),
         (Mask(np.ones((6, 4))), LABELS, RegionError, r"the region is \[6, 4\]"),
     ],
 )
-def test_what_does_not_fit_is_refused(part, labels, error, said: str) -> None:
+def test_what_does_not_fit_is_refused(
+    part: Any, labels: Any, error: type[Exception], said: str
+) -> None:
     with pytest.raises(error, match=said):
-        part.weights(sight(labels), 0)
+        part.weights(scene(labels), 0)
 
 
 def test_what_is_no_part_is_refused_at_once() -> None:
-    with pytest.raises(RegionError, match="a border of 0 pixels"):
+    with pytest.raises(RegionError, match="width of a border must be at least 1, got 0"):
         Predicted().border(0)
     for points in ([(0, 0), (1, 1)], [(0, 0), (1, 1), (2, np.nan)], [(0, 0), (1, 1), (1, 2, 3)]):
-        with pytest.raises(RegionError, match="three or more corners"):
+        with pytest.raises(RegionError, match="at least three corners"):
             Polygon(points)

@@ -118,7 +118,7 @@ def crossings(monkeypatch: pytest.MonkeyPatch) -> Crossings:
         return DeviceTensor(Value(value, "put", "cuda", counted))
 
     monkeypatch.setattr(Session, "__init__", opened)
-    monkeypatch.setattr(Session, "put_there", put)
+    monkeypatch.setattr(Session, "to_device", put)
     monkeypatch.setattr(Session, "_device", ("cuda", 0))
     return counted
 
@@ -198,7 +198,7 @@ def test_what_an_empty_map_needs_more_are_that_layers_features(crossings: Crossi
     view = cam.open(rgb())
     assert view.segment().labels.any()
     session: Any = cam._graph.session
-    run = session._gradient.run_there
+    run = session._gradient.run_on_device
 
     def blank(outputs: Any, feeds: Any) -> Any:
         results = run(outputs, feeds)
@@ -207,7 +207,7 @@ def test_what_an_empty_map_needs_more_are_that_layers_features(crossings: Crossi
                 value.value.real.update_inplace(np.zeros_like(value.value.real.numpy()))
         return results
 
-    session._gradient.run_there = blank
+    session._gradient.run_on_device = blank
     copies = crossings.since(lambda: view.explain([1], LAYERS[-1]))
     assert copies.down == sorted([*answers(cam, LAYERS[-1]), LAYERS[-1]])
     assert copies.runs == 1  # the features were kept on the device

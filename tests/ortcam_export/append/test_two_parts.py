@@ -89,13 +89,13 @@ def test_two_parts_answer_as_one(
 def test_a_view_runs_the_network_once(monkeypatch: pytest.MonkeyPatch) -> None:
     cam = opened(both(networks.unet, ("enc1_relu", "dec1_relu"))[1])
     runs: list[tuple[Session, list[str]]] = []
-    there = Session.run_there
+    there = Session.run_on_device
 
     def counted(self: Session, outputs: Any, feeds: Any) -> Any:
         runs.append((self, list(outputs)))
         return there(self, outputs, feeds)
 
-    monkeypatch.setattr(Session, "run_there", counted)
+    monkeypatch.setattr(Session, "run_on_device", counted)
     view = cam.open(picture())
     assert len(runs) == 1
     for classes in (None, 1, [0, 2]):
@@ -173,7 +173,7 @@ def test_the_first_file_finds_the_second(pair: Path, tmp_path: Path) -> None:
     message = refusal(alone)
     assert message.startswith(f"{alone} needs its second part, {tmp_path / 'net.cam.grad.onnx'}")
     assert "No such file" in message
-    assert "give that too, as gradient=" in refusal(pair.read_bytes())
+    assert "pass the second part too, as gradient=" in refusal(pair.read_bytes())
 
 
 def test_a_foreign_second_file_is_refused(pair: Path, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_second_part_alone_is_no_artifact(pair: Path) -> None:
     second = pair.with_name("net.cam.grad.onnx")
     message = refusal(second)
     assert message.startswith(
-        f"{second} is the gradient of an artifact in two parts; open the other"
+        f"{second} is the second part, the gradient, of a split artifact; open"
     )
     for part in (pair, second):
         with pytest.raises(ArtifactError, match="artifact"):
@@ -225,7 +225,7 @@ def test_a_tensor_that_the_first_part_lacks(pair: Path) -> None:
     handed = next(value for value in network.graph.output if value.name in inputs)
     network.graph.output.remove(handed)
     message = refusal(network.SerializeToString(), gradient=second)
-    assert f"takes a tensor {handed.name!r} that the first has not" in message
+    assert f"reads a tensor {handed.name!r} that the first part lacks" in message
 
 
 def test_one_graph_is_not_opened() -> None:
@@ -284,15 +284,14 @@ def test_a_view_that_remembers_asks_once_for_methods_that_need_the_same() -> Non
     cam = opened(export(networks.unet(), **options))
     view, plain = cam.open(picture()), cam.open(picture())
     view.remember()
-    opened_picture: Any = view._opened
-    gradient = opened_picture._kept._gradient
-    runs, run = [], gradient.run_there
+    gradient: Any = view._picture.batch._forward_pass._gradient
+    runs, run = [], gradient.run_on_device
 
     def spy(*arguments: Any) -> Any:
         runs.append(arguments)
         return run(*arguments)
 
-    gradient.run_there = spy
+    gradient.run_on_device = spy
     for count, (cls, method) in enumerate(
         [(0, "hires-cam"), (0, "layer-cam"), (1, "layer-cam"), (1, "grad-cam"), (0, "grad-cam++")]
     ):

@@ -265,7 +265,7 @@ def test_a_method_that_an_artifact_lacks_is_an_error() -> None:
     cam = made("one layer", methods=["grad-cam", "eigen-cam"])
     assert all(layer.grad is None for layer in cam.artifact.layers)
     assert cam.explain(rgb(), 2, method="eigen-cam").raw["cat2"].any()
-    message = r"HiResCAM takes .* export the network again with methods='hires-cam'"
+    message = r"HiResCAM needs .* export the network again with methods='hires-cam'"
     with pytest.raises(ArtifactError, match=message):
         cam.explain(rgb(), 2, method="hires-cam")
     with pytest.raises(ArtifactError, match="methods='seg-xres-cam'"):
@@ -278,9 +278,9 @@ def test_a_method_that_an_artifact_lacks_is_an_error() -> None:
         ("hirescam", "there is no method 'hirescam'; the nearest .*'hires-cam'"),
         ("hires-cam:block=2", "the method 'hires-cam' has no option 'block', and takes none"),
         ("seg-xres-cam:size=2", "has no option 'size'; it has block and pool"),
-        ("seg-xres-cam:block=0", "block of the method 'seg-xres-cam' is '0'; it is a whole number"),
-        ("seg-xres-cam:block=x", "is 'x'; it is a whole number, 1 or more"),
-        ("seg-xres-cam:pool=min", "is 'min'; it is max or mean"),
+        ("seg-xres-cam:block=0", "block of the method 'seg-xres-cam' must be a whole number of"),
+        ("seg-xres-cam:block=x", "must be a whole number of at least 1, got 'x'"),
+        ("seg-xres-cam:pool=min", "must be max or mean, got 'min'"),
     ],
 )
 def test_an_unknown_method_or_option_is_refused(method: str, message: str) -> None:
@@ -351,7 +351,10 @@ def test_metadata_of_missing_gradients_are_refused() -> None:
     exported = export(networks.unet(), feature_layers=["cat2"], **FAST)
     proto = onnx.load_from_string(exported.model)
     entry = next(p for p in proto.metadata_props if p.key == "ortcam")
-    for grad, message in (("cat2.grad", "'cat2.grad' and the graph has no such"), (5, "grad is 5")):
+    for grad, message in (
+        ("cat2.grad", "'cat2.grad' and the graph has no such"),
+        (5, "grad must be of type str, got 5"),
+    ):
         data = json.loads(entry.value)
         data["layers"][0]["grad"] = grad
         entry.value = json.dumps(data)

@@ -369,7 +369,7 @@ def test_dead_channels_take_no_pass() -> None:
 def test_a_method_that_an_artifact_lacks_is_an_error() -> None:
     cam = load(export(networks.unet(), verify=False, size=(48, 32)))
     assert cam.explain(rgb(), 2, method="score-cam").maps.any()
-    message = r"Ablation-CAM leaves channels out.*methods='ablation-cam'"
+    message = r"Ablation-CAM needs the score without a channel.*methods='ablation-cam'"
     with pytest.raises(ArtifactError, match=message):
         cam.explain(rgb(), 2, method="ablation-cam")
 
@@ -416,8 +416,8 @@ def test_metadata_of_missing_ablations_are_refused() -> None:
     for changes, message in (
         ({"keep": "x.keep"}, "'x.keep' and the graph has no such input"),
         ({"drops": "x.drops"}, "'x.drops' and the graph has no such output"),
-        ({"drops": None}, "keep and drops come together"),
-        ({"together": 1}, "together is 1"),
+        ({"drops": None}, "a layer has both keep and drops, or neither"),
+        ({"together": 1}, "together must be of type bool, got 1"),
     ):
         data = json.loads(entry.value)
         data["layers"][0].update(changes)

@@ -252,7 +252,7 @@ def test_layers_are_none_of_theirs() -> None:
     cam = made()
     explanation = cam.explain(rgb(), 2, "input", method="gradient")
     assert explanation.maps.shape == (1, 1, 32, 48)
-    message = "Gradient is about the picture itself and takes no layer; leave layers out"
+    message = "Gradient is about the picture itself and takes no layer; leave layers= out"
     for layers in ("dec1_relu", ["input", "dec1_relu"], []):
         with pytest.raises(LayerError, match=message):
             cam.explain(rgb(), 2, layers, method="gradient")
@@ -262,7 +262,7 @@ def test_layers_are_none_of_theirs() -> None:
 
 def test_a_method_that_an_artifact_lacks_is_an_error() -> None:
     cam = load(export(networks.unet(), **FAST | {"methods": ["hires-cam"]}))
-    message = r"SmoothGrad takes the gradient at the picture's pixels.*methods='smooth-grad'"
+    message = r"SmoothGrad needs the gradient at the picture's pixels.*methods='smooth-grad'"
     with pytest.raises(ArtifactError, match=message):
         cam.explain(rgb(), 2, method="smooth-grad:samples=2")
 
@@ -270,11 +270,11 @@ def test_a_method_that_an_artifact_lacks_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        ("smooth-grad:samples=0", "samples .* is '0'; it is a whole number, 1 or more"),
-        ("smooth-grad:noise=0", "noise .* is '0'; it is a number above 0"),
-        ("smooth-grad:noise=nan", "noise .* is 'nan'; it is a number above 0"),
-        ("gradient:sign=plus", "it is absolute, positive or negative"),
-        ("integrated-gradients:baseline=grey", "it is zero, black or white"),
+        ("smooth-grad:samples=0", "samples .* must be a whole number of at least 1, got '0'"),
+        ("smooth-grad:noise=0", "noise .* must be a number above 0, got '0'"),
+        ("smooth-grad:noise=nan", "noise .* must be a number above 0, got 'nan'"),
+        ("gradient:sign=plus", "must be absolute, positive or negative"),
+        ("integrated-gradients:baseline=grey", "must be zero, black or white"),
     ],
 )
 def test_options_are_checked(method: str, message: str) -> None:
@@ -288,7 +288,7 @@ def test_a_baseline_of_pixels_takes_a_picture() -> None:
     inputs: dict[str, Any] = {"tensor": x, "classes": 1}
     for method in ABOUT_PICTURES:
         assert cam.explain(**inputs, method=method).maps.shape == (1, 1, 8, 16, 16)
-    with pytest.raises(InputError, match=r"nobody said how a black picture .*baseline=zero"):
+    with pytest.raises(InputError, match=r"unknown, so there is no black baseline.*baseline=zero"):
         cam.explain(**inputs, method="integrated-gradients:baseline=black")
 
 

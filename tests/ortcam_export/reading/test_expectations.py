@@ -124,7 +124,8 @@ def test_damaged_metadata() -> None:
     assert sentence == "the model has damaged metadata under 'ortcam'"
     damaged = {**OWN, "preprocess": {**OWN["preprocess"], "std": [1, 0, 1]}}  # type: ignore[dict-item]
     sentence = refusal(with_metadata(**{METADATA_KEY: json.dumps(damaged)}), ModelError)
-    assert "damaged metadata under 'ortcam' (scale is 1.0 and std (1.0, 0.0, 1.0)" in sentence
+    assert "damaged metadata under 'ortcam' (scale and std must be finite and not 0, " in sentence
+    assert "got 1.0 and (1.0, 0.0, 1.0)" in sentence
 
 
 def test_names_and_colors_of_another_head_are_left_out_and_it_is_said() -> None:
@@ -377,11 +378,19 @@ def test_options_that_do_not_fit() -> None:
     assert refusal(taking("float[N, 1, H, W] x"), color_order="RGB") == (
         "color_order RGB does not fit the input 'x', which takes 1 channel"
     )
-    assert refusal(networks.unet(), mean=(1, 2)).startswith("mean is (1.0, 2.0); it takes 3")
-    assert refusal(networks.unet(), std=0).startswith("scale is ")
-    assert refusal(networks.unet(), color_order="RBG").startswith("color_order is 'RBG'")
-    assert refusal(networks.unet(), layout="CHWN").startswith("layout is 'CHWN'")
-    assert refusal(networks.unet(), size=(0, 5)).startswith("size is (0, 5)")
+    assert refusal(networks.unet(), mean=(1, 2)).startswith(
+        "mean must be 3 finite numbers, one a channel, got (1.0, 2.0)"
+    )
+    assert refusal(networks.unet(), std=0).startswith("scale and std must be finite and not 0")
+    assert refusal(networks.unet(), color_order="RBG").startswith(
+        "color_order must be RGB, BGR or L, got 'RBG'"
+    )
+    assert refusal(networks.unet(), layout="CHWN").startswith(
+        "layout must be NCHW or NHWC, got 'CHWN'"
+    )
+    assert refusal(networks.unet(), size=(0, 5)).startswith(
+        "size must be a width and a height of at least 1, got (0, 5)"
+    )
     assert refusal(taking("float[1, 3, 360, 480] x"), size=(360, 480)) == (
         "size 360x480 does not fit: the network's input is fixed at 480x360"
     )

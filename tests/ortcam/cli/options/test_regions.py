@@ -136,7 +136,7 @@ def test_a_picture_without_the_class_is_left_out_of_several(
     asked = ("-c", "Car", "--at", "20,15", "--format", "npz", "-o", tmp_path / "out")
     result = run("explain", artifact, small, picture, *asked)
     assert result.exit_code == 1
-    assert "does not lie in the picture of 9 x 9" in result.stderr
+    assert "lies outside the picture of 9 x 9" in result.stderr
     assert "1 of 2 pictures were left out" in result.stderr
     assert len(list((tmp_path / "out").iterdir())) == 1
 
@@ -154,11 +154,11 @@ def test_a_picture_without_the_class_is_left_out_of_several(
         (("--where", "mistaken"), 2, "takes a label image: --truth FILE"),
         (("--truth", "."), 2, "--where labelled or mistaken"),
         (("--border-width", "3"), 2, "--border-width is for --where border"),
-        (("--at", "99,8"), 1, "does not lie in the picture of 31 x 21"),
+        (("--at", "99,8"), 1, "lies outside the picture of 31 x 21"),
         (("--box", "5,5,5,9"), 1, "the box 5,5,5,9 is empty"),
         (("--where", "mistaken", "--truth", "."), 1, "holds no label image"),
         (("-c", "Car - Rod"), 1, "there is no class 'Rod'"),
-        (("-c", "Car - Car"), 1, "weighs no class"),
+        (("-c", "Car - Car"), 1, "has only zero weights"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, tuple) else "",
 )
