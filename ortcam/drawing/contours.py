@@ -10,13 +10,19 @@ from numpy.typing import NDArray
 from ortcam.artifact import Color
 from ortcam.grids.morphology import border
 
-__all__ = ["ASKED", "EDGE", "PREDICTED", "Outline", "draw"]
+__all__ = ["ASKED", "EDGE", "MEANINGS", "PREDICTED", "Outline", "draw"]
 
 PREDICTED: Color = (255, 255, 255)
 """The line around what is predicted as the class."""
 
 ASKED: Color = (80, 255, 255)
 """The line around what is asked about."""
+
+MEANINGS = {
+    PREDICTED: "around what is predicted as the class",
+    ASKED: "around what is asked about",
+}
+"""The colours of outlines, and what a figure says of each."""
 
 EDGE: Color = (20, 20, 30)
 """The dark line outside either."""

@@ -1,21 +1,28 @@
-"""Label colours for classes that come without."""
+"""Label colours: a palette for classes that come without, and legends."""
 
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ortcam.artifact import Color
 
-__all__ = ["distinct_colors"]
+__all__ = ["Legend", "distinct_colors"]
+
+
+class Legend(NamedTuple):
+    """The names of classes, from top to bottom, and the colour of each."""
+
+    names: tuple[str, ...]
+    colors: tuple[Color, ...]
+
 
 _STEPS = np.rint(np.linspace(15, 245, 12))
 
-
 _MOST = 256
-
 
 _LIGHTNESS = (0.42, 0.88)  # dark and light enough to be seen on a picture and on white
 

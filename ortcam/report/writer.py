@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, Unpack
 
 from ortcam.artifact import Artifact
 from ortcam.drawing.presets import DEFAULT, PRESETS
-from ortcam.drawing.style import DrawingStyle, Scale
+from ortcam.drawing.style import DrawingStyle, Style
 from ortcam.errors import InputError
 from ortcam.files.atomic import check_writable, whole_file
 from ortcam.report.html import Markup, element, joined, name
@@ -24,7 +24,7 @@ from ortcam.report.picture_section import (
 )
 from ortcam.results.explanation import Explanation
 
-__all__ = ["Report"]
+__all__ = ["Report", "write_report"]
 
 
 class Report:
@@ -47,41 +47,28 @@ class Report:
         *,
         title: str = "Explanations",
         about: Mapping[str, str] | None = None,
-        alpha: float | None = None,
-        colormap: str | None = None,
-        scale: Scale | None = None,
-        slice: int | None = None,
-        contours: bool | None = None,
+        **style: Unpack[Style],
     ) -> None:
-        """Finds out whether the file can be written.
+        """Check that the file can be written.
 
         Args:
             path: of the file, such as ``"report.html"``.
-            title: the page's, such as the artifact's file name.
-            about: what else to say of the artifact, such as
+            title: of the page, such as the artifact's file name.
+            about: more facts about the artifact, such as
                 ``{"file": "street.cam.onnx", "runs on": cam.provider}``.
-            alpha: with which share of colours maps are drawn until the reader asks otherwise; this
-                and what follows as for :meth:`ortcam.Explanation.figure`.
-            colormap: in which colours.
-            scale: which value takes the last colour.
-            contours: whether with outlines.
-            slice: of volumes the one that is shown, counted along the depth from 0.
+            **style: ``alpha``, ``colormap``, ``scale``, ``slice`` and ``contours``, described in
+                :class:`ortcam.drawing.style.Style`; the reader of the page can change all of them
+                but the slice.
 
         Raises:
-            InputError: there is no such colour map or scale, or alpha is no share.
+            InputError: there is no such colour map or scale, or alpha is not in [0, 1].
             OutputError: the path cannot be written.
         """
         check_writable(path)
         self._path, self._title, self._about = path, title, dict(about or {})
-        self._look = partial(
-            DrawingStyle.of,
-            alpha=alpha,
-            colormap=colormap,
-            scale=scale,
-            slice=slice,
-            contours=contours,
-        )
-        self._look(PRESETS[DEFAULT], (1, 1) if slice is None else (slice + 1, 1, 1))
+        self._style = style
+        slice = style.get("slice")
+        DrawingStyle.of(PRESETS[DEFAULT], (1, 1) if slice is None else (slice + 1, 1, 1), **style)
         self._open = ExitStack()
         self._file: BinaryIO | None = None
         self._artifact: Artifact | None = None
@@ -109,17 +96,17 @@ class Report:
         """
         if self._file is None:
             raise InputError("a report is written within a with block: with Report(path) as report")
-        look = self._look(PRESETS[explanation.preset], explanation.grid)
+        style = DrawingStyle.of(PRESETS[explanation.preset], explanation.grid, **self._style)
         if self._artifact not in (None, explanation.artifact):
             raise InputError(
                 "a report is about one artifact, and this picture was explained by another than "
                 "those before it; write a report for each"
             )
         number = self._count + 1
-        part = picture_section(explanation, title or f"Picture {number}", number, look)
+        part = picture_section(explanation, title or f"Picture {number}", number, style)
         if self._artifact is None:
             self._artifact = explanation.artifact
-            self._begin(self._file, explanation, look)
+            self._begin(self._file, explanation, style)
         _write(self._file, part)
         self._count = number
 
@@ -132,7 +119,7 @@ class Report:
         self._file = None
         self._open.__exit__(kind, error, trace)
 
-    def _begin(self, file: BinaryIO, explanation: Explanation, look: DrawingStyle) -> None:
+    def _begin(self, file: BinaryIO, explanation: Explanation, style: DrawingStyle) -> None:
         title = self._title
         before, self._after = frame(title, styles=["base.css", "report.css"], scripts=["report.js"])
         heading = element(
@@ -149,7 +136,7 @@ class Report:
                 class_="notice",
             ),
         )
-        _write(file, joined([before, heading, without, data_section(look), _PICKER]))
+        _write(file, joined([before, heading, without, data_section(style), _PICKER]))
         _write(file, Markup("<main>"))
 
     def _end(self, file: BinaryIO, kind: type[BaseException] | None, *_: object) -> None:
@@ -175,3 +162,11 @@ _PICKER = element(
 
 def _write(file: BinaryIO, text: str) -> None:
     file.write(text.encode() + b"\n")
+
+
+def write_report(
+    path: str | os.PathLike[str], explanation: Explanation, **style: Unpack[Style]
+) -> None:
+    """Write a report of one explanation."""
+    with Report(path, **style) as report:
+        report.add(explanation)

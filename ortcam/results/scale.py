@@ -10,7 +10,7 @@ __all__ = ["common_scale"]
 
 
 def common_scale(explanations: Iterable[Explanation]) -> dict[str, float]:
-    """One scale for several pictures: for each layer the greatest value of all their maps.
+    """One scale for several pictures: for each layer the maximum of all their maps.
 
     ::
 
@@ -19,8 +19,8 @@ def common_scale(explanations: Iterable[Explanation]) -> dict[str, float]:
             explanation.figure(scale=scale)
 
     Returns:
-        What ``scale=`` takes in :meth:`Explanation.overlay`, ``figure`` and ``save``. A layer
-        that shows nothing anywhere has 1.
+        A scale for :meth:`Explanation.overlay`, ``figure`` and ``save``. A layer whose maps are
+        all zero has 1.
     """
     tops: dict[str, float] = {}
     for explanation in explanations:

@@ -306,12 +306,12 @@ def test_maps_are_pytorch_grad_cams(kind: str, network, pytorch_grad_cam, rgb) -
 def test_layers_are_joined_by_a_preset_alone(small, rgb) -> None:
     cam = small(seed=SEED).load()
     joined = cam.explain(rgb, [CLASS, 1], preset="pytorch-grad-cam")
-    with pytest.raises(ClassError, match="say which class"):
+    with pytest.raises(ClassError, match="name a class"):
         joined.fused()
     assert joined.fused(1).shape == GRID
     one = cam.explain(rgb, 1, "late", preset="pytorch-grad-cam")
     np.testing.assert_allclose(one.fused(), one.map(), atol=1e-6)
-    with pytest.raises(InputError, match=r"'ortcam' joins no layers.*'pytorch-grad-cam' does"):
+    with pytest.raises(InputError, match=r"'ortcam' does not average layers.*use preset='pytorch-grad-cam'"):
         cam.explain(rgb, 1).fused()
 
 

@@ -155,11 +155,11 @@ def test_what_is_asked_for_wrongly(
     small, explanations: tuple[Explanation, ...], tmp_path: Path
 ) -> None:
     path = tmp_path / "r.html"
-    with pytest.raises(InputError, match="alpha is 2; it is a share"):
+    with pytest.raises(InputError, match="alpha must be from 0 to 1, got 2"):
         ortcam.Report(path, alpha=2)
     with pytest.raises(InputError, match="no colour map 'jett'; the nearest"):
         ortcam.Report(path, colormap="jett")
-    with pytest.raises(InputError, match="no scale 'mine'; it is 'shared'"):
+    with pytest.raises(InputError, match="no scale 'mine'; give 'shared'"):
         ortcam.Report(path, scale="mine")
     with pytest.raises(InputError, match="within a with block"):
         ortcam.Report(path).add(explanations[0])

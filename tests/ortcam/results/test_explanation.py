@@ -59,11 +59,11 @@ def test_the_only_class_and_layer_need_no_names(explain, rgb) -> None:
 
 def test_a_class_or_layer_that_was_not_asked_about(explanation) -> None:
     for question, error, said in (
-        (("Car", "late"), ClassError, "class 'Car' was not asked about: .* of Tree, Road"),
-        ((0, "late"), ClassError, "class 0 was not asked about"),
-        ((None, "late"), ClassError, "say which class"),
-        (("Road", "middle"), LayerError, "layer 'middle' was not .*maps at early, late"),
-        (("Road", None), LayerError, "say which layer"),
+        (("Car", "late"), ClassError, "class 'Car' is not explained: .* of Tree, Road"),
+        ((0, "late"), ClassError, "class 0 is not explained"),
+        ((None, "late"), ClassError, "name a class"),
+        (("Road", "middle"), LayerError, "layer 'middle' is not explained: .*maps at early, late"),
+        (("Road", None), LayerError, "name a layer"),
     ):
         with pytest.raises(error, match=said):
             explanation.map(*question)
@@ -124,30 +124,30 @@ def test_pictures_have_a_scale_in_common(explain, rgb) -> None:
 
 def test_scales_that_are_none_are_refused(explanation) -> None:
     for scale, said in (
-        (0, "the scale is 0; the last colour's value is a number above 0"),
-        (-1.5, "the scale is -1.5"),
-        (float("nan"), "the scale is nan"),
-        ({"late": float("inf")}, "the scale is inf"),
+        (0, "the scale must be a finite number above 0, got 0"),
+        (-1.5, "above 0, got -1.5"),
+        (float("nan"), "above 0, got nan"),
+        ({"late": float("inf")}, "above 0, got inf"),
     ):
         with pytest.raises(InputError, match=said):
             explanation.overlay("Road", "late", scale=scale)
-    with pytest.raises(LayerError, match="tells nothing of layer 'early', but of late"):
+    with pytest.raises(LayerError, match="the scale has no value for layer 'early', only for late"):
         explanation.figure(scale={"late": 1.0})
 
 
 def test_options_that_are_none_are_refused(explanation, segmentation) -> None:
     for options, said in (
-        ({"alpha": 1.5}, "alpha is 1.5; it is a share from 0 to 1"),
-        ({"alpha": float("nan")}, "alpha is nan"),
+        ({"alpha": 1.5}, "alpha must be from 0 to 1, got 1.5"),
+        ({"alpha": float("nan")}, "alpha must be from 0 to 1, got nan"),
         ({"colormap": "infrno"}, "no colour map 'infrno'; the nearest is 'inferno'"),
-        ({"scale": "common"}, "no scale 'common'; it is 'shared', 'own', 'layers', 'none', or"),
+        ({"scale": "common"}, "no scale 'common'; give 'shared', 'own', 'layers', 'none', or"),
     ):
         with pytest.raises(InputError, match=said):
             explanation.overlay("Road", "late", **options)
         with pytest.raises(InputError, match=said):
             explanation.figure(**options)
     for draw in (segmentation.overlay, segmentation.figure):
-        with pytest.raises(InputError, match="transparency is -1; it is a share"):
+        with pytest.raises(InputError, match="transparency must be from 0 to 1, got -1"):
             draw(-1)
 
 
@@ -165,7 +165,7 @@ def test_without_upsampling_the_maps_stay_at_their_layers_size(explain, rgb) -> 
 def test_grids_of_their_own_fit_into_no_one_array(explanation, tmp_path: Path) -> None:
     raw = {"early": np.ones((2, 5, 5), np.float32), "late": np.ones((2, 3, 3), np.float32)}
     mixed = dataclasses.replace(explanation, raw=raw, upsampling="none")
-    with pytest.raises(InputError, match=r"grids of their own.*take them from raw"):
+    with pytest.raises(InputError, match=r"the layers' grids differ.*take them from raw"):
         _ = mixed.maps
     assert mixed.map("Road", "early").shape == (5, 5)
     mixed.save(tmp_path / "e.npz")
@@ -245,13 +245,30 @@ def test_a_path_that_cannot_be_written_is_found_before_the_drawing(
 
     monkeypatch.setattr(Explanation, "figure", drawn)
     monkeypatch.setattr(Segmentation, "overlay", drawn)
-    for result in (explanation, segmentation):
+    formats = ".png, .jpg, .svg, .pdf"
+    for result, listed in (
+        (explanation, f"{formats}, .npz or .html"),
+        (segmentation, f"{formats} or .npz"),
+    ):
         for path, said in (
-            (tmp_path / "out.gif", "is no .png, .jpg, .svg, .pdf or .npz file, so its format"),
-            (tmp_path / "out", "is no .png"),
+            (tmp_path / "out.gif", f"has no known format; name a {listed} file"),
+            (tmp_path / "out", "has no known format"),
             (tmp_path / "none" / "out.png", "none does not exist"),
             (tmp_path / "none" / "out.npz", "none does not exist"),
         ):
             with pytest.raises(OutputError, match=said):
                 result.save(path)
+    with pytest.raises(OutputError, match=f"has no known format; name a {formats} or .npz file"):
+        segmentation.save(tmp_path / "out.html")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_drawing_option_is_a_type_error(explanation, tmp_path: Path) -> None:
+    for call in (
+        lambda **options: explanation.overlay("Road", "late", **options),
+        explanation.figure,
+        lambda **options: explanation.save(tmp_path / "e.npz", **options),
+    ):
+        with pytest.raises(TypeError, match="'colour' is not a drawing option: alpha, colormap"):
+            call(colour="jet")
     assert not list(tmp_path.iterdir())
