@@ -14,14 +14,10 @@ from ortcam.drawing.presets import DEFAULT, PRESETS
 from ortcam.drawing.style import DrawingStyle, Style
 from ortcam.errors import InputError
 from ortcam.files.atomic import check_writable, whole_file
-from ortcam.report.html import Markup, element, joined, name
+from ortcam.report.html import Markup, element, join, name
 from ortcam.report.html_page import frame
-from ortcam.report.picture_section import (
-    artifact_section,
-    data_section,
-    help_section,
-    picture_section,
-)
+from ortcam.report.page_sections import artifact_section, help_section, settings
+from ortcam.report.picture_section import picture_section
 from ortcam.results.explanation import Explanation
 
 __all__ = ["Report", "write_report"]
@@ -136,7 +132,7 @@ class Report:
                 class_="notice",
             ),
         )
-        _write(file, joined([before, heading, without, data_section(style), _PICKER]))
+        _write(file, join([before, heading, without, settings(style), _PICKER]))
         _write(file, Markup("<main>"))
 
     def _end(self, file: BinaryIO, kind: type[BaseException] | None, *_: object) -> None:
@@ -146,7 +142,7 @@ class Report:
             raise InputError(f"{self._path} was not written: no picture was added to the report")
         identity = artifact_section(self._artifact, self._about)
         aside = element("aside", help_section(), identity)
-        _write(file, joined([Markup("</main>"), aside, self._after]))
+        _write(file, join([Markup("</main>"), aside, self._after]))
 
 
 _PICKER = element(
