@@ -175,10 +175,10 @@ def _draw_key(figure: Figure, key: Sequence[tuple[Color, str]]) -> None:
 
 
 def _show(axes: Axes, image: NDArray[np.uint8]) -> None:
-    """A picture, smooth where it is enlarged and averaged where it is made smaller."""
+    """Show a picture, interpolated where it is enlarged and averaged where it is reduced."""
     height, width = image.shape[:2]
     across = axes.get_window_extent().width
-    if width > 2 * across:  # of a large photograph Pillow makes a small one much faster
+    if width > 2 * across:  # Pillow reduces a large photograph much faster
         small = round(2 * across), max(1, round(2 * across * height / width))
         image = np.asarray(Image.fromarray(image).resize(small, Image.Resampling.BOX))
     interpolation = "bilinear" if width < across else "antialiased"
@@ -221,7 +221,7 @@ def _panel_size(image: NDArray[np.uint8], side: float) -> tuple[float, float]:
 
 
 def place(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
-    """Bare axes at a place given in inches, whose labels stand at their right."""
+    """Bare axes at a place in inches, with their labels at the right."""
     across, up = figure.get_size_inches()
     axes = figure.add_axes((left / across, bottom / up, width / across, height / up))
     axes.set_xticks([])
@@ -233,7 +233,7 @@ def place(figure: Figure, left: float, bottom: float, width: float, height: floa
 
 
 def cut(title: str, letters: int = _LETTERS) -> str:
-    """A long title without its middle: of a layer's long path the end tells most."""
+    """The title, without its middle if it is long: the end of a layer's path tells most."""
     if (wide := fonts.width(title)) <= letters:
         return title
     letters = letters * len(title) // wide
@@ -241,10 +241,10 @@ def cut(title: str, letters: int = _LETTERS) -> str:
 
 
 def plain(text: str) -> str:
-    r"""Text that matplotlib prints as it stands: a dollar sign begins no formula.
+    r"""Text that matplotlib prints literally: a dollar sign begins no formula.
 
-    What is no letter, such as a control character, which no SVG may hold, and what no installed
-    font has, is shown as a letter that is not known.
+    Control characters, which no SVG may hold, and letters that no installed font has become
+    :data:`~ortcam.drawing.fonts.UNKNOWN`.
     """
-    shown = (c if c.isprintable() else " " if c.isspace() else fonts.UNKNOWN for c in text)
-    return fonts.legible("".join(shown)).replace("$", r"\$")
+    letters = (c if c.isprintable() else " " if c.isspace() else fonts.UNKNOWN for c in text)
+    return fonts.legible("".join(letters)).replace("$", r"\$")

@@ -74,7 +74,7 @@ def json_block(value: Any, **attributes: str) -> Markup:
     """Data for a page's script, as an element that browsers do not run.
 
     Args:
-        value: what ``json.dumps`` takes, without NaN.
+        value: as for ``json.dumps``, without NaN.
         attributes: of the element, as for :func:`element`.
     """
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)

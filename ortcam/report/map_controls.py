@@ -10,10 +10,10 @@ from ortcam.report.picture_data import GIVEN, scales
 __all__ = ["color_bar", "map_controls", "opacity_slider", "reading"]
 
 _SCALE_NAMES = {
-    GIVEN: "a given value",
-    "shared": "the layer's greatest",
-    "own": "this map's own greatest",
-    "layers": "all layers' greatest",
+    GIVEN: "the given value",
+    "shared": "the layer's maximum",
+    "own": "this map's maximum",
+    "layers": "all layers' maximum",
     "none": "1",
 }
 
@@ -22,15 +22,15 @@ def map_controls(scale: Scale) -> Markup:
     """The controls below the large map: opacity, colours, scale, outlines.
 
     Args:
-        scale: of the report; one given as numbers can be chosen too.
+        scale: of the report; numbers are one more choice.
     """
     return element(
         "div",
         opacity_slider("map", "Opacity of the map"),
         _select("Colours", "colormap", {name: name for name in COLORMAPS}),
-        _select("Last colour at", "scale", {name: _SCALE_NAMES[name] for name in scales(scale)}),
+        _select("Top colour at", "scale", {name: _SCALE_NAMES[name] for name in scales(scale)}),
         _checkbox("outline", element("span", "Outlines", class_="outlined")),
-        _checkbox("alone", "Picture by itself"),
+        _checkbox("alone", "Picture only"),
         class_="controls live",
     )
 

@@ -44,14 +44,15 @@ def help_section() -> Markup:
 
 
 _HELP = (
-    "A Grad-CAM map is bright where the features of its layer raise the class's summed score, by "
-    "the gradient at this picture. It is as coarse as its layer: no segmentation, no probability, "
-    "and no proof of cause.",
-    "Values of one layer can be compared with each other, over classes and over pictures; those "
-    "of different layers cannot, as features have other magnitudes. Where the last colour stands "
-    "for the greatest value of the layer, a faint map looks faint; where it stands for the map's "
-    "own, that shows where a faint one lies.",
-    "A map can be faint on what the network is surest of: there the score hardly changes.",
+    "A Grad-CAM map is bright where the features of its layer raise the class's summed score, "
+    "according to the gradient at this picture. It is as coarse as its layer, and it is neither a "
+    "segmentation, nor a probability, nor proof of a cause.",
+    "Values at one layer can be compared across classes and pictures. Values at different layers "
+    "cannot, because their features differ in magnitude. If the top colour stands for the layer's "
+    "maximum, a faint map looks faint; set it to the map's own maximum to see where a faint map "
+    "lies.",
+    "A map can be faint for a class of which the network is certain, because the score hardly "
+    "changes there.",
 )
 
 
@@ -77,4 +78,4 @@ def _version(module: str) -> str:
     try:
         return str(importlib.import_module(module).__version__)
     except ImportError:
-        return "not known"
+        return "unknown"

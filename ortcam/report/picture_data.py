@@ -112,7 +112,7 @@ class PictureData:
         return {
             "class": self.explanation.classes[position],
             "layer": layer,
-            "says": sentence,
+            "description": sentence,
             "ranges": ranges,
             "low": low,
             "high": high,

@@ -76,7 +76,7 @@ def _caption(picture: PictureData) -> Markup:
     if upsampling == "none":
         method += ", on the layers' grids"
     else:
-        method += f", enlarged by {upsampling} interpolation"
+        method += f", upsampled by {upsampling} interpolation"
     return join([size, method], " · ")
 
 
@@ -105,7 +105,7 @@ def _map_view(picture: PictureData) -> Markup:
         _stage(picture, "map", "", with_pixels=alone),
         reading(),
         color_bar(),
-        element("p", class_="said live", aria_live="polite"),
+        element("p", class_="description live", aria_live="polite"),
         map_controls(picture.style.scale),
         _notes(picture.explanation),
         class_="view",
@@ -119,7 +119,7 @@ def _stage(picture: PictureData, kind: str, sentence: str, *, with_pixels: bool 
         height, width = picture.size
         alt = f"The picture {picture.title}"
         image = element("img", src=picture_url(pixels), alt=alt, width=width, height=height)
-    return element("div", image, class_="stage", data_kind=kind, data_says=sentence)
+    return element("div", image, class_="stage", data_kind=kind, data_description=sentence)
 
 
 def _summary(classes: Sequence[ClassStatistics], segmentation: Segmentation) -> str:
@@ -140,7 +140,7 @@ def _legend(classes: Sequence[ClassStatistics], segmentation: Segmentation) -> M
         cells = element("td", _percent(rest)), element("td", "-")
         rows.append(element("tr", element("th", "no class", scope="row"), *cells))
     whole = "volume" if len(segmentation.grid) == 3 else "picture"
-    titles = ("Class", f"Of the {whole}", "Mean score")
+    titles = ("Class", f"Share of the {whole}", "Mean score")
     head = element("tr", *(element("th", title, scope="col") for title in titles))
     return element(
         "fieldset",
@@ -201,7 +201,7 @@ def _maps(picture: PictureData, number: int) -> tuple[list[dict[str, Any]], list
             data.append(picture.map(position, layer, plane, sentence))
         grid = "x".join(map(str, explanation.raw[layer].shape[1:]))
         maximum = _number(picture.ranges(0, layer)["shared"][0][1])
-        facts = f"grid of {grid} · greatest value {maximum}"
+        facts = f"grid of {grid} · maximum {maximum}"
         legend = element("legend", element("code", name(layer)), " ", element("small", facts))
         cards_box = element("div", *cards, class_="cards")
         groups.append(element("fieldset", legend, cards_box, class_="layer"))
@@ -213,12 +213,12 @@ def _card(cls: str, statistics: MapStatistics, group: str, value: int) -> Markup
     if statistics.reason:
         lines = [statistics.reason.partition(":")[0]]
     else:
-        lines = [f"greatest\u00a0{_number(statistics.maximum)}"]
+        lines = [f"maximum\u00a0{_number(statistics.maximum)}"]
         if statistics.faint:
             share = statistics.maximum / statistics.layer_maximum
-            lines.append(f"faint: {_percent(share)} of the layer")
+            lines.append(f"faint: {_percent(share)} of the layer's")
         if statistics.inside is not None:
-            lines.append(f"{_percent(statistics.inside)} on its pixels")
+            lines.append(f"{_percent(statistics.inside)} on the class")
     return element(
         "label",
         element("input", type="radio", name=group, value=value, class_="live"),
@@ -233,15 +233,15 @@ def _sentence(picture: PictureData, position: int, statistics: MapStatistics) ->
     """A description of a map, in one to three sentences."""
     reason = statistics.reason
     if statistics.peak is None:
-        return f"The map is {reason}." if reason else "The map shows nothing here."
+        return f"The map is {reason}." if reason else "The map is blank here."
     column, row = picture.on_picture(*statistics.peak)
-    text = f"Greatest at column {column}, row {row}."
+    text = f"Maximum at column {column}, row {row}."
     if statistics.inside is not None:
         cls = _predicted_class(picture.explanation, position)
-        text += f" {_percent(statistics.inside)} of it lies on the pixels predicted as {cls}."
+        text += f" {_percent(statistics.inside)} of the map lies on pixels predicted as {cls}."
     if statistics.faint:
         share = _percent(statistics.maximum / statistics.layer_maximum)
-        text += f" Faint: its greatest value is {share} of the layer's."
+        text += f" Faint: its maximum is {share} of the layer's."
     return text + (f" It is {reason}." if reason else "")
 
 

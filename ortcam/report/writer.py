@@ -1,4 +1,4 @@
-"""A report: one HTML file of any number of pictures, which needs nothing beside it."""
+"""The report: one self-contained HTML file about any number of pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Report", "write_report"]
 
 
 class Report:
-    """Writes explanations of one artifact into an HTML file, one by one.
+    """An HTML file of explanations by one artifact, which are added one by one.
 
     ::
 
@@ -32,9 +32,9 @@ class Report:
             for picture in pictures:
                 report.add(cam.explain(picture), picture.name)
 
-    The file has everything in it: pictures, labels, maps and numbers, the style and the script. It
-    loads nothing, and a policy in it forbids that it ever does. It is written whole or not at all,
-    and no more than one picture's part is in memory at a time.
+    The file holds everything: pictures, labels, maps and numbers, the style and the script. It
+    loads nothing, and its policy forbids it to. It is written whole or not at all, and only one
+    picture's part is in memory at a time.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Report:
         """Check that the file can be written.
 
         Args:
-            path: of the file, such as ``"report.html"``.
+            path: the file, such as ``"report.html"``.
             title: of the page, such as the artifact's file name.
             about: more facts about the artifact, such as
                 ``{"file": "street.cam.onnx", "runs on": cam.provider}``.
@@ -73,30 +73,32 @@ class Report:
 
     def __enter__(self) -> Report:
         self._file = self._open.enter_context(whole_file(self._path))
-        # The page is ended first, as the file takes its name only where that went well.
+        # The page ends before the file closes, which takes its name only after a success.
         self._open.push(partial(self._end, self._file))
         return self
 
     def add(self, explanation: Explanation, title: str = "") -> None:
-        """Adds a picture.
+        """Add a picture.
 
         Args:
-            explanation: what is said of it.
-            title: what it is called, such as its file's name.
+            explanation: of the picture.
+            title: of the picture, such as its file's name.
 
         Raises:
-            InputError: it was explained by another artifact than the ones before, it has no such
-                slice, or the report is not open.
-            LayerError: the scale tells nothing of a layer.
+            InputError: the report is not open, the explanation is by another artifact than those
+                before it, or there is no such slice.
+            LayerError: the scale has no value for a layer.
             OutputError: the file cannot be written.
         """
         if self._file is None:
-            raise InputError("a report is written within a with block: with Report(path) as report")
+            raise InputError(
+                "the report is not open; add pictures in a with block: with Report(path) as report"
+            )
         style = DrawingStyle.of(PRESETS[explanation.preset], explanation.grid, **self._style)
         if self._artifact not in (None, explanation.artifact):
             raise InputError(
-                "a report is about one artifact, and this picture was explained by another than "
-                "those before it; write a report for each"
+                "a report is about one artifact, but this explanation is by another than those "
+                "before it; write one report for each artifact"
             )
         number = self._count + 1
         part = picture_section(explanation, title or f"Picture {number}", number, style)
@@ -123,23 +125,25 @@ class Report:
             element("p", f"{explanation.title} report", class_="kind"),
             element("h1", name(title)),
         )
-        without = element(
+        notice = element(
             "noscript",
             element(
                 "p",
-                "The maps and labels are painted by this page's own script, and scripts are "
-                "switched off here; the pictures and the numbers are below.",
+                "Scripts are turned off in this browser, so the page cannot paint maps and labels; "
+                "the pictures and the numbers are below.",
                 class_="notice",
             ),
         )
-        _write(file, join([before, heading, without, settings(style), _PICKER]))
+        _write(file, join([before, heading, notice, settings(style), _PICKER]))
         _write(file, Markup("<main>"))
 
     def _end(self, file: BinaryIO, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             return
         if self._artifact is None:
-            raise InputError(f"{self._path} was not written: no picture was added to the report")
+            raise InputError(
+                f"{self._path} was not written because no picture was added to the report"
+            )
         identity = artifact_section(self._artifact, self._about)
         aside = element("aside", help_section(), identity)
         _write(file, join([Markup("</main>"), aside, self._after]))

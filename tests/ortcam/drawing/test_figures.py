@@ -136,8 +136,8 @@ def test_outlines_are_fine_and_named(cam, rgb) -> None:
     figure = explanation.figure()
     held(figure)
     assert texts(figure) == [
-        "around what is predicted as the class",
-        "around what is asked about",
+        "pixels predicted as the class",
+        "region asked about",
     ]
     shown = picture(figure, "Grad-CAM: Road")
     times = shown.shape[0] // 22
@@ -148,7 +148,7 @@ def test_outlines_are_fine_and_named(cam, rgb) -> None:
     inside = explanation.segmentation.labels == 1
     assert not white[~inside.repeat(times, 0).repeat(times, 1)].any()
     everywhere = cam.explain(rgb, ["Road", "Tree"], ["early", "late"])
-    assert texts(everywhere.figure()) == ["around what is predicted as the class"]
+    assert texts(everywhere.figure()) == ["pixels predicted as the class"]
     held(everywhere.figure())
     assert texts(everywhere.figure(contours=False)) == []
     assert (

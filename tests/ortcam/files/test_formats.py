@@ -57,7 +57,7 @@ def test_the_text_of_an_svg_is_text(explained, rgb, tmp_path: Path) -> None:
     explained(rgb).save(tmp_path / "e.svg")
     root = ET.parse(tmp_path / "e.svg").getroot()
     texts = {"".join(text.itertext()).strip() for text in root.iter(f"{SVG}text")}
-    assert {NAME, "Picture", "Sky", "around what is predicted as the class"} <= texts
+    assert {NAME, "Picture", "Sky", "pixels predicted as the class"} <= texts
     assert len(list(root.iter(f"{SVG}image"))) >= 4
 
 

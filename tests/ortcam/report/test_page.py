@@ -117,7 +117,7 @@ def test_without_scripts_the_pictures_and_numbers_are_there(
 ) -> None:
     page.open(report, scripts=False)
     seen = page.value("document.body.innerText")
-    assert "scripts are switched off here" in seen
+    assert "Scripts are turned off" in seen
     for name in (*CLASSES, *PICTURES):
         assert name in seen
     assert page.value(
@@ -229,7 +229,7 @@ def test_the_region_asked_about_is_outlined(
     expected[10:40, 20:50] = True
     expected[11:39, 21:49] = False
     np.testing.assert_array_equal(asked, expected)
-    assert "what is asked about, light blue" in text(page, ".outlined")
+    assert "region asked about, light blue" in text(page, ".outlined")
     assert text(page, ".scale > :last-child") == "0.5"
     assert page.value(f"{CURRENT}.querySelector('[name=scale]').value") == "given"
 

@@ -98,8 +98,8 @@ def test_the_numbers_are_counted(explanations: tuple[Explanation, ...], tmp_path
     maps = explanation.map("Tree", "late")
     row, column = np.unravel_index(maps.argmax(), maps.shape)
     inside = 100 * maps[labels == 3].sum() / maps.sum()
-    assert f"Greatest at column {column}, row {row}." in tree["says"]
-    found = re.search(r"([\d.]+)\u00a0% of it lies on the pixels predicted as Tree", tree["says"])
+    assert f"Maximum at column {column}, row {row}." in tree["description"]
+    found = re.search(r"([\d.]+)\u00a0% of the map lies on pixels predicted as Tree", tree["description"])
     assert found is not None
     assert float(found[1]) == pytest.approx(inside, abs=0.51)
 
@@ -114,7 +114,7 @@ def test_the_artifact_is_told(explanations: tuple[Explanation, ...], tmp_path: P
     assert told["onnxruntime"] == onnxruntime.__version__
     assert told["feature layers"] == "early, late"
     assert told["reduction layer"] == "score (softmax)"
-    assert told["verification"] == "left out"
+    assert told["verification"] == "skipped"
     assert told["mean"] == "0.4, 0.5, 0.6"
     assert told["engine"] == "ortcam, for onnxruntime"
     assert told["network&#x27;s SHA-256"] == "ab" * 32
@@ -141,7 +141,7 @@ def test_what_fails_leaves_what_was_there(
     with pytest.raises(KeyError):
         fail()
     with (
-        pytest.raises(InputError, match="no picture was added"),
+        pytest.raises(InputError, match="because no picture was added"),
         ortcam.Report(tmp_path / "r.html"),
     ):
         pass
@@ -161,7 +161,7 @@ def test_what_is_asked_for_wrongly(
         ortcam.Report(path, colormap="jett")
     with pytest.raises(InputError, match="no scale 'mine'; give 'shared'"):
         ortcam.Report(path, scale="mine")
-    with pytest.raises(InputError, match="within a with block"):
+    with pytest.raises(InputError, match="add pictures in a with block"):
         ortcam.Report(path).add(explanations[0])
     with pytest.raises(InputError, match="a picture has no slices"):
         written(path, explanations[0], slice=1)
@@ -227,7 +227,7 @@ def test_a_map_that_shows_nothing_is_explained(small, tmp_path: Path) -> None:
     for told in blocks(tmp_path / "r.html")[0]["maps"]:
         note = blank.get(f"the map of {told['class']} at {told['layer']}")
         if note:
-            assert told["says"] == f"The map is {note.split(' is ', 1)[1]}."
+            assert told["description"] == f"The map is {note.split(' is ', 1)[1]}."
             assert told["ranges"]["own"][0] == [0, 0]
     for note in blank.values():
         assert f"<li>{note[0].upper()}{note[1:]}.</li>" in html
