@@ -140,7 +140,7 @@ def _legend(classes: Sequence[ClassStatistics], segmentation: Segmentation) -> M
         cells = element("td", _percent(rest)), element("td", "-")
         rows.append(element("tr", element("th", "no class", scope="row"), *cells))
     whole = "volume" if len(segmentation.grid) == 3 else "picture"
-    titles = ("Class", f"Share of the {whole}", "Mean score")
+    titles = ("Class", f"Share of {whole}", "Mean score")
     head = element("tr", *(element("th", title, scope="col") for title in titles))
     return element(
         "fieldset",
@@ -213,12 +213,12 @@ def _card(cls: str, statistics: MapStatistics, group: str, value: int) -> Markup
     if statistics.reason:
         lines = [statistics.reason.partition(":")[0]]
     else:
-        lines = [f"maximum\u00a0{_number(statistics.maximum)}"]
+        lines = [f"max\u00a0{_number(statistics.maximum)}"]
         if statistics.faint:
             share = statistics.maximum / statistics.layer_maximum
-            lines.append(f"faint: {_percent(share)} of the layer's")
+            lines.append(f"faint: {_percent(share)} of the layer's max")
         if statistics.inside is not None:
-            lines.append(f"{_percent(statistics.inside)} on the class")
+            lines.append(f"{_percent(statistics.inside)} inside the class")
     return element(
         "label",
         element("input", type="radio", name=group, value=value, class_="live"),

@@ -65,6 +65,17 @@ class Explanation:
         preset: the steps from raw to maps, and how maps are drawn; see
             :mod:`ortcam.drawing.presets`.
         regions: the mask, on the picture's grid, of each question's region; None for everywhere.
+
+    Example:
+        >>> from ortcam.artifact import Artifact, Score
+        >>> raw = np.array([[[0, 1], [2, 3]]], np.float32)
+        >>> explanation = Explanation(
+        ...     classes=("Road",), indices=(0,), layers=("late",), raw={"late": raw}, weights={},
+        ...     grid=(4, 4), method="grad-cam", title="Grad-CAM", upsampling="bilinear",
+        ...     picture=None, segmentation=None, score=raw,
+        ...     artifact=Artifact(layers=(), score=Score(name="score"), picture="image"))
+        >>> explanation.map("Road").shape, explanation.overlay(colormap="jet").size
+        ((4, 4), (4, 4))
     """
 
     classes: tuple[str, ...]

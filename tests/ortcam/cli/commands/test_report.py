@@ -174,4 +174,4 @@ def test_a_slice_of_a_volume(run: Run, tmp_path: Path) -> None:
     assert (data["full"], data["height"]) == ([16, 12], 12)
     html = out.read_text(encoding="utf-8")
     assert "16x12 pixels, slice 3 of 5, counted from 0" in html
-    assert "Of the volume" in html
+    assert "Share of volume" in html
