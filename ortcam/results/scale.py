@@ -27,9 +27,9 @@ def common_scale(explanations: Iterable[Explanation]) -> dict[str, float]:
         >>> from ortcam.artifact import Artifact, Score
         >>> explanations = [
         ...     Explanation(
-        ...         classes=("Road",), indices=(0,), layers=("late",), raw={"late": raw}, weights={},
-        ...         grid=(4, 4), method="grad-cam", title="Grad-CAM", upsampling="bilinear",
-        ...         picture=None, segmentation=None, score=raw,
+        ...         classes=("Road",), indices=(0,), layers=("late",), raw={"late": raw},
+        ...         weights={}, grid=(4, 4), method="grad-cam", title="Grad-CAM",
+        ...         upsampling="bilinear", picture=None, segmentation=None, score=raw,
         ...         artifact=Artifact(layers=(), score=Score(name="score"), picture="image"))
         ...     for raw in np.array([[[[1.0]]], [[[3.0]]]], np.float32)]
         >>> common_scale(explanations)

@@ -23,6 +23,8 @@ pytest.importorskip("matplotlib")
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ortcam.drawing.figures import ColorBar, Panel, panels_figure, wrap
+
 
 @pytest.fixture(scope="module")
 def cam(small: Build) -> Cam:
@@ -54,6 +56,33 @@ def check_layout(figure: Figure) -> None:
     for one, other in itertools.combinations(boxes, 2):
         apart = max(one.x0 - other.x1, other.x0 - one.x1, one.y0 - other.y1, other.y0 - one.y1)
         assert apart > -1  # a pixel, for rounding
+
+
+@pytest.mark.parametrize(
+    ("shape", "count", "columns"),
+    [
+        ((22, 31), 2, [2]),
+        ((22, 31), 3, [3]),
+        ((20, 90), 3, [1, 1, 1]),
+        ((22, 31), 4, [2, 2]),
+        ((22, 31), 7, [3, 3, 1]),
+        ((22, 31), 10, [4, 4, 2]),
+    ],
+)
+def test_panels_are_wrapped_into_rows(
+    shape: tuple[int, int], count: int, columns: list[int]
+) -> None:
+    image = np.zeros((*shape, 3), np.uint8)
+    panels = [Panel(title=str(i), image=image) for i in range(count)]
+    rows = wrap(panels)
+    assert [len(row) for row in rows] == columns
+    assert [panel for row in rows for panel in row] == panels
+    bar = ColorBar(colormap="jet", limits=(-1.0, 2.0))
+    figure = panels_figure(rows, [bar, *[None] * (len(rows) - 1)])
+    assert titles(figure) == [str(i) for i in range(count)]
+    (axes,) = (axes for axes in figure.axes if not axes.get_title())
+    assert axes.get_ylim() == (-1, 2)
+    check_layout(figure)
 
 
 def test_a_segmentation_beside_the_names_of_its_classes(cam: Cam, rgb: NDArray[np.uint8]) -> None:

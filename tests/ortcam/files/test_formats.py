@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from results import Build, segmented
 
 import ortcam
 from ortcam.errors import OutputError
+from ortcam.files.formats import PICTURES, SUFFIXES, WRITERS, write
 
 pytest.importorskip("matplotlib")
 
@@ -119,3 +121,22 @@ def test_what_cannot_be_written_leaves_what_was_there(
         with pytest.raises(OutputError, match="none does not exist"):
             explained(rgb).save(tmp_path / "none" / f"e.{suffix}")
     assert not list(tmp_path.iterdir())
+
+
+def test_every_format_has_a_writer() -> None:
+    assert {*SUFFIXES, ".html"} == set(WRITERS)
+    for writer in WRITERS.values():
+        assert callable(resolve_name(writer))
+
+
+def test_a_line_adds_a_format(
+    explained: Explain,
+    rgb: NDArray[np.uint8],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(WRITERS, ".arrays", "ortcam.files.formats:write_arrays")
+    explanation = explained(rgb)
+    write(tmp_path / "e.arrays", explanation, suffixes=(*PICTURES, ".arrays"))
+    with np.load(tmp_path / "e.arrays", allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["maps"], explanation.maps)
