@@ -193,7 +193,7 @@ def test_figures_of_a_slice(cam: ortcam.Cam, tmp_path: Path) -> None:
 
 def test_without_a_slice_nothing_is_drawn(cam: ortcam.Cam, tmp_path: Path) -> None:
     explanation, segmentation = cam.explain(tensor=VOLUME), cam.segment(tensor=VOLUME)
-    sentence = r"a volume is drawn a slice at a time: say which, by slice= from 0 to 7"
+    sentence = r"a volume is drawn one slice at a time; give slice= from 0 to 7"
     for draw in (explanation.figure, segmentation.figure, segmentation.overlay):
         with pytest.raises(InputError, match=sentence):
             draw()
@@ -258,7 +258,7 @@ def test_the_command_line(artifact: Path, tmp_path: Path) -> None:
     assert (tmp_path / "m.png").exists()
     assert (tmp_path / "s.png").exists()
     said = cli("segment", artifact, tmp_path / "v.npy", "-o", tmp_path / "s.png", code=1)
-    assert "a volume is drawn a slice at a time" in said
+    assert "a volume is drawn one slice at a time" in said
     (tmp_path / "v.npy").write_bytes(b"no array")
     said = cli("segment", artifact, tmp_path / "v.npy", "-o", tmp_path / "s.npz", code=1)
     assert "v.npy cannot be read as a NumPy array" in said

@@ -1,1 +1,1 @@
-"""How results are drawn: overlays, figures, colours and presets."""
+"""Drawing: overlays, figures, colours and presets."""

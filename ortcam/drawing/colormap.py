@@ -1,9 +1,9 @@
-"""Colour maps without matplotlib, by the names they have there.
+"""Colour maps without matplotlib, by matplotlib's names.
 
 viridis, inferno and magma (S. van der Walt and N. Smith, CC0), turbo (A. Mikhailov, Google,
 Apache-2.0) and coolwarm (K. Moreland, "Diverging Color Maps for Scientific Visualization", 2009)
-are kept as colours at equal steps, linear between them: at most 1/255 from the originals. jet is
-linear between its corners as it is; MATLAB's and OpenCV's have other corners.
+are stored as colours at equal steps, linear between them: at most 1/255 from the originals. jet is
+piecewise linear by definition; MATLAB's and OpenCV's have other corners.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ortcam.errors import InputError, nearest
 __all__ = ["COLORMAPS", "DEFAULT", "SIGNED", "apply", "apply_evenly", "share", "table"]
 
 DEFAULT = "inferno"
-"""Perceptually uniform, and read alike by eyes that tell few colours apart."""
+"""Perceptually uniform, and legible with colour blindness."""
 
 _TABLES = {
     "viridis": (
@@ -48,7 +48,7 @@ _TABLES = {
     ),
 }
 
-_JET = {  # a corner's value, and the channel there
+_JET = {  # the corners' values, and the channel at each
     "red": ((0, 0.35, 0.66, 0.89, 1), (0, 0, 1, 1, 0.5)),
     "green": ((0, 0.125, 0.375, 0.64, 0.91, 1), (0, 0, 1, 1, 0, 0)),
     "blue": ((0, 0.11, 0.34, 0.65, 1), (0.5, 1, 1, 0, 0)),
@@ -60,15 +60,15 @@ COLORMAPS = (
 )
 
 SIGNED = frozenset({"coolwarm"})
-"""Those whose middle stands for 0, between the colours of what is less and what is more."""
+"""Colour maps whose middle stands for 0, with one side for negative values."""
 
 
 @functools.cache
 def table(name: str) -> NDArray[np.uint8]:
-    """The colours of a map, [256, 3] uint8 RGB, from the least value to the greatest.
+    """The colours of a colour map, [256, 3] uint8 RGB, from the least value to the greatest.
 
     Raises:
-        InputError: there is no such map.
+        InputError: there is no such colour map.
     """
     channels: list[NDArray[np.floating]]
     if name == "jet":
@@ -78,7 +78,7 @@ def table(name: str) -> NDArray[np.uint8]:
         channels = [255 * (1.5 - abs(np.arange(4, 1028, 4) / 256 - c)) for c in (3, 2, 1)]
     elif name == "jet-opencv":  # COLORMAP_JET: 4/255 a step
         channels = [382.5 - abs(np.arange(0, 1024, 4) - 255 * c) for c in (3, 2, 1)]
-        channels[2][159] = 1  # its table is written out, and rounds this half the other way
+        channels[2][159] = 1  # OpenCV's table rounds this half the other way
     elif name in _TABLES:
         knots = np.array([list(bytes.fromhex(color)) for color in _TABLES[name].split()])
         at = np.linspace(0, len(knots) - 1, 256)
@@ -86,20 +86,20 @@ def table(name: str) -> NDArray[np.uint8]:
     else:
         raise InputError(f"there is no colour map {name!r}{nearest(name, COLORMAPS)}")
     colors: NDArray[np.uint8] = np.rint(np.stack(channels, axis=1).clip(0, 255)).astype(np.uint8)
-    colors.flags.writeable = False  # it is cached
+    colors.flags.writeable = False  # the cache shares it
     return colors
 
 
 def apply(
     values: NDArray[np.float32], top: float, name: str = DEFAULT, *, low: float = 0.0
 ) -> NDArray[np.uint8]:
-    """Colours values from ``low`` to ``top``; what lies beyond takes the colour of the end.
+    """The colours of values from ``low`` to ``top``; values beyond take the colour of the end.
 
     Args:
-        values: of any shape; what is not a number is coloured as 0.
-        top: the value of the last colour; where it is not above ``low``, all take the first.
+        values: of any shape; NaN is coloured like 0.
+        top: the value of the last colour; if it is not above ``low``, all take the first.
         name: one of :data:`COLORMAPS`.
-        low: the value of the first colour; of a signed map's colours ``-top``.
+        low: the value of the first colour; ``-top`` for a signed colour map.
 
     Returns:
         [..., 3] uint8, RGB.
@@ -112,9 +112,9 @@ def apply(
 def apply_evenly(
     values: NDArray[np.float32], top: float, name: str = DEFAULT, *, low: float = 0.0
 ) -> NDArray[np.uint8]:
-    """The same with an equal share of the range for each colour, also for the first and the last.
+    """Like :func:`apply`, but the first and last colours cover as much of the range as the others.
 
-    As MATLAB's imagesc and matplotlib's imshow colour; :func:`apply` gives the ends half of it.
+    MATLAB's imagesc and matplotlib's imshow do this; :func:`apply` gives the ends half as much.
     """
     at = np.minimum(256 * share(values, top, low), 255).astype(np.uint8)
     colored: NDArray[np.uint8] = table(name)[at]
@@ -122,12 +122,16 @@ def apply_evenly(
 
 
 def share(values: NDArray[np.float32], top: float, low: float = 0.0) -> NDArray[np.float32]:
-    """Values of ``low`` to ``top`` as 0 to 1, cut off there; what is not a number as 0 is.
+    """Values from ``low`` to ``top`` as 0 to 1, clipped; NaN like the value 0.
 
-    Where ``top`` is not above ``low``, all are 0.
+    If ``top`` is not above ``low``, all are 0.
+
+    Example:
+        >>> share(np.array([0, 1, 3], np.float32), 2).tolist()
+        [0.0, 0.5, 1.0]
     """
     if not top > low:
         return np.zeros_like(values)
-    # Divided in float64: the reciprocal of a tiny top has no place in float32.
+    # In float64: the reciprocal of a tiny top overflows float32.
     shares = (np.nan_to_num(values, nan=0.0) - np.float64(low)) / (np.float64(top) - low)
     return np.clip(shares, 0, 1).astype(np.float32)

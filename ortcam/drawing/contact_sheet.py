@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["Thumbnail", "thumbnail_pages"]
 
 _DPI = 150
-_WIDTH = 2.4  # of a thumbnail's place, in inches
+_WIDTH = 2.4  # the width of a thumbnail's cell, in inches
 _HIGHEST = 3.2
 _GAP = 0.14
-_TITLE = 0.15  # the height of a title's line
-_LETTERS = 31  # in a title's line, about
+_TITLE = 0.15  # the height of a line of a title
+_LETTERS = 31  # in a line of a title, about
 _LINE = 0.135  # the height of a line below a thumbnail
 _HEADING = 0.52
-_WIDE = 1.5  # a page is so many times as wide as high, about
+_WIDE = 1.5  # a page's width over its height, about
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -33,8 +33,8 @@ class Thumbnail:
     """A small picture.
 
     Attributes:
-        title: above it, in two lines if it is long; what does not fit is cut out of the second's
-            middle.
+        title: above it, in two lines if it is long; the second is cut in its middle if it does
+            not fit.
         lines: below it.
         image: [H, W, 3] uint8.
     """
@@ -47,13 +47,13 @@ class Thumbnail:
 def thumbnail_pages(
     thumbnails: Sequence[Thumbnail], heading: str, below: str, *, most: int = 60
 ) -> list[Figure]:
-    """Thumbnails of one size, row by row, on as many pages as that takes.
+    """Thumbnails of one size, row by row, on as many pages as they take.
 
     Args:
         thumbnails: at least one.
-        heading: above each page.
-        below: in small letters below the heading.
-        most: how many a page holds.
+        heading: of each page.
+        below: small text below the heading.
+        most: thumbnails on a page.
     """
     count = -(-len(thumbnails) // most)
     each = -(-len(thumbnails) // count)
@@ -94,7 +94,7 @@ def _page(thumbnails: Sequence[Thumbnail], heading: str, below: str, most: int) 
 
 
 def _in_lines(title: str) -> list[str]:
-    """A long title is broken behind a separator: what tells layers apart is in its middle."""
+    """The title, broken after a separator if it is long: layers' names differ in the middle."""
     if len(title) <= _LETTERS:
         return [title]
     at = max(title.rfind(separator, 0, _LETTERS) for separator in "/._ ") + 1
@@ -105,11 +105,11 @@ def _in_lines(title: str) -> list[str]:
 def _write(
     figure: Figure, words: str, left: float, bottom: float, room: float, **style: Any
 ) -> None:
-    """Words at a place given in inches, with their middle cut out as far as they do not fit."""
+    """Write text at a place in inches, and cut its middle out until it fits."""
     width, height = figure.get_size_inches()
     style["fontfamily"] = families(plain(words))
     text = figure.text(left / width, bottom / height, plain(words), **style)
     letters = len(words)
-    while (taken := text.get_window_extent().width / figure.dpi) > room and letters > 3:
-        letters = min(letters - 1, int(letters * room / taken))
+    while (length := text.get_window_extent().width / figure.dpi) > room and letters > 3:
+        letters = min(letters - 1, int(letters * room / length))
         text.set_text(plain(cut(words, letters)))

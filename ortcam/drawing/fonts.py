@@ -1,7 +1,7 @@
-"""Which installed fonts have the letters of a text, by matplotlib's list of them.
+"""Fonts that have the letters of a text, from matplotlib's list of installed fonts.
 
-matplotlib's own font has Latin, Greek, Cyrillic, Arabic and more, but no Chinese, Japanese or
-Korean, Indian or Thai letters; classes have names in all of these.
+matplotlib's own font has Latin, Greek, Cyrillic, Arabic and more, but no Chinese, Japanese,
+Korean, Indian or Thai letters; class names use all of these.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ OWN = "DejaVu Sans"
 """The font that comes with matplotlib."""
 
 UNKNOWN = "\ufffd"
-"""What stands for a letter that no font has."""
+"""The substitute for a letter that no font has."""
 
 _LAST_RESORT = "Last Resort"
-"""matplotlib comes with this font, too; it has a box for every letter."""
+"""Another font of matplotlib's, which has a box for every letter."""
 
 
 def families(text: str) -> list[str]:
@@ -29,28 +29,29 @@ def families(text: str) -> list[str]:
 
 
 def legible(text: str) -> str:
-    """A text with :data:`UNKNOWN` for each letter that no installed font has."""
-    nowhere = _beside(frozenset(text))[1]
-    return "".join(UNKNOWN if letter in nowhere else letter for letter in text)
+    """The text with :data:`UNKNOWN` for each letter that no installed font has."""
+    missing = _beside(frozenset(text))[1]
+    return "".join(UNKNOWN if letter in missing else letter for letter in text)
 
 
 def in_one(text: str) -> tuple[str, str]:
-    """A text, and the file of one font to draw it all in, as Pillow draws.
+    """The text, and the file of one font for all of it, since Pillow takes no more.
 
-    Where no font has all of its letters the own one is taken, and those that it lacks are unknown.
+    If no font has all of its letters, matplotlib's own is used, and the missing letters become
+    :data:`UNKNOWN`.
     """
     text = legible(text)
     letters, own = frozenset(text), font_manager.findfont(OWN)
-    if not (lacking := _lacking(own, letters)):
+    if not (missing := _missing(own, letters)):
         return text, own
     for entry in _preferred():
-        if not _lacking(entry.fname, letters):
+        if not _missing(entry.fname, letters):
             return text, entry.fname
-    return "".join(UNKNOWN if letter in lacking else letter for letter in text), own
+    return "".join(UNKNOWN if letter in missing else letter for letter in text), own
 
 
 def width(text: str) -> int:
-    """How wide a text is, in letters of usual width: Chinese ones and their like are two wide."""
+    """The width of a text in Latin letters; East Asian letters count twice."""
     return sum(
         0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
         for c in text
@@ -61,21 +62,21 @@ def width(text: str) -> int:
 def _beside(
     letters: frozenset[str],
 ) -> tuple[tuple[font_manager.FontEntry, ...], frozenset[str]]:
-    """The fonts to take beside the own one, and the letters that none has."""
-    left = _lacking(font_manager.findfont(OWN), letters)
-    taken: list[font_manager.FontEntry] = []
-    for entry in _preferred() if left else ():
-        lacking = _lacking(entry.fname, left)
-        if lacking < left:
-            taken.append(entry)
-            left = lacking
-        if not left:
+    """The fonts to use beside matplotlib's own, and the letters that none has."""
+    missing = _missing(font_manager.findfont(OWN), letters)
+    fonts: list[font_manager.FontEntry] = []
+    for entry in _preferred() if missing else ():
+        rest = _missing(entry.fname, missing)
+        if rest < missing:
+            fonts.append(entry)
+            missing = rest
+        if not missing:
             break
-    return tuple(taken), left
+    return tuple(fonts), missing
 
 
 def _preferred() -> list[font_manager.FontEntry]:
-    """What is installed, upright fonts without serifs of usual weight first."""
+    """The installed fonts, upright sans-serif ones of regular weight first."""
     entries = (
         entry
         for entry in font_manager.fontManager.ttflist
@@ -87,8 +88,8 @@ def _preferred() -> list[font_manager.FontEntry]:
     )
 
 
-def _lacking(file: str, letters: frozenset[str]) -> frozenset[str]:
-    """Those of some letters that a font has not; all of them where it cannot be read."""
+def _missing(file: str, letters: frozenset[str]) -> frozenset[str]:
+    """The letters that a font lacks; all of them if it cannot be read."""
     try:
         font = font_manager.get_font(file)
     except (OSError, RuntimeError):

@@ -1,4 +1,4 @@
-"""Labels and maps laid over the picture, and the legend of the labels; Pillow alone."""
+"""Labels and maps over the picture, and the legend of the labels, by Pillow alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ortcam.artifact import Color
-from ortcam.drawing import colormap as colormaps
+from ortcam.drawing.colormap import DEFAULT, apply, apply_evenly, share, table
 from ortcam.grids.labels import NONE
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 RISE = 4
-"""The part of a map's range in which its opacity rises is one in so many."""
+"""A map's opacity rises from 0 over the first 1/RISE of its range."""
 
 
 def paint_labels(
@@ -33,13 +33,13 @@ def paint_labels(
     colors: Sequence[Color],
     transparency: float = 0.4,
 ) -> NDArray[np.uint8]:
-    """Lays the labels' colours over a picture.
+    """The labels' colours over a picture.
 
     Args:
-        picture: [H, W, 3] uint8; None for the colours by themselves, on white.
-        labels: [H, W]; where there is no label the picture stays as it is.
-        colors: one a class.
-        transparency: the picture's share, from 0 to 1; the colour has the rest.
+        picture: [H, W, 3] uint8; None for the colours alone, on white.
+        labels: [H, W]; where there is no label the picture is unchanged.
+        colors: one for each class.
+        transparency: the picture's share of the mix, from 0 to 1.
 
     Returns:
         [H, W, 3] uint8.
@@ -52,10 +52,7 @@ def paint_labels(
 
 
 class Painter(Protocol):
-    """Lays a map's colours over a picture.
-
-    The arguments are those of :func:`paint_map`.
-    """
+    """A function that lays a map's colours over a picture, called like :func:`paint_map`."""
 
     def __call__(
         self,
@@ -65,7 +62,7 @@ class Painter(Protocol):
         *,
         low: float = 0.0,
         alpha: float = 0.5,
-        colormap: str = colormaps.DEFAULT,
+        colormap: str = DEFAULT,
     ) -> NDArray[np.uint8]:
         """[H, W, 3] uint8."""
 
@@ -77,33 +74,33 @@ def paint_map(
     *,
     low: float = 0.0,
     alpha: float = 0.5,
-    colormap: str = colormaps.DEFAULT,
+    colormap: str = DEFAULT,
 ) -> NDArray[np.uint8]:
-    """Lays a map's colours over a picture, which stays as it is where the map shows nothing.
+    """A map's colours over a picture, which is unchanged where the map is 0.
 
-    The jets have the same share everywhere, as in MATLAB's figures. The other colour maps begin
-    with a colour near black, or have a grey middle, which would darken the picture or wash it out
-    wherever the map shows nothing: their share rises with the map's value, or its size, from none
-    at 0 to the whole at a quarter of the top.
+    The jets are equally opaque everywhere, as in MATLAB's figures. The other colour maps begin
+    near black, or have a grey middle, which would darken the picture or wash it out where the map
+    is 0: their opacity rises with the map's magnitude, from 0 to ``alpha`` at a quarter of the
+    top.
 
     Args:
-        picture: [H, W, 3] uint8; None for the colours by themselves.
+        picture: [H, W, 3] uint8; None for the colours alone.
         plane: [H, W].
-        top: the value that takes the last colour.
-        low: the value that takes the first colour.
-        alpha: the colours' share, from 0 to 1; the picture has the rest.
+        top: the value of the last colour.
+        low: the value of the first colour.
+        alpha: the opacity of the colours, from 0 to 1.
         colormap: one of :data:`ortcam.drawing.colormap.COLORMAPS`.
 
     Returns:
         [H, W, 3] uint8.
     """
-    colors = colormaps.apply(plane, top, colormap, low=low)
+    colors = apply(plane, top, colormap, low=low)
     if picture is None:
         return colors
     if colormap.startswith("jet"):
         return _blend(picture, colors, np.float32(alpha))
     size = np.abs(plane) if low < 0 else plane
-    rise = colormaps.share(size, top / RISE)
+    rise = share(size, top / RISE)
     return _blend(picture, colors, np.float32(alpha) * rise[..., None])
 
 
@@ -114,14 +111,14 @@ def paint_evenly(
     *,
     low: float = 0.0,
     alpha: float = 0.5,
-    colormap: str = colormaps.DEFAULT,
+    colormap: str = DEFAULT,
 ) -> NDArray[np.uint8]:
-    """The same share of the colours everywhere, and of the range for each colour.
+    """A map's colours over a picture, equally opaque everywhere, with equal steps of colour.
 
-    As MATLAB's imagesc with AlphaData and matplotlib's imshow with alpha paint. The arguments are
+    MATLAB's imagesc with AlphaData and matplotlib's imshow with alpha do this. The arguments are
     those of :func:`paint_map`.
     """
-    colors = colormaps.apply_evenly(plane, top, colormap, low=low)
+    colors = apply_evenly(plane, top, colormap, low=low)
     return colors if picture is None else _blend(picture, colors, np.float32(alpha))
 
 
@@ -132,15 +129,15 @@ def paint_brightened(
     *,
     low: float = 0.0,
     alpha: float = 0.5,
-    colormap: str = colormaps.DEFAULT,
+    colormap: str = DEFAULT,
 ) -> NDArray[np.uint8]:
-    """The same share everywhere, and then all as bright as goes without clipping.
+    """A map's colours over a picture, equally opaque everywhere, then as bright as possible.
 
-    As pytorch-grad-cam's show_cam_on_image paints, in its float32 arithmetic. The arguments are
+    This is pytorch-grad-cam's show_cam_on_image, in its float32 arithmetic. The arguments are
     those of :func:`paint_map`.
     """
-    at = (255 * colormaps.share(plane, top, low)).astype(np.uint8)
-    colors = colormaps.table(colormap)[at]
+    at = (255 * share(plane, top, low)).astype(np.uint8)
+    colors = table(colormap)[at]
     if picture is None:
         return colors
     weight = 1 - alpha
@@ -153,23 +150,23 @@ def paint_brightened(
 def beside_legend(
     picture: NDArray[np.uint8], names: Sequence[str], colors: Sequence[Color]
 ) -> Image.Image:
-    """A picture with a colour bar at its right that names the classes, from top to bottom.
+    """A picture beside a colour bar that names the classes, from top to bottom.
 
-    The lettering grows with the picture; where the picture is too low for the bar, white is added
-    below it.
+    The lettering grows with the picture. White is added below a picture that is lower than the
+    bar.
     """
     height, width = picture.shape[:2]
     cell = max(height / max(len(names), 1), 14.0)
     size = min(max(cell * 0.45, 10.0), max(height / 26, 10.0))
-    written = _written(names, size)
+    lettering = _lettering(names, size)
     gap, bar = round(size), round(1.6 * size)
-    text = round(max((font.getlength(name) for name, font in written), default=0))
+    text = round(max((font.getlength(name) for name, font in lettering), default=0))
     tall = max(height, round(cell * len(names)))
     canvas = Image.new("RGB", (width + 3 * gap + bar + text, tall), "white")
     canvas.paste(Image.fromarray(picture))
     draw = ImageDraw.Draw(canvas)
     left = width + gap
-    for i, ((name, font), color) in enumerate(zip(written, colors, strict=True)):
+    for i, ((name, font), color) in enumerate(zip(lettering, colors, strict=True)):
         top, bottom = round(i * cell), round((i + 1) * cell)
         draw.rectangle((left, top, left + bar - 1, bottom - 1), fill=color)
         draw.text(
@@ -178,12 +175,12 @@ def beside_legend(
     return canvas
 
 
-def _written(
+def _lettering(
     names: Sequence[str], size: float
 ) -> list[tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]]:
-    """Names, each with a font that has its letters: Pillow's own has those of ASCII alone.
+    """Names, each with a font that has its letters; Pillow's own font has ASCII alone.
 
-    Without matplotlib, which knows what fonts there are, they go without their accents.
+    Without matplotlib, which finds other fonts, names lose their accents.
     """
     if not all(name.isascii() for name in names):
         try:
@@ -191,8 +188,8 @@ def _written(
         except ImportError:
             names = [_in_ascii(name) for name in names]
         else:
-            found = map(fonts.in_one, names)
-            return [(name, ImageFont.truetype(file, size)) for name, file in found]
+            files = map(fonts.in_one, names)
+            return [(name, ImageFont.truetype(file, size)) for name, file in files]
     font = ImageFont.load_default(size)
     return [(name, font) for name in names]
 

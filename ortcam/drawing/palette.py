@@ -1,33 +1,44 @@
-"""Label colours for classes that come without."""
+"""Label colours: a palette for classes that come without, and legends."""
 
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ortcam.artifact import Color
 
-__all__ = ["distinct_colors"]
+__all__ = ["Legend", "distinct_colors"]
+
+
+class Legend(NamedTuple):
+    """The names of classes, from top to bottom, and the colour of each."""
+
+    names: tuple[str, ...]
+    colors: tuple[Color, ...]
+
 
 _STEPS = np.rint(np.linspace(15, 245, 12))
 
-
 _MOST = 256
 
-
-_LIGHTNESS = (0.42, 0.88)  # dark and light enough to be seen on a picture and on white
+_LIGHTNESS = (0.42, 0.88)  # dark enough for white paper, and light enough for a picture
 
 
 def distinct_colors(count: int) -> tuple[Color, ...]:
-    """Colours as unlike each other as can be; the first ones are the same for any count.
+    """Colours as unlike each other as possible; the first ones are the same for any count.
 
-    Each is the colour, of a good thousand, that is farthest from all before it in Oklab
+    Each is the colour, out of a thousand, that is farthest from all before it in Oklab
     (B. Ottosson, "A perceptual color space for image processing", 2020).
 
     Returns:
-        ``count`` colours (red, green, blue) of 0 to 255; after 256 they come again.
+        ``count`` colours (red, green, blue) from 0 to 255; after 256 they repeat.
+
+    Example:
+        >>> distinct_colors(2) == distinct_colors(3)[:2]
+        True
     """
     order = _order()
     return tuple(order[i % len(order)] for i in range(count))
@@ -36,20 +47,20 @@ def distinct_colors(count: int) -> tuple[Color, ...]:
 @functools.cache
 def _order() -> tuple[Color, ...]:
     colors = np.stack(np.meshgrid(_STEPS, _STEPS, _STEPS, indexing="ij"), axis=-1).reshape(-1, 3)
-    places = _oklab(colors)
-    seen = (places[:, 0] > _LIGHTNESS[0]) & (places[:, 0] < _LIGHTNESS[1])
-    colors, places = colors[seen], places[seen]
-    # The first is the most colourful; then, every time, the farthest from all that were taken.
-    taken = [int(np.hypot(places[:, 1], places[:, 2]).argmax())]
-    distance = np.full(len(places), np.inf)
-    while len(taken) < _MOST:
-        distance = np.minimum(distance, np.linalg.norm(places - places[taken[-1]], axis=1))
-        taken.append(int(distance.argmax()))
-    return tuple((int(r), int(g), int(b)) for r, g, b in colors[taken])
+    lab = _oklab(colors)
+    visible = (lab[:, 0] > _LIGHTNESS[0]) & (lab[:, 0] < _LIGHTNESS[1])
+    colors, lab = colors[visible], lab[visible]
+    # The most colourful comes first, then the farthest from all before it.
+    order = [int(np.hypot(lab[:, 1], lab[:, 2]).argmax())]
+    distance = np.full(len(lab), np.inf)
+    while len(order) < _MOST:
+        distance = np.minimum(distance, np.linalg.norm(lab - lab[order[-1]], axis=1))
+        order.append(int(distance.argmax()))
+    return tuple((int(r), int(g), int(b)) for r, g, b in colors[order])
 
 
 def _oklab(colors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[n, 3] sRGB of 0 to 255 to [n, 3] lightness, green to red, blue to yellow."""
+    """[n, 3] sRGB from 0 to 255 as [n, 3] lightness, green to red, blue to yellow."""
     share = colors / 255
     linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
     to_cones = np.array(

@@ -1,8 +1,8 @@
-"""Presets: a map and its picture, step by step as other tools make them.
+"""Presets: the map and its picture as other tools compute them, step by step.
 
-All begin with the sums over the channels, at the layer's size (:mod:`ortcam.methods.grad_cam`),
-and differ in what follows: where the ReLU stands, what is rescaled before or after the resizing,
-by which filter, and how a picture is made of the result. Each row of :data:`PRESETS` is a tool.
+All begin with the sums over the channels, at the layer's size (:mod:`ortcam.methods.grad_cam`).
+They differ in the rest: where the ReLU is applied, what is rescaled before or after resizing, the
+filter, and how the map is drawn. Each row of :data:`PRESETS` is a tool.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def relu(values: Map) -> Map:
 
 
 def resize(values: Map) -> Map:
-    """Stands for the way to the picture's grid, which takes the grid and the filter too."""
+    """A placeholder for resizing to the picture's grid, which needs the grid and the filter."""
     return values
 
 
 def to_unit(values: Map) -> Map:
-    """(m - min m) / (max m - min m), and 0 where m is the same all over: MATLAB's rescale."""
+    """(m - min m) / (max m - min m), and 0 where m is constant: MATLAB's rescale."""
     least, most = values.min(), values.max()
     return (values - least) / (most - least) if most != least else np.zeros_like(values)
 
@@ -46,28 +46,28 @@ def to_almost_unit(values: Map) -> Map:
 
 
 def over_greatest(values: Map) -> Map:
-    """m / max m, where that is not 0."""
+    """m / max m, or m where max m is 0."""
     most = values.max()
     return values / most if most != 0 else values
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """What a tool fixes.
+    """The choices that a tool makes.
 
     Attributes:
         steps: from the sums to the map.
-        fused: the steps that follow the mean over several layers' maps, and those of a single one;
-            None where layers are never averaged.
+        fused: the steps that follow the mean over several layers' maps; None for tools that do
+            not average layers.
         filter: one of :data:`ortcam.grids.resample.METHODS`.
         colormap: one of :data:`ortcam.drawing.colormap.COLORMAPS`.
-        alpha: the colours' share of the picture.
-        scale: which value takes the last colour; see :meth:`ortcam.Explanation.overlay`.
-        from_least: whether the first colour is the least value shown, and not 0.
+        alpha: the opacity of the colours.
+        scale: the value shown in the top colour; see :class:`ortcam.drawing.style.Style`.
+        from_least: the first colour is the least value shown, rather than 0.
         paint: lays the colours over the picture.
-        contours: whether outlines are drawn.
-        volumes: whether it is known what the tool does with volumes.
-        words: the map's scale in words, behind the method's name.
+        contours: outlines are drawn.
+        volumes: the tool handles volumes.
+        words: the map's scale in words, to follow the method's name.
     """
 
     steps: tuple[Step, ...]
@@ -84,36 +84,36 @@ class Preset:
 
     @property
     def takes_signs(self) -> bool:
-        """Whether the sums are needed as they are before the ReLU."""
+        """True if the steps need the sums before the ReLU."""
         return self.steps[:1] != (relu,)
 
     @property
     def relu_is_left_out(self) -> bool:
-        """Whether what is negative counts for something."""
+        """True if negative values count."""
         return relu not in self.steps
 
     @property
-    def as_at_the_layer(self) -> bool:
-        """Whether the map at the layer's size tells the range of values that are shown."""
+    def keeps_range(self) -> bool:
+        """True if the range of the map at the layer's size is the range that is shown."""
         return not self.from_least and not {to_unit, to_almost_unit, over_greatest} & {*self.steps}
 
-    def made(self, sums: Map, to_grid: Callable[[Map], Map]) -> Map:
-        """One layer's map, [h, w] to [H, W]; what is not finite spreads as it does in the tool."""
-        return self.joined([sums], to_grid)
+    def apply(self, sums: Map, to_grid: Callable[[Map], Map]) -> Map:
+        """One layer's map, [h, w] to [H, W]; NaN and infinity spread as they do in the tool."""
+        return self.join([sums], to_grid)
 
-    def joined(self, sums: Sequence[Map], to_grid: Callable[[Map], Map]) -> Map:
-        """The map of several layers together, where ``fused`` is not None."""
+    def join(self, sums: Sequence[Map], to_grid: Callable[[Map], Map]) -> Map:
+        """The map of several layers together; of more than one only where ``fused`` is not None."""
         with np.errstate(invalid="ignore"):
-            maps = [self._stepped(plane, to_grid) for plane in sums]
+            maps = [self._apply_steps(plane, to_grid) for plane in sums]
             if self.fused is None:
                 (only,) = maps
                 return only
-            whole: Map = np.mean(maps, axis=0)
+            mean: Map = np.mean(maps, axis=0)
             for step in self.fused:
-                whole = step(whole)
-            return whole
+                mean = step(mean)
+            return mean
 
-    def _stepped(self, plane: Map, to_grid: Callable[[Map], Map]) -> Map:
+    def _apply_steps(self, plane: Map, to_grid: Callable[[Map], Map]) -> Map:
         for step in self.steps:
             plane = to_grid(plane) if step is resize else step(plane)
         return plane
@@ -135,8 +135,8 @@ PRESETS: dict[str, Preset] = {
         colormap="jet-matlab", scale="own", from_least=True, paint=overlay.paint_evenly,
         words="after its ReLU, as MATLAB's gradCAM has it, nothing rescaled",
     ),
-    # The example that was published before there was gradCAM; its sum over space instead of the
-    # mean makes no difference to what is rescaled.
+    # The example that MathWorks published before gradCAM; it sums over space instead of averaging,
+    # which the rescaling undoes.
     "matlab-example": Preset(
         steps=(to_unit, resize),
         filter="bicubic",
@@ -175,7 +175,7 @@ def preset_named(name: str) -> Preset:
     """The preset of this name.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such preset.
     """
     if name not in PRESETS:
         raise InputError(f"there is no preset {name!r}{nearest(name, PRESETS, most=6)}")

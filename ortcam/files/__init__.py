@@ -1,1 +1,1 @@
-"""Files written whole or not at all, and the formats they are written in."""
+"""Files: written whole or not at all, in a format that their names end with."""

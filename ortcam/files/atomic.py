@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and paths that are tried before the work."""
+"""Files that are written whole or not at all, and checks of paths before the work."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["check_writable", "whole_file", "write_whole"]
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:
-    """Finds out before the work whether its result can be written; leaves no trace.
+    """Check, before the work, that its result can be written; leave no trace.
 
     Args:
-        path: the file to be written, there already or not.
+        path: the file to write, new or existing.
 
     Returns:
-        The path with symbolic links followed, so that writing replaces the file they lead to.
+        The path with symbolic links resolved, so that writing replaces the file they lead to.
 
     Raises:
-        OutputError: its folder is missing or takes no files, or it is no regular file.
+        OutputError: its folder is missing or read-only, or it is not a regular file.
     """
     target = Path(os.path.realpath(path))
     folder = target.parent
@@ -35,11 +35,11 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     if target.exists() and not target.is_file():
         raise OutputError(f"{path} is not a regular file; name another")
     if target.exists() and not os.access(target, os.W_OK):
-        raise OutputError(f"{path} is there and write-protected; name another file")
+        raise OutputError(f"{path} exists and is write-protected; name another file")
     if not folder.is_dir():
         wrong = "is not a folder" if folder.exists() else "does not exist"
         raise OutputError(f"{path} cannot be written: {folder} {wrong}")
-    try:  # permissions alone do not tell: the file system may be full, virtual or read-only
+    try:  # permissions are not enough: the file system may be full, virtual or read-only
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
@@ -49,10 +49,10 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A file that takes its name only when the block ends well.
+    """A file that takes its name only when the block succeeds.
 
-    What is written goes to a temporary file beside it, which then replaces it in one step; a block
-    that fails leaves what was there before, and no temporary file.
+    The data go to a temporary file beside it, which then replaces it in one step. A block that
+    fails leaves the old file, and no temporary one.
 
     Raises:
         OutputError: the file cannot be written.
@@ -75,10 +75,10 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
-    """Writes a file whole or not at all.
+    """Write a file whole or not at all.
 
     Raises:
-        OutputError: the file cannot be written; what was there before still is.
+        OutputError: the file cannot be written; the old file, if any, is unchanged.
     """
     with whole_file(path) as file:
         file.write(data)

@@ -1,8 +1,8 @@
-"""Reports: an HTML file that holds all of what it shows.
+"""Reports: HTML files that hold everything they show.
 
-Of use for other pages too: :mod:`~ortcam.report.html` makes HTML in which every text is escaped,
-:mod:`~ortcam.report.html_page` a page's frame with its policy, style (``base.css``) and script, and
-:mod:`~ortcam.report.encode` pictures and arrays as text in the page.
+Other pages use its parts too: :mod:`~ortcam.report.html` builds HTML in which all text is escaped,
+:mod:`~ortcam.report.html_page` the frame of a page with its policy, style (``base.css``) and
+script, and :mod:`~ortcam.report.encode` pictures and arrays as text.
 """
 
 from ortcam.report.writer import Report

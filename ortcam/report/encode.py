@@ -1,4 +1,4 @@
-"""Pictures and maps as text that a page holds."""
+"""Pictures and maps as text for a page."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ortcam.drawing import colormap as colormaps
+from ortcam.drawing.colormap import share
 
-__all__ = ["coded", "levels", "packed", "picture_url"]
+__all__ = ["label_bytes", "levels", "pack", "picture_url"]
 
 _QUALITY = 90  # of JPEG
 
@@ -28,32 +28,31 @@ def picture_url(rgb: NDArray[np.uint8]) -> str:
         ("png", {"optimize": True}),
         ("jpeg", {"quality": _QUALITY, "optimize": True, "subsampling": 0}),
     ]
-    encoded = []
+    files = []
     for kind, options in kinds:
         buffer = BytesIO()
         image.save(buffer, kind, **options)
-        encoded.append((buffer.tell(), kind, buffer.getvalue()))
-    _, kind, data = min(encoded)
+        files.append((buffer.tell(), kind, buffer.getvalue()))
+    _, kind, data = min(files)
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def levels(plane: NDArray[np.float32], top: float, low: float = 0.0) -> NDArray[np.uint8]:
-    """Values of ``low`` to ``top`` as 0 to 255, rounded; what is not a number as 0."""
-    return np.rint(255 * colormaps.share(plane, top, low)).astype(np.uint8)
+    """Values from ``low`` to ``top`` as 0 to 255, rounded; NaN like the value 0."""
+    return np.rint(255 * share(plane, top, low)).astype(np.uint8)
 
 
-def coded(labels: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """Numbers of 0 to 65535, [H, W], as [2 H, W]: all their low bytes, then all their high ones."""
+def label_bytes(labels: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Labels from 0 to 65535, [H, W], as [2 H, W]: all their low bytes, then all high bytes."""
     return np.concatenate([labels & 255, labels >> 8]).astype(np.uint8)
 
 
-def packed(plane: NDArray[np.uint8]) -> str:
+def pack(plane: NDArray[np.uint8]) -> str:
     """A plane as text: second differences, deflated, in base64.
 
-    What is smooth differs little from the plane through its neighbours: of p[y, x] there is left
-    p[y, x] - p[y - 1, x] - p[y, x - 1] + p[y - 1, x - 1], modulo 256. Sums along both axes undo
-    it. No picture format is used, as browsers may alter what a script reads back from a picture
-    to keep people from being told apart by it.
+    Each value becomes p[y, x] - p[y - 1, x] - p[y, x - 1] + p[y - 1, x - 1], modulo 256, which is
+    small where the plane is smooth. Sums along both axes undo it. A picture format would not do:
+    browsers may alter the pixels that a script reads back, against fingerprinting.
 
     Args:
         plane: [H, W] uint8.

@@ -1,8 +1,8 @@
-"""A page in one file: its frame, which lets nothing in from outside and runs its own script alone.
+"""The frame of a page in one file, which loads nothing and runs no script but its own.
 
 The page's policy (Content Security Policy, Level 3) names its style and its script by their hashes
-and allows pictures that the page itself holds, and nothing else: no network, no frames, no forms,
-no attribute that is script or style. A text that became markup after all would be inert.
+and allows embedded pictures, and nothing else: no network, no frames, no forms, no script or style
+in attributes. Text that became markup in spite of :mod:`~ortcam.report.html` would be inert.
 """
 
 from __future__ import annotations
@@ -14,27 +14,22 @@ from functools import cache
 from importlib.resources import files
 from string import Template
 
-from ortcam.report.html import Markup, escaped
+from ortcam.report.html import Markup, escape
 from ortcam.version import __version__
 
 __all__ = ["frame"]
 
 
 def frame(title: str, *, styles: Sequence[str], scripts: Sequence[str]) -> tuple[Markup, Markup]:
-    """What stands before a page's body and behind it.
+    """The parts of a page before and after its body.
 
     Args:
-        title: the page's.
-        styles: files of this package, such as ``"page.css"``, in this order.
-        scripts: likewise; they run once the body is there.
-
-    Returns:
-        The two parts; between them comes the body, piece by piece if it is long.
+        title: of the page.
+        styles: files of this package, such as ``"base.css"``, in this order.
+        scripts: likewise; they run after the body is parsed.
     """
-    style, script = (
-        "\n" + "\n".join(_read(file) for file in chosen) for chosen in (styles, scripts)
-    )
-    # Nothing escapes a style or a script; these files are ours and must not end their elements.
+    style, script = ("\n" + "\n".join(_read(file) for file in names) for names in (styles, scripts))
+    # Styles and scripts are not escaped: these files must not end their own elements.
     assert "</style" not in style.lower()
     assert "</script" not in script.lower()
     policy = "; ".join(
@@ -50,9 +45,9 @@ def frame(title: str, *, styles: Sequence[str], scripts: Sequence[str]) -> tuple
     )
     before, after = _read("page.html").split("$body\n")
     values = {
-        "policy": escaped(policy),
-        "generator": escaped(f"ortcam {__version__}"),
-        "title": escaped(title),
+        "policy": escape(policy),
+        "generator": escape(f"ortcam {__version__}"),
+        "title": escape(title),
         "style": style,
         "script": script,
     }

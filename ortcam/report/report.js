@@ -1,9 +1,9 @@
 "use strict";
-// Paints what a report holds, and tells the values under the cursor.
+// Paints the maps and labels of a report, and reads the values under the cursor.
 //
-// Everything is shown from `state`, which the controls and the address's fragment change:
+// Everything is drawn from `state`, which the controls and the address's fragment change:
 // #picture=2&class=Road&layer=dec_relu4&scale=own&colormap=jet&opacity=70&hide=Sky&at=120,80.
-// Text from the data only ever becomes text.
+// Text from the data is only ever inserted as text.
 (() => {
   const settings = JSON.parse(document.getElementById("settings").textContent);
   const tables = Object.fromEntries(
@@ -31,7 +31,7 @@
   // ---- Numbers and text ----
 
   const number = (value) => (Number.isFinite(value) ? String(+value.toPrecision(3)) : "–");
-  // A value that is known by steps, with the digits that these leave.
+  // A quantized value, with the digits that its step size leaves.
   const rounded = (value, step) =>
     step > 0 ? value.toFixed(within(Math.ceil(-Math.log10(step)), 0, 100)) : number(value);
   const percent = (share) => `${+(100 * share).toPrecision(2)}\u00a0%`;
@@ -39,7 +39,7 @@
 
   // ---- Planes ----
 
-  // Undoes ortcam/report/packing.py: base64, deflate, sums along both axes modulo 256.
+  // Undoes pack() in ortcam/report/encode.py: base64, deflate, sums along both axes modulo 256.
   async function unpack(text, width) {
     const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
@@ -54,7 +54,7 @@
     return plane;
   }
 
-  // Paints numbers by a palette of 4 bytes each, red, green, blue and opacity.
+  // Paints values by a palette of 4 bytes for each: red, green, blue and opacity.
   function paint(canvas, width, height, values, palette) {
     canvas.width = width;
     canvas.height = height;
@@ -67,14 +67,14 @@
 
   const signed = () => settings.signed.includes(state.colormap);
 
-  // The values of a map's first and last colour.
+  // The values shown in a map's first and top colour.
   function range(map) {
     const pair = map.ranges[state.scale] ?? map.ranges.shared;
     return pair[Number(signed())];
   }
 
-  // A palette for the 256 levels of a map. As in ortcam/overlay.py a colour map that begins dark
-  // covers nothing at 0, and all from a quarter of the greatest value on.
+  // A palette for the 256 levels of a map. As in ortcam/drawing/overlay.py, a colour map that
+  // begins dark is transparent at 0 and opaque from a quarter of the maximum.
   function mapPalette(map, { bare, flat, evenly }) {
     const [low, top] = range(map);
     const table = tables[state.colormap];
@@ -92,7 +92,7 @@
     return palette;
   }
 
-  // Marks in `lines` the pixels of a value within `thick` of others by `ink`, these others by 3.
+  // Marks in `lines` the inner edge of the pixels of a value by `ink`, their outer edge by 3.
   function outline(lines, values, value, ink, thick, width) {
     const height = lines.length / width;
     for (let y = 0, i = 0; y < height; y++)
@@ -123,7 +123,7 @@
       return this.article.querySelector(selector);
     }
 
-    // Reads the data and builds what the script adds; once.
+    // Reads the data and adds the canvases, once.
     async open() {
       if (this.data) return;
       const data = JSON.parse(this.find(".data").textContent);
@@ -169,7 +169,7 @@
       stage.setAttribute("aria-roledescription", "picture with a cursor");
     }
 
-    // Small versions of all maps for the cards; of the large ones only the chosen is kept.
+    // Small versions of all maps, for the cards; only the selected map is kept in full.
     async sample() {
       const { width, height, maps } = this.data;
       const across = Math.min(THUMB, width);
@@ -186,7 +186,7 @@
       this.thumb = [across, down];
     }
 
-    // The map that is asked for, or the nearest to it that there is.
+    // The map of the state's class and layer, or the closest match.
     choose() {
       const { maps } = this.data;
       const layers = [...new Set(maps.map((map) => map.layer))];
@@ -201,7 +201,7 @@
       if (this.map !== map) {
         this.map = map;
         const plane = await unpack(map.plane, this.data.width);
-        if (this.map !== map) return; // another was chosen meanwhile
+        if (this.map !== map) return; // another was selected meanwhile
         this.plane = plane;
       }
       if (!this.plane) return;
@@ -210,7 +210,7 @@
       this.paintMap();
       this.paintCards();
       this.setOpacities();
-      this.tell();
+      this.readValues();
       document.documentElement.dataset.shown = String(this.index + 1);
     }
 
@@ -234,16 +234,17 @@
         input.checked = !state.hide.has(this.data.classes[input.value].name);
       const lines = [];
       if (map.predicted)
-        lines.push(`what is predicted as ${this.data.classes[map.predicted - 1].name}, white`);
-      if (map.asked >= 0) lines.push("what is asked about, light blue");
+        lines.push(`pixels predicted as ${this.data.classes[map.predicted - 1].name}, white`);
+      if (map.asked >= 0) lines.push("region asked about, light blue");
       this.find('[name="outline"]').disabled = !lines.length;
       this.find(".outlined").textContent = lines.length ? `Outline: ${lines.join("; ")}` : "Outline";
       this.find(".chosen").textContent = ` of ${map.class} at ${map.layer}`;
-      this.find(".said").textContent = map.says;
+      this.find(".description").textContent = map.description;
       for (const stage of this.stages) {
-        const says =
-          stage.dataset.says || `${this.data.name}, map of ${map.class} at ${map.layer}. ${map.says}`;
-        stage.setAttribute("aria-label", `${says} Arrow keys move a cursor that reads values.`);
+        const description =
+          stage.dataset.description ||
+          `${this.data.name}, map of ${map.class} at ${map.layer}. ${map.description}`;
+        stage.setAttribute("aria-label", `${description} Arrow keys move a cursor that reads values.`);
       }
     }
 
@@ -288,7 +289,7 @@
       });
     }
 
-    // Lines within what is outlined, and a dark one around them: seen on any colour.
+    // Light lines inside each mask and a dark one around it, visible on any colour.
     paintOutlines(canvas) {
       const { width, height } = this.data;
       const { predicted, asked } = this.map;
@@ -323,7 +324,7 @@
 
     // ---- Values under the cursor ----
 
-    // The column and row at a share of a stage's width and height.
+    // The picture's column and row at a share of a stage's width and height.
     place(across, down) {
       const [columns, rows] = this.data.full;
       return [
@@ -332,7 +333,7 @@
       ];
     }
 
-    tell() {
+    readValues() {
       const { full, width, height } = this.data;
       const at = state.at && [
         within(state.at[0], 0, full[0] - 1),
@@ -342,17 +343,17 @@
         const cross = stage.querySelector(".cross");
         const reading = stage.parentElement.querySelector(".reading");
         cross.hidden = !at;
-        reading.classList.toggle("told", Boolean(at));
+        reading.classList.toggle("active", Boolean(at));
         if (!at) {
-          reading.textContent = "Point, or use the arrow keys, to read values.";
+          reading.textContent = "Point or use the arrow keys to read values.";
           continue;
         }
         const share = at.map((value, axis) => (value + 0.5) / full[axis]);
         cross.style.setProperty("--x", `${100 * share[0]}%`);
         cross.style.setProperty("--y", `${100 * share[1]}%`);
         const i = Math.floor(share[1] * height) * width + Math.floor(share[0] * width);
-        const what = stage.dataset.kind === "map" ? this.mapAt(i) : this.labelAt(i);
-        reading.textContent = `Column ${at[0]}, row ${at[1]}: ${what}`;
+        const value = stage.dataset.kind === "map" ? this.mapAt(i) : this.labelAt(i);
+        reading.textContent = `Column ${at[0]}, row ${at[1]}: ${value}`;
       }
     }
 
@@ -377,13 +378,13 @@
   // ---- The address ----
 
   function read() {
-    const given = new URLSearchParams(location.hash.slice(1));
-    const text = (name, known) => {
-      const value = given.get(name);
-      if (value !== null && (!known || known.includes(value))) state[name] = value;
+    const parameters = new URLSearchParams(location.hash.slice(1));
+    const text = (name, values) => {
+      const value = parameters.get(name);
+      if (value !== null && (!values || values.includes(value))) state[name] = value;
     };
     const whole = (name, low, high) => {
-      const value = parseInt(given.get(name), 10);
+      const value = parseInt(parameters.get(name), 10);
       if (Number.isFinite(value)) state[name] = within(value, low, high);
     };
     whole("picture", 1, pictures.length);
@@ -393,15 +394,16 @@
     text("scale", [...document.querySelector('[name="scale"]').options].map(({ value }) => value));
     whole("opacity", 0, 100);
     whole("labels", 0, 100);
-    if (given.has("hide")) state.hide = new Set(given.getAll("hide"));
-    for (const name of ["outline", "alone"]) if (given.has(name)) state[name] = given.get(name) === "1";
-    const at = given.get("at")?.match(/^(\d{1,6}),(\d{1,6})$/);
+    if (parameters.has("hide")) state.hide = new Set(parameters.getAll("hide"));
+    for (const name of ["outline", "alone"])
+      if (parameters.has(name)) state[name] = parameters.get(name) === "1";
+    const at = parameters.get("at")?.match(/^(\d{1,6}),(\d{1,6})$/);
     if (at) state.at = [Number(at[1]), Number(at[2])];
   }
 
   function write() {
     const { map } = pictures[state.picture - 1];
-    const told = new URLSearchParams({
+    const parameters = new URLSearchParams({
       picture: state.picture,
       class: map.class,
       layer: map.layer,
@@ -410,17 +412,17 @@
       opacity: state.opacity,
       labels: state.labels,
     });
-    for (const name of state.hide) told.append("hide", name);
-    if (state.outline !== settings.outline) told.set("outline", Number(state.outline));
-    if (state.alone) told.set("alone", "1");
+    for (const name of state.hide) parameters.append("hide", name);
+    if (state.outline !== settings.outline) parameters.set("outline", Number(state.outline));
+    if (state.alone) parameters.set("alone", "1");
     try {
-      history.replaceState(null, "", `#${told}`);
+      history.replaceState(null, "", `#${parameters}`);
     } catch {
-      // where a page may not change its address, it just does not
+      // some browsers forbid a local page to change its address
     }
   }
 
-  // ---- What the reader does ----
+  // ---- Events ----
 
   const articles = [...document.querySelectorAll("article.picture")];
   const pictures = articles.map((article, index) => new Picture(article, index));
@@ -493,7 +495,7 @@
       (event.clientX - box.left) / box.width,
       (event.clientY - box.top) / box.height,
     );
-    current().tell();
+    current().readValues();
   }
   document.addEventListener("pointermove", point);
   document.addEventListener("pointerdown", point);
@@ -502,7 +504,7 @@
     if (!stage || event.pointerType !== "mouse" || stage.contains(event.relatedTarget)) return;
     if (document.activeElement?.closest(".stage")) return;
     state.at = null;
-    current().tell();
+    current().readValues();
   });
 
   const steps = {
@@ -524,7 +526,7 @@
       );
     } else return;
     event.preventDefault();
-    current().tell();
+    current().readValues();
   });
   window.addEventListener("hashchange", () => {
     read();

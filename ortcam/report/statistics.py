@@ -1,4 +1,4 @@
-"""What a report says of one picture: how much of each class is there, and where a map lies."""
+"""Statistics of one picture: the share of each class, and where each map lies."""
 
 from __future__ import annotations
 
@@ -8,28 +8,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ortcam.drawing import colormap as colormaps
+from ortcam.drawing.colormap import DEFAULT
 from ortcam.grids.labels import NONE
 from ortcam.grids.resample import resample
 from ortcam.metrics import energy
 from ortcam.results.explanation import Explanation
 from ortcam.results.segmentation import Segmentation
 
-__all__ = ["MapFacts", "Seen", "confidence", "map_facts", "reduced", "seen"]
+__all__ = ["ClassStatistics", "MapStatistics", "class_statistics", "label_scores", "map_statistics"]
 
-_FAINT = (
-    0.1  # a map whose greatest value is less than this share of its layer's is told to be faint
-)
+_FAINT = 0.1  # a map is faint if its maximum is below this share of its layer's
 
 
 @dataclass(frozen=True)
-class Seen:
+class ClassStatistics:
     """A class in a segmented picture.
 
     Attributes:
-        index: the class's.
+        index: of the class.
         share: of all pixels, from 0 to 1.
-        score: the mean of its score over its own pixels; NaN where it has none.
+        score: its mean score over its own pixels; NaN where it has none.
     """
 
     index: int
@@ -38,37 +36,32 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class MapFacts:
+class MapStatistics:
     """A map in numbers.
 
     Attributes:
-        own: its greatest value, 0 where that is below.
-        shared: the greatest value of all its layer's maps.
-        peak: the (column, row) of its greatest value; None where it shows nothing.
-        inside: the share of the map, where it is above 0, that lies on the pixels predicted as
-            its class; None of a question that is about no single class, or where there is no such
-            pixel.
-        why: why it shows nothing, "all zero: ..." or "not a number ..."; empty where it does.
+        maximum: its greatest value, at least 0.
+        layer_maximum: the greatest value of all its layer's maps.
+        peak: the (column, row) of its maximum; None if it is blank.
+        inside: the share of the map, where it is above 0, on the pixels predicted as its class;
+            None for questions about several classes, and where there is no such pixel.
+        reason: why it is blank, "all zero: ..." or "not a number ..."; empty if it is not.
     """
 
-    own: float
-    shared: float
+    maximum: float
+    layer_maximum: float
     peak: tuple[int, int] | None
     inside: float | None
-    why: str
+    reason: str
 
     @property
     def faint(self) -> bool:
-        """Whether little of it is to be seen on the layer's scale."""
-        return 0 < self.own < _FAINT * self.shared
+        """True if the map is hard to see on the layer's scale."""
+        return 0 < self.maximum < _FAINT * self.layer_maximum
 
 
-def confidence(segmentation: Segmentation) -> NDArray[np.float32]:
-    """Of every pixel the score of the class that it is labelled as; NaN where that is none.
-
-    Returns:
-        On the picture's grid.
-    """
+def label_scores(segmentation: Segmentation) -> NDArray[np.float32]:
+    """The score of each pixel's label, on the picture's grid; NaN where there is no label."""
     labels, score = segmentation.labels, segmentation.score
     values = np.full(labels.shape, np.nan, np.float32)
     for index in np.unique(labels[labels != NONE]):
@@ -79,60 +72,53 @@ def confidence(segmentation: Segmentation) -> NDArray[np.float32]:
     return values
 
 
-def seen(segmentation: Segmentation, scores: NDArray[np.float32]) -> Iterator[Seen]:
-    """What is in the picture of each class that its legend names.
+def class_statistics(
+    segmentation: Segmentation, scores: NDArray[np.float32]
+) -> Iterator[ClassStatistics]:
+    """The statistics of each class in the legend.
 
     Args:
-        segmentation: the picture's.
-        scores: its :func:`confidence`.
+        segmentation: of the picture.
+        scores: its :func:`label_scores`.
     """
     labels = segmentation.labels
     for index in segmentation.legend:
-        there = labels == index
-        count = int(np.count_nonzero(there))
-        mean = float(scores[there].mean(dtype=np.float64)) if count else float("nan")
-        yield Seen(index, count / labels.size, mean)
+        pixels = labels == index
+        count = int(np.count_nonzero(pixels))
+        mean = float(scores[pixels].mean(dtype=np.float64)) if count else float("nan")
+        yield ClassStatistics(index, count / labels.size, mean)
 
 
-def map_facts(
+def map_statistics(
     explanation: Explanation,
     position: int,
     layer: str,
     plane: NDArray[np.float32],
     labels: NDArray[np.int32] | None,
-) -> MapFacts:
-    """One map in numbers.
+) -> MapStatistics:
+    """The statistics of one map.
 
     Args:
-        explanation: the picture's.
+        explanation: of the picture.
         position: of the class in its ``classes``.
-        layer: a layer asked about.
-        plane: [h, w], the map on the grid that is shown.
-        labels: [h, w], the labels there; None where there are none.
+        layer: one of its layers.
+        plane: [h, w], the map on the page's grid.
+        labels: [h, w], the labels on that grid, or None.
     """
-    own, shared = (
-        explanation.limits(position, layer, scale, colormaps.DEFAULT)[1]
-        for scale in ("own", "shared")
+    maximum, layer_maximum = (
+        explanation.limits(position, layer, scale, DEFAULT)[1] for scale in ("own", "shared")
     )
-    finite = np.maximum(np.nan_to_num(plane, nan=0.0, posinf=0.0, neginf=0.0), 0)
-    row, column = np.unravel_index(int(finite.argmax()), plane.shape)
+    positive = np.maximum(np.nan_to_num(plane, nan=0.0, posinf=0.0, neginf=0.0), 0)
+    row, column = np.unravel_index(int(positive.argmax()), plane.shape)
     index, inside = explanation.indices[position], None
-    if own > 0 and labels is not None and index is not None and (labels == index).any():
-        inside = energy(finite, labels == index)
+    if maximum > 0 and labels is not None and index is not None and (labels == index).any():
+        inside = energy(positive, labels == index)
     beginning = f"the map of {explanation.classes[position]} at {layer} is "
-    return MapFacts(
-        own=own,
-        shared=shared,
-        peak=(int(column), int(row)) if own > 0 else None,
+    reasons = (n.removeprefix(beginning) for n in explanation.notes if n.startswith(beginning))
+    return MapStatistics(
+        maximum=maximum,
+        layer_maximum=layer_maximum,
+        peak=(int(column), int(row)) if maximum > 0 else None,
         inside=inside,
-        why=next(
-            (n.removeprefix(beginning) for n in explanation.notes if n.startswith(beginning)), ""
-        ),
+        reason=next(reasons, ""),
     )
-
-
-def reduced(grid: tuple[int, ...], longest: int) -> tuple[int, int]:
-    """The (height, width) at which a picture is shown: its own, or with this longest side."""
-    height, width = grid[-2:]
-    share = min(1.0, longest / max(height, width))
-    return max(1, round(height * share)), max(1, round(width * share))

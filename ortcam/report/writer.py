@@ -1,4 +1,4 @@
-"""A report: one HTML file of any number of pictures, which needs nothing beside it."""
+"""The report: one self-contained HTML file about any number of pictures."""
 
 from __future__ import annotations
 
@@ -7,28 +7,24 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, Unpack
 
 from ortcam.artifact import Artifact
 from ortcam.drawing.presets import DEFAULT, PRESETS
-from ortcam.drawing.style import DrawingStyle, Scale
+from ortcam.drawing.style import DrawingStyle, Style
 from ortcam.errors import InputError
 from ortcam.files.atomic import check_writable, whole_file
-from ortcam.report.html import Markup, element, joined, name
+from ortcam.report.html import Markup, element, join, name
 from ortcam.report.html_page import frame
-from ortcam.report.picture_section import (
-    artifact_section,
-    data_section,
-    help_section,
-    picture_section,
-)
+from ortcam.report.page_sections import artifact_section, help_section, settings
+from ortcam.report.picture_section import picture_section
 from ortcam.results.explanation import Explanation
 
-__all__ = ["Report"]
+__all__ = ["Report", "write_report"]
 
 
 class Report:
-    """Writes explanations of one artifact into an HTML file, one by one.
+    """An HTML file of explanations by one artifact, which are added one by one.
 
     ::
 
@@ -36,9 +32,9 @@ class Report:
             for picture in pictures:
                 report.add(cam.explain(picture), picture.name)
 
-    The file has everything in it: pictures, labels, maps and numbers, the style and the script. It
-    loads nothing, and a policy in it forbids that it ever does. It is written whole or not at all,
-    and no more than one picture's part is in memory at a time.
+    The file holds everything: pictures, labels, maps and numbers, the style and the script. It
+    loads nothing, and its policy forbids it to. It is written whole or not at all, and only one
+    picture's part is in memory at a time.
     """
 
     def __init__(
@@ -47,41 +43,28 @@ class Report:
         *,
         title: str = "Explanations",
         about: Mapping[str, str] | None = None,
-        alpha: float | None = None,
-        colormap: str | None = None,
-        scale: Scale | None = None,
-        slice: int | None = None,
-        contours: bool | None = None,
+        **style: Unpack[Style],
     ) -> None:
-        """Finds out whether the file can be written.
+        """Check that the file can be written.
 
         Args:
-            path: of the file, such as ``"report.html"``.
-            title: the page's, such as the artifact's file name.
-            about: what else to say of the artifact, such as
+            path: the file, such as ``"report.html"``.
+            title: of the page, such as the artifact's file name.
+            about: more facts about the artifact, such as
                 ``{"file": "street.cam.onnx", "runs on": cam.provider}``.
-            alpha: with which share of colours maps are drawn until the reader asks otherwise; this
-                and what follows as for :meth:`ortcam.Explanation.figure`.
-            colormap: in which colours.
-            scale: which value takes the last colour.
-            contours: whether with outlines.
-            slice: of volumes the one that is shown, counted along the depth from 0.
+            **style: ``alpha``, ``colormap``, ``scale``, ``slice`` and ``contours``, described in
+                :class:`ortcam.drawing.style.Style`; the reader of the page can change all of them
+                but the slice.
 
         Raises:
-            InputError: there is no such colour map or scale, or alpha is no share.
+            InputError: there is no such colour map or scale, or alpha is not in [0, 1].
             OutputError: the path cannot be written.
         """
         check_writable(path)
         self._path, self._title, self._about = path, title, dict(about or {})
-        self._look = partial(
-            DrawingStyle.of,
-            alpha=alpha,
-            colormap=colormap,
-            scale=scale,
-            slice=slice,
-            contours=contours,
-        )
-        self._look(PRESETS[DEFAULT], (1, 1) if slice is None else (slice + 1, 1, 1))
+        self._style = style
+        slice = style.get("slice")
+        DrawingStyle.of(PRESETS[DEFAULT], (1, 1) if slice is None else (slice + 1, 1, 1), **style)
         self._open = ExitStack()
         self._file: BinaryIO | None = None
         self._artifact: Artifact | None = None
@@ -90,36 +73,38 @@ class Report:
 
     def __enter__(self) -> Report:
         self._file = self._open.enter_context(whole_file(self._path))
-        # The page is ended first, as the file takes its name only where that went well.
+        # The page ends before the file closes, which takes its name only after a success.
         self._open.push(partial(self._end, self._file))
         return self
 
     def add(self, explanation: Explanation, title: str = "") -> None:
-        """Adds a picture.
+        """Add a picture.
 
         Args:
-            explanation: what is said of it.
-            title: what it is called, such as its file's name.
+            explanation: of the picture.
+            title: of the picture, such as its file's name.
 
         Raises:
-            InputError: it was explained by another artifact than the ones before, it has no such
-                slice, or the report is not open.
-            LayerError: the scale tells nothing of a layer.
+            InputError: the report is not open, the explanation is by another artifact than those
+                before it, or there is no such slice.
+            LayerError: the scale has no value for a layer.
             OutputError: the file cannot be written.
         """
         if self._file is None:
-            raise InputError("a report is written within a with block: with Report(path) as report")
-        look = self._look(PRESETS[explanation.preset], explanation.grid)
+            raise InputError(
+                "the report is not open; add pictures in a with block: with Report(path) as report"
+            )
+        style = DrawingStyle.of(PRESETS[explanation.preset], explanation.grid, **self._style)
         if self._artifact not in (None, explanation.artifact):
             raise InputError(
-                "a report is about one artifact, and this picture was explained by another than "
-                "those before it; write a report for each"
+                "a report is about one artifact, but this explanation is by another than those "
+                "before it; write one report for each artifact"
             )
         number = self._count + 1
-        part = picture_section(explanation, title or f"Picture {number}", number, look)
+        part = picture_section(explanation, title or f"Picture {number}", number, style)
         if self._artifact is None:
             self._artifact = explanation.artifact
-            self._begin(self._file, explanation, look)
+            self._begin(self._file, explanation, style)
         _write(self._file, part)
         self._count = number
 
@@ -132,7 +117,7 @@ class Report:
         self._file = None
         self._open.__exit__(kind, error, trace)
 
-    def _begin(self, file: BinaryIO, explanation: Explanation, look: DrawingStyle) -> None:
+    def _begin(self, file: BinaryIO, explanation: Explanation, style: DrawingStyle) -> None:
         title = self._title
         before, self._after = frame(title, styles=["base.css", "report.css"], scripts=["report.js"])
         heading = element(
@@ -140,26 +125,28 @@ class Report:
             element("p", f"{explanation.title} report", class_="kind"),
             element("h1", name(title)),
         )
-        without = element(
+        notice = element(
             "noscript",
             element(
                 "p",
-                "The maps and labels are painted by this page's own script, and scripts are "
-                "switched off here; the pictures and the numbers are below.",
+                "Scripts are turned off in this browser, so the page cannot paint maps and labels; "
+                "the pictures and the numbers are below.",
                 class_="notice",
             ),
         )
-        _write(file, joined([before, heading, without, data_section(look), _PICKER]))
+        _write(file, join([before, heading, notice, settings(style), _PICKER]))
         _write(file, Markup("<main>"))
 
     def _end(self, file: BinaryIO, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             return
         if self._artifact is None:
-            raise InputError(f"{self._path} was not written: no picture was added to the report")
+            raise InputError(
+                f"{self._path} was not written because no picture was added to the report"
+            )
         identity = artifact_section(self._artifact, self._about)
         aside = element("aside", help_section(), identity)
-        _write(file, joined([Markup("</main>"), aside, self._after]))
+        _write(file, join([Markup("</main>"), aside, self._after]))
 
 
 _PICKER = element(
@@ -175,3 +162,11 @@ _PICKER = element(
 
 def _write(file: BinaryIO, text: str) -> None:
     file.write(text.encode() + b"\n")
+
+
+def write_report(
+    path: str | os.PathLike[str], explanation: Explanation, **style: Unpack[Style]
+) -> None:
+    """Write a report of one explanation."""
+    with Report(path, **style) as report:
+        report.add(explanation)

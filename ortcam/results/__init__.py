@@ -1,1 +1,1 @@
-"""What comes out: explanations, segmentations, and the description of an artifact."""
+"""Results: explanations, segmentations, and the description of an artifact."""

@@ -1,4 +1,4 @@
-"""What an artifact is, in words: the same in ``ortcam info``, ``ortcam export`` and reports."""
+"""A description of an artifact, the same in ``ortcam info``, ``ortcam export`` and reports."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ __all__ = ["reduction_layer", "rows", "verification"]
 
 
 def rows(artifact: Artifact) -> list[tuple[str, str]]:
-    """What its metadata say, a name and a value each."""
+    """The artifact's metadata as pairs of a name and a value."""
     expects = artifact.expects
     classes = expects.classes or ()
-    told = [
+    description = [
         ("feature layers", ", ".join(layer.name for layer in artifact.layers)),
         ("reduction layer", reduction_layer(artifact.score)),
         ("classes", ", ".join(f"{i} {name}" for i, name in enumerate(classes)) or "unnamed"),
         ("picture", f"input {artifact.picture!r}"),
     ]
     if expects.preprocess is None:
-        told.append(("preprocessing", "not known"))
+        description.append(("preprocessing", "unknown"))
     else:
-        told += _preprocessing_rows(expects.preprocess)
+        description += _preprocessing_rows(expects.preprocess)
     return [
-        *told,
+        *description,
         ("methods", ", ".join(served(artifact))),
-        ("numbers", artifact.numbers or "not known"),
+        ("numbers", artifact.numbers or "unknown"),
         ("verification", verification(artifact.verification)),
         *_gradient_row(artifact),
         ("engine", f"{artifact.engine}, for {artifact.needs}"),
@@ -41,20 +41,20 @@ def _gradient_row(artifact: Artifact) -> list[tuple[str, str]]:
 
 
 def _preprocessing_rows(preprocess: Preprocessing) -> list[tuple[str, str]]:
-    size = "the picture's own" if preprocess.size is None else "{}x{}".format(*preprocess.size)
+    size = "that of the picture" if preprocess.size is None else "{}x{}".format(*preprocess.size)
     multiples = f", in multiples of {preprocess.divisor}" if preprocess.divisor > 1 else ""
-    guessed = " (assumed: nobody said)" if preprocess.assumed else ""
+    assumed = " (assumed)" if preprocess.assumed else ""
     return [
-        ("layout", f"{preprocess.layout}, {preprocess.color_order}{guessed}"),
-        ("values", f"({_scaled(preprocess.scale)} - mean) / std"),
+        ("layout", f"{preprocess.layout}, {preprocess.color_order}{assumed}"),
+        ("values", f"({_scaled_pixel(preprocess.scale)} - mean) / std"),
         ("mean", ", ".join(f"{v:g}" for v in preprocess.mean)),
         ("std", ", ".join(f"{v:g}" for v in preprocess.std)),
         ("working size", f"{size}{multiples}"),
     ]
 
 
-def _scaled(scale: float) -> str:
-    """A pixel times the scale, as people write it."""
+def _scaled_pixel(scale: float) -> str:
+    """A pixel times the scale, as a person would write it."""
     inverse = 1 / scale
     divisor = round(inverse) if math.isfinite(inverse) else 0
     if divisor > 1 and math.isclose(scale * divisor, 1):
@@ -63,20 +63,20 @@ def _scaled(scale: float) -> str:
 
 
 def reduction_layer(score: Score) -> str:
-    """The reduction layer and what it is."""
+    """The reduction layer and its kind."""
     return f"{score.name} ({score.kind})"
 
 
-def verification(checked: Verification | None) -> str:
-    """How far the exported gradient is from central differences."""
-    if checked is None:
-        return "left out"
+def verification(result: Verification | None) -> str:
+    """The error of the exported gradient against central differences."""
+    if result is None:
+        return "skipped"
     text = (
-        f"largest relative error {checked.error:.1e} over {checked.directions} directions, "
+        f"largest relative error {result.error:.1e} over {result.directions} directions, "
         "against central differences"
     )
-    if checked.form:
-        text += f" through the network {checked.form}"
-    if checked.isolation is not None:
-        text += f"; another picture in the batch changes the weights by {checked.isolation:.1e}"
+    if result.form:
+        text += f" through the network {result.form}"
+    if result.isolation is not None:
+        text += f"; another picture in the batch changes the weights by {result.isolation:.1e}"
     return text

@@ -1,4 +1,4 @@
-"""What a run gives: a segmentation, or an explanation."""
+"""Explanations: the maps of one picture, drawn and saved."""
 
 from __future__ import annotations
 
@@ -6,65 +6,76 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from ortcam.artifact import Artifact
-from ortcam.drawing import colormap as colormaps
-from ortcam.drawing import contours as outlines
-from ortcam.drawing.presets import DEFAULT, PRESETS
+from ortcam.drawing import contours
+from ortcam.drawing.colormap import SIGNED
+from ortcam.drawing.presets import DEFAULT, PRESETS, Preset
 from ortcam.drawing.style import (
     DrawingStyle,
     Scale,
+    Style,
     at_slice,
+    check_names,
     check_scale,
     scale_of,
 )
 from ortcam.errors import ClassError, InputError, LayerError
-from ortcam.files.atomic import check_writable, write_whole
-from ortcam.files.formats import ARRAYS, figure_bytes, save_arrays, suffix_of
+from ortcam.files.formats import write
 from ortcam.grids.resample import resample
 from ortcam.messages import Option
+from ortcam.results.segmentation import Segmentation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-from ortcam.results.segmentation import Segmentation
 
 __all__ = ["Explanation"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Explanation:
-    """Where in a picture, at each feature layer, the evidence for each class lies.
+    """The maps of one picture: where, at each feature layer, the evidence for each class lies.
 
     Attributes:
-        classes: the names of the classes, or questions, asked about.
-        indices: the classes' 0-based indices; None where a question is not about one by itself.
-        layers: the feature layers asked about.
+        classes: the names of the classes, or of the questions.
+        indices: the 0-based index of each class; None for a question about several.
+        layers: the feature layers.
         raw: float32 [classes, h, w], or [classes, d, h, w] of a volume, for each layer, on its
-            grid, in its own scale: of Grad-CAM ReLU(sum over k of alpha_k A_k), or before the
-            ReLU where the preset has it later, or not at all.
-        weights: float32 [classes, C] for each layer, of methods that weigh channels as wholes: of
-            Grad-CAM the alphas, spatial means of dy/dA_k; of others nothing.
+            grid and in its own scale: for Grad-CAM ReLU(sum over k of alpha_k A_k), or the sum
+            itself for presets that apply the ReLU later or never.
+        weights: float32 [classes, C] for each layer, of methods that weigh whole channels: for
+            Grad-CAM the alphas, the spatial means of dy/dA_k.
         grid: the picture's (height, width), or the volume's (depth, height, width).
-        method: how the maps were made, such as ``"grad-cam"``; see :mod:`ortcam.methods.registry`.
-        title: the same as figures write it, such as ``"Grad-CAM"``.
-        upsampling: how maps are brought to that grid; see :data:`ortcam.grids.resample.METHODS`.
-        picture: [H, W, 3] uint8, or None where a tensor was given without it; of a volume its
-            first channel as greys, [D, H, W, 3].
-        segmentation: of the same run; None where the score has not the picture's axes of space.
-        artifact: the metadata of the artifact it was made with.
-        score: of the same run, float32 [C, *space], what the reduction layer says, on its own
-            grid; [C] of a classifier.
-        notes: what a reader of the result should know, one sentence each: why a map is all zero,
-            that the preprocessing is a guess.
-        preset: what becomes of raw, and how it is drawn; see :mod:`ortcam.drawing.presets`.
-        regions: for each question the mask on the picture's grid of where it is asked, None for
-            everywhere.
+        method: the method's name, such as ``"grad-cam"``; see :mod:`ortcam.methods.registry`.
+        title: its name in figures, such as ``"Grad-CAM"``.
+        upsampling: the filter from a layer's grid to the picture's; see
+            :data:`ortcam.grids.resample.METHODS`.
+        picture: [H, W, 3] uint8, or None for a tensor; of a volume its first channel as greys,
+            [D, H, W, 3].
+        segmentation: of the same run; None where the score has no spatial axes.
+        artifact: the metadata of the artifact.
+        score: the output of the reduction layer in the same run, float32 [C, *space] on its own
+            grid, or [C] of a classifier.
+        notes: sentences for the reader: why a map is all zero, that the preprocessing is a guess.
+        preset: the steps from raw to maps, and how maps are drawn; see
+            :mod:`ortcam.drawing.presets`.
+        regions: the mask, on the picture's grid, of each question's region; None for everywhere.
+
+    Example:
+        >>> from ortcam.artifact import Artifact, Score
+        >>> raw = np.array([[[0, 1], [2, 3]]], np.float32)
+        >>> explanation = Explanation(
+        ...     classes=("Road",), indices=(0,), layers=("late",), raw={"late": raw}, weights={},
+        ...     grid=(4, 4), method="grad-cam", title="Grad-CAM", upsampling="bilinear",
+        ...     picture=None, segmentation=None, score=raw,
+        ...     artifact=Artifact(layers=(), score=Score(name="score"), picture="image"))
+        >>> explanation.map("Road").shape, explanation.overlay(colormap="jet").size
+        ((4, 4), (4, 4))
     """
 
     classes: tuple[str, ...]
@@ -86,199 +97,170 @@ class Explanation:
 
     @cached_property
     def maps(self) -> NDArray[np.float32]:
-        """[layers, classes, H, W] or [..., D, H, W] on the picture's grid.
+        """All maps, [layers, classes, H, W] or [..., D, H, W], on the picture's grid.
 
-        In their own scale, unless the preset has another. Made when first asked for: of a large
-        picture, :meth:`map` takes less memory.
+        They keep their own scale, unless the preset rescales them. They are computed on first
+        access; for a large picture, :meth:`map` takes less memory.
 
         Raises:
-            InputError: the maps were not to be upsampled, and the layers' grids differ.
+            InputError: the maps are not upsampled, and the layers' grids differ.
         """
-        if not self._alike:
+        if not self._has_one_grid:
             raise InputError(
-                "the maps of these layers have grids of their own, which no one array holds; "
-                "take them from raw, or ask for another upsampling than 'none'"
+                "the layers' grids differ, so their maps fit in no one array; take them from raw, "
+                "or leave ",
+                Option("upsample"),
+                " out",
             )
         positions = range(len(self.classes))
         return np.stack(
-            [np.stack([self._made(k, layer) for k in positions]) for layer in self.layers]
+            [np.stack([self._map(k, layer) for k in positions]) for layer in self.layers]
         )
 
     @property
-    def _alike(self) -> bool:
+    def _has_one_grid(self) -> bool:
         return self.upsampling != "none" or len({m.shape for m in self.raw.values()}) == 1
 
+    @property
+    def _preset(self) -> Preset:
+        return PRESETS[self.preset]
+
     def map(self, cls: str | int | None = None, layer: str | None = None) -> NDArray[np.float32]:
-        """One map, [H, W] or [D, H, W] on the picture's grid (its own if not to be upsampled).
+        """One map, [H, W] or [D, H, W], on the picture's grid, or on its own if not upsampled.
 
         Args:
-            cls: a class asked about, by name or 0-based index; None for the only one.
-            layer: a layer asked about; None for the only one.
+            cls: a class of the explanation, by name or 0-based index; None for the only one.
+            layer: a layer of the explanation; None for the only one.
 
         Raises:
-            ClassError: the class was not asked about, or there are several.
+            ClassError: the explanation has no such class, or several and none is named.
             LayerError: likewise.
         """
-        return self._made(self._class(cls), self._layer(layer))
+        return self._map(self._class(cls), self._layer(layer))
 
     def fused(self, cls: str | int | None = None) -> NDArray[np.float32]:
-        """One map of all layers together, as the preset ``"pytorch-grad-cam"`` has it.
+        """One map of all layers together, as the preset ``"pytorch-grad-cam"`` computes it.
 
-        There it is the mean of the layers' maps, each scaled before it was resized, and is then
-        scaled again.
+        It is the mean of the layers' maps, each rescaled before it was resized, and is then
+        rescaled again.
 
         Args:
-            cls: a class asked about, by name or 0-based index; None for the only one.
+            cls: a class of the explanation, by name or 0-based index; None for the only one.
 
         Returns:
             [H, W].
 
         Raises:
             ClassError: as for :meth:`map`.
-            InputError: the preset joins no layers, whose features have scales of their own; or
-                the maps have grids of their own.
+            InputError: the preset joins no layers, whose maps have scales of their own; or the
+                maps are not upsampled, and the layers' grids differ.
         """
-        preset = PRESETS[self.preset]
-        if preset.fused is None:
+        if self._preset.fused is None:
             raise InputError(
-                f"the preset {self.preset!r} joins no layers, since their maps have scales of "
-                "their own; ",
+                f"the preset {self.preset!r} does not average layers, whose maps have scales of "
+                "their own; use ",
                 Option("preset", "pytorch-grad-cam"),
-                " does",
             )
-        if not self._alike:
+        if not self._has_one_grid:
             raise InputError(
-                "maps with grids of their own are not joined; leave ", Option("upsample"), " out"
+                "the layers' grids differ, so their maps cannot be averaged; leave ",
+                Option("upsample"),
+                " out",
             )
         position = self._class(cls)
-        return preset.joined([self.raw[layer][position] for layer in self.layers], self._to_grid)
+        sums = [self.raw[layer][position] for layer in self.layers]
+        return self._preset.join(sums, self._to_grid)
 
-    def _made(self, position: int, layer: str) -> NDArray[np.float32]:
+    def _map(self, position: int, layer: str) -> NDArray[np.float32]:
         """The preset's map of the class at a position in :attr:`classes`."""
-        return PRESETS[self.preset].made(self.raw[layer][position], self._to_grid)
+        return self._preset.apply(self.raw[layer][position], self._to_grid)
 
     def _to_grid(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
         return resample(plane, self.grid, self.upsampling)
 
     def overlay(
-        self,
-        cls: str | int | None = None,
-        layer: str | None = None,
-        *,
-        alpha: float | None = None,
-        colormap: str | None = None,
-        scale: Scale | None = None,
-        slice: int | None = None,
-        contours: bool = False,
+        self, cls: str | int | None = None, layer: str | None = None, **style: Unpack[Style]
     ) -> Image.Image:
         """One map's colours over the picture.
 
-        What is None is as the preset has it; the defaults named here are those without one.
-
         Args:
-            cls: a class asked about, by name or 0-based index; None for the only one.
-            layer: a layer asked about; None for the only one.
-            alpha: the colours' share, from 0 to 1 (0.5); the picture has the rest.
-            colormap: one of :data:`ortcam.drawing.colormap.COLORMAPS` (``"inferno"``).
-            scale: the last colour is the greatest value of all the layer's maps (``"shared"``, the
-                default), which makes classes comparable; of this map (``"own"``), which shows a
-                faint one; of all layers' maps (``"layers"``); or it is 1 (``"none"``). Or a
-                number, the last colour's value, for all layers or ``{layer: number}``: so that
-                several pictures have one scale, as :func:`ortcam.common_scale` finds it.
-            slice: of a volume the one that is drawn, counted along its depth from 0; the colours
-                are scaled by the whole volume's greatest value.
-            contours: with outlines: white around what is predicted as the class, of questions
-                about one class; light blue around what is asked about, where that is a region.
+            cls: a class of the explanation, by name or 0-based index; None for the only one.
+            layer: a layer of the explanation; None for the only one.
+            **style: ``alpha``, ``colormap``, ``scale``, ``slice`` and ``contours``, described in
+                :class:`ortcam.drawing.style.Style`; contours is False by default here.
 
         Returns:
             An RGB image of the picture's size; the colours alone where there is no picture.
 
         Raises:
             ClassError, LayerError: as for :meth:`map`.
-            InputError: no such colour map, scale or slice, or alpha is no share.
+            InputError: there is no such colour map, scale or slice, or alpha is not in [0, 1].
         """
-        look = self._look(alpha, colormap, scale, slice, contours)
+        options: Style = {"contours": False, **style}
+        drawing = self._style(options)
         position, name = self._class(cls), self._layer(layer)
-        painted = self.painted(position, name, look)
-        if look.contours:
-            painted = outlines.draw(painted, self.outlines(position, slice))
+        painted = self.painted(position, name, drawing)
+        if drawing.contours:
+            painted = contours.draw(painted, self.outlines(position, drawing.slice))
         return Image.fromarray(painted)
 
-    def _look(
-        self,
-        alpha: float | None,
-        colormap: str | None,
-        scale: Scale | None,
-        slice: int | None,
-        contours: bool | None,
-    ) -> DrawingStyle:
-        return DrawingStyle.of(
-            PRESETS[self.preset],
-            self.grid,
-            alpha=alpha,
-            colormap=colormap,
-            scale=scale,
-            slice=slice,
-            contours=contours,
-        )
+    def _style(self, options: Style) -> DrawingStyle:
+        return DrawingStyle.of(self._preset, self.grid, **options)
 
-    def painted(self, position: int, layer: str, look: DrawingStyle) -> NDArray[np.uint8]:
-        """What :meth:`overlay` gives, [H, W, 3], of the class at a position in :attr:`classes`.
-
-        Without outlines; for these see :meth:`outlines`.
-        """
-        picture = None if self.picture is None else at_slice(look.slice, self.picture)
-        plane = at_slice(look.slice, self.plane(position, layer))
-        low, top = self.limits(position, layer, look.scale, look.colormap)
-        paint = PRESETS[self.preset].paint
-        return paint(picture, plane, top, low=low, alpha=look.alpha, colormap=look.colormap)
+    def painted(self, position: int, layer: str, style: DrawingStyle) -> NDArray[np.uint8]:
+        """The overlay [H, W, 3] of the class at a position in :attr:`classes`, without outlines."""
+        picture = None if self.picture is None else at_slice(style.slice, self.picture)
+        plane = at_slice(style.slice, self.plane(position, layer))
+        low, top = self.limits(position, layer, style.scale, style.colormap)
+        paint = self._preset.paint
+        return paint(picture, plane, top, low=low, alpha=style.alpha, colormap=style.colormap)
 
     def plane(self, position: int, layer: str) -> NDArray[np.float32]:
-        """What is drawn of the class at a position in :attr:`classes`.
+        """The map that is drawn for the class at a position in :attr:`classes`.
 
-        On the picture's grid, [H, W] or [D, H, W], also where maps were not to be upsampled.
+        On the picture's grid, [H, W] or [D, H, W], even if maps are not upsampled.
         """
-        whole = self._made(position, layer)
-        return whole if whole.shape == self.grid else resample(whole, self.grid, "nearest")
+        plane = self._map(position, layer)
+        return plane if plane.shape == self.grid else resample(plane, self.grid, "nearest")
 
-    def outlines(self, position: int, slice: int | None = None) -> list[outlines.Outline]:
-        """The masks to outline over the map of the class at a position, with their colours.
+    def outlines(self, position: int, slice: int | None = None) -> list[contours.Outline]:
+        """The masks to outline over a map, with their colours.
 
         Args:
             position: of the class in :attr:`classes`.
             slice: of a volume.
         """
-        found: list[outlines.Outline] = []
+        outlines: list[contours.Outline] = []
         index, segmentation = self.indices[position], self.segmentation
-        asked = self.regions[position] if self.regions else None
-        asked = None if asked is None else at_slice(slice, asked)
+        region = self.regions[position] if self.regions else None
+        region = None if region is None else at_slice(slice, region)
         if index is not None and segmentation is not None:
             predicted = at_slice(slice, segmentation.labels) == index
-            if predicted.any() and (asked is None or (predicted != asked).any()):
-                found.append((predicted, outlines.PREDICTED))
-        if asked is not None and asked.any():
-            found.append((asked, outlines.ASKED))
-        return found
+            if predicted.any() and (region is None or (predicted != region).any()):
+                outlines.append((predicted, contours.PREDICTED))
+        if region is not None and region.any():
+            outlines.append((region, contours.ASKED))
+        return outlines
 
     def top(self, position: int, layer: str, scale: Scale = "shared") -> float:
-        """The value that takes the last colour; 0 where nothing is to be seen.
+        """The value shown in the top colour; 0 where the map shows nothing.
 
         Args:
             position: of the class in :attr:`classes`.
-            layer: a layer asked about.
-            scale: see :meth:`overlay`.
+            layer: a layer of the explanation.
+            scale: see :class:`ortcam.drawing.style.Style`.
 
         Raises:
             InputError: there is no such scale.
-            LayerError: the scale tells nothing of the layer.
+            LayerError: the scale has no value for the layer.
         """
-        return self.limits(position, layer, scale, PRESETS[self.preset].colormap)[1]
+        return self.limits(position, layer, scale, self._preset.colormap)[1]
 
     def limits(self, position: int, layer: str, scale: Scale, colormap: str) -> tuple[float, float]:
-        """The values that take the first and the last colour; see :meth:`top`.
+        """The values shown in the first and the top colour; see :meth:`top`.
 
-        The first is 0; of colours with a middle it is as far below 0 as the last is above; and
-        presets that colour from the least value on, as other tools do, take that one.
+        The first is 0. For signed colour maps it is minus the top; for presets that colour from
+        the minimum, as other tools do, the minimum.
         """
         check_scale(scale)
         scale = scale_of(scale, layer)
@@ -290,16 +272,16 @@ class Explanation:
             positions = [position] if scale == "own" else range(len(self.classes))
             layers = self.layers if scale == "layers" else (layer,)
             least, most = _span(self._range(k, name) for name in layers for k in positions)
-        if colormap in colormaps.SIGNED:
+        if colormap in SIGNED:
             top = max(-least, most)
             return -top, top
-        return (least if PRESETS[self.preset].from_least else 0.0), max(most, 0.0)
+        return (least if self._preset.from_least else 0.0), max(most, 0.0)
 
     def _range(self, position: int, layer: str) -> tuple[float, float]:
         """The least and the greatest finite value of a map."""
         if (position, layer) not in self._ranges:
-            at_layer = PRESETS[self.preset].as_at_the_layer
-            plane = self.raw[layer][position] if at_layer else self._made(position, layer)
+            at_layer = self._preset.keeps_range
+            plane = self.raw[layer][position] if at_layer else self._map(position, layer)
             finite = plane[np.isfinite(plane)]
             span = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
             self._ranges[position, layer] = span
@@ -309,76 +291,53 @@ class Explanation:
     def _ranges(self) -> dict[tuple[int, str], tuple[float, float]]:
         return {}
 
-    def figure(
-        self,
-        *,
-        alpha: float | None = None,
-        colormap: str | None = None,
-        scale: Scale | None = None,
-        slice: int | None = None,
-        contours: bool | None = None,
-    ) -> Figure:
+    def figure(self, **style: Unpack[Style]) -> Figure:
         """The maps over the picture, as a matplotlib figure.
 
-        Of one layer: the picture, its segmentation, and a map for each class. Of several: a row
-        of maps for each layer, from early to late. The options are those of :meth:`overlay`;
-        outlines are drawn unless the preset has none, or contours is False.
+        For one layer it shows the picture, its segmentation, and a map for each class; for
+        several, a row of maps for each layer, from early to late.
+
+        Args:
+            **style: ``alpha``, ``colormap``, ``scale``, ``slice`` and ``contours``, described in
+                :class:`ortcam.drawing.style.Style`.
 
         Raises:
             DependencyError: matplotlib is not installed.
-            InputError: no such colour map, scale or slice, or alpha is no share.
+            InputError: there is no such colour map, scale or slice, or alpha is not in [0, 1].
         """
-        from ortcam.drawing.figures import grid_figure, maps_figure
+        from ortcam.results.panels import maps_figure
 
-        look = self._look(alpha, colormap, scale, slice, contours)
-        return (maps_figure if len(self.layers) == 1 else grid_figure)(self, look)
+        return maps_figure(self, self._style(style))
 
-    def save(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        alpha: float | None = None,
-        colormap: str | None = None,
-        scale: Scale | None = None,
-        slice: int | None = None,
-        contours: bool | None = None,
-    ) -> None:
-        """Writes a file by what its name ends with.
+    def save(self, path: str | os.PathLike[str], **style: Unpack[Style]) -> None:
+        """Write a file in the format that its name ends with.
 
-        A .png, .jpg, .svg or .pdf holds the figure (by matplotlib), a .html a report, as
-        :class:`ortcam.Report` writes it. A .npz holds ``maps`` (unless
-        they were not to be upsampled and the layers' grids differ), ``classes``,
-        ``class_indices``, ``layers``, for layer number i ``raw_i`` and ``weights_i`` (of methods
-        that weigh channels), ``method``, ``preset``, ``upsampling``, ``scale`` (in words) and
-        ``artifact`` (JSON: the network's SHA-256, the score), and is read by ``numpy.load``
-        without pickles.
+        A .png, .jpg, .svg or .pdf holds the figure (drawn by matplotlib), a .html a report, as
+        :class:`ortcam.Report` writes it. A .npz holds :meth:`arrays`, and ``artifact`` (JSON: the
+        network's SHA-256, the score); ``numpy.load`` reads it without pickles.
+
+        Args:
+            path: the file.
+            **style: as for :meth:`figure`; an array file ignores it.
 
         Raises:
-            DependencyError: a figure without matplotlib.
+            DependencyError: matplotlib, which draws figures, is not installed.
             InputError: as for :meth:`figure`.
-            OutputError: the path cannot be written, or ends otherwise.
+            OutputError: the path cannot be written, or has no known format.
         """
-        if Path(path).suffix.lower() == ".html":
-            from ortcam.report import Report
+        check_names(style)
+        write(path, self, **style)
 
-            with Report(
-                path, alpha=alpha, colormap=colormap, scale=scale, slice=slice, contours=contours
-            ) as report:
-                report.add(self)
-            return
-        suffix = suffix_of(path)
-        if suffix in ARRAYS:
-            save_arrays(path, self.artifact, self._arrays())
-            return
-        check_writable(path)
-        figure = self.figure(
-            alpha=alpha, colormap=colormap, scale=scale, slice=slice, contours=contours
-        )
-        write_whole(path, figure_bytes(figure, suffix))
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays of a .npz file.
 
-    def _arrays(self) -> dict[str, NDArray[Any]]:
+        They are ``maps`` (unless these are not upsampled and the layers' grids differ),
+        ``classes``, ``class_indices``, ``layers``, for layer number i ``raw_i`` and ``weights_i``
+        (of methods that weigh channels), ``method``, ``preset``, ``upsampling``, and ``scale``
+        (in words).
+        """
         return {
-            **({"maps": self.maps} if self._alike else {}),
+            **({"maps": self.maps} if self._has_one_grid else {}),
             "classes": np.array(self.classes),
             "class_indices": np.array([-1 if i is None else i for i in self.indices]),
             "layers": np.array(self.layers),
@@ -391,28 +350,28 @@ class Explanation:
             "method": np.array(self.method),
             "preset": np.array(self.preset),
             "upsampling": np.array(self.upsampling),
-            "scale": np.array(f"{self.title} {PRESETS[self.preset].words}"),
+            "scale": np.array(f"{self.title} {self._preset.words}"),
         }
 
     def _class(self, cls: str | int | None) -> int:
-        """The position among the classes asked about."""
-        known = self.classes if isinstance(cls, str) else self.indices
+        """The position of a class in :attr:`classes`."""
+        keys = self.classes if isinstance(cls, str) else self.indices
         if cls is None and len(self.classes) == 1:
             return 0
-        if cls is None or cls not in known:
-            wrong = "say which class" if cls is None else f"class {cls!r} was not asked about"
-            raise ClassError(f"{wrong}: there is a map of {', '.join(self.classes)}")
-        if known.count(cls) > 1 and self.classes.count(self.classes[known.index(cls)]) == 1:
+        if cls is None or cls not in keys:
+            wrong = "name a class" if cls is None else f"class {cls!r} is not explained"
+            raise ClassError(f"{wrong}: there are maps of {', '.join(self.classes)}")
+        if keys.count(cls) > 1 and self.classes.count(self.classes[keys.index(cls)]) == 1:
             raise ClassError(
                 f"several questions are about class {cls!r}; name one of {', '.join(self.classes)}"
             )
-        return known.index(cls)
+        return keys.index(cls)
 
     def _layer(self, layer: str | None) -> str:
         if layer is None and len(self.layers) == 1:
             return self.layers[0]
         if layer is None or layer not in self.layers:
-            wrong = "say which layer" if layer is None else f"layer {layer!r} was not asked about"
+            wrong = "name a layer" if layer is None else f"layer {layer!r} is not explained"
             raise LayerError(f"{wrong}: there are maps at {', '.join(self.layers)}")
         return layer
 

@@ -10,7 +10,7 @@ __all__ = ["common_scale"]
 
 
 def common_scale(explanations: Iterable[Explanation]) -> dict[str, float]:
-    """One scale for several pictures: for each layer the greatest value of all their maps.
+    """One scale for several pictures: for each layer the maximum of all their maps.
 
     ::
 
@@ -19,8 +19,21 @@ def common_scale(explanations: Iterable[Explanation]) -> dict[str, float]:
             explanation.figure(scale=scale)
 
     Returns:
-        What ``scale=`` takes in :meth:`Explanation.overlay`, ``figure`` and ``save``. A layer
-        that shows nothing anywhere has 1.
+        A scale for :meth:`Explanation.overlay`, ``figure`` and ``save``. A layer whose maps are
+        all zero has 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from ortcam.artifact import Artifact, Score
+        >>> explanations = [
+        ...     Explanation(
+        ...         classes=("Road",), indices=(0,), layers=("late",), raw={"late": raw},
+        ...         weights={}, grid=(4, 4), method="grad-cam", title="Grad-CAM",
+        ...         upsampling="bilinear", picture=None, segmentation=None, score=raw,
+        ...         artifact=Artifact(layers=(), score=Score(name="score"), picture="image"))
+        ...     for raw in np.array([[[[1.0]]], [[[3.0]]]], np.float32)]
+        >>> common_scale(explanations)
+        {'late': 3.0}
     """
     tops: dict[str, float] = {}
     for explanation in explanations:

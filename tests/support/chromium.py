@@ -21,7 +21,7 @@ from typing import Any
 from PIL import Image
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PATIENCE = 120  # seconds, as machines are busy at times
+PATIENCE = 120  # seconds, because machines are busy at times
 
 OPTIONS = (
     "--headless=new",
@@ -39,7 +39,7 @@ OPTIONS = (
 )
 
 
-def found() -> str | None:
+def find() -> str | None:
     """The path of a Chromium, or None."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
@@ -51,7 +51,7 @@ class Page:
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         theirs_in, self._out = os.pipe()
         self._in, theirs_out = os.pipe()
-        unboxed = ["--no-sandbox"] if os.geteuid() == 0 else []  # root has no sandbox to give
+        unboxed = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses to sandbox root
         self._process = os.posix_spawn(
             program,
             [program, *OPTIONS, *unboxed, f"--user-data-dir={self._folder.name}", "about:blank"],
@@ -78,7 +78,7 @@ class Page:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """A command's result."""
+        """The result of a command."""
         self._count += 1
         message: dict[str, Any] = {"id": self._count, "method": method, "params": parameters}
         if self._session is not None:
@@ -88,7 +88,8 @@ class Page:
             answer = self._message()
             if answer.get("id") == self._count:
                 assert "error" not in answer, answer
-                return answer["result"]
+                result: dict[str, Any] = answer["result"]
+                return result
             self.events.append(answer)
 
     def _message(self) -> dict[str, Any]:
@@ -100,10 +101,11 @@ class Page:
             assert data, "Chromium ended"
             self._buffer += data
         message, self._buffer = self._buffer.split(b"\0", 1)
-        return json.loads(message)
+        answer: dict[str, Any] = json.loads(message)
+        return answer
 
     def size(self, width: int, height: int, *, dark: bool = False, mobile: bool = False) -> None:
-        """The window's, in CSS pixels, and the colour scheme that is preferred."""
+        """Set the size of the window, in CSS pixels, and the preferred colour scheme."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width, height=height, deviceScaleFactor=1, mobile=mobile,
@@ -112,7 +114,7 @@ class Page:
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 
     def open(self, path: Path, fragment: str = "", *, scripts: bool = True) -> None:
-        """Opens a file anew, and waits until it is there."""
+        """Load a file in a fresh page, and wait until it is complete."""
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.call("Page.navigate", url="about:blank")
         self.events.clear()
@@ -120,7 +122,7 @@ class Page:
         self.until("document.readyState === 'complete'")
 
     def value(self, expression: str) -> Any:
-        """What an expression of JavaScript, or its promise, gives."""
+        """The value of a JavaScript expression, or of its promise."""
         result = self.call(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
@@ -128,14 +130,14 @@ class Page:
         return result["result"].get("value")
 
     def until(self, expression: str) -> None:
-        """Waits until an expression holds."""
+        """Wait until an expression is true."""
         end = time.monotonic() + PATIENCE
         while not self.value(expression):
-            assert time.monotonic() < end, f"{expression} does not come true; {self.complaints()}"
+            assert time.monotonic() < end, f"{expression} stays false; {self.complaints()}"
             time.sleep(0.02)
 
     def press(self, key: str, *, shift: bool = False) -> None:
-        """A key, such as ``"Tab"``, ``"ArrowLeft"`` or ``" "``."""
+        """Press a key, such as ``"Tab"``, ``"ArrowLeft"`` or ``" "``."""
         codes = {"Tab": 9, " ": 32, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39}
         codes |= {"ArrowDown": 40, "Escape": 27}
         event: dict[str, Any] = {
@@ -147,11 +149,11 @@ class Page:
         self.call("Input.dispatchKeyEvent", type="keyUp", **event)
 
     def move(self, x: float, y: float) -> None:
-        """The mouse."""
+        """Move the mouse."""
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
     def click(self, selector: str) -> None:
-        """A click in the middle of an element, which is scrolled to."""
+        """Scroll to an element and click its middle."""
         x, y = self.value(
             f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
             "e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect();"
@@ -161,7 +163,7 @@ class Page:
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def screenshot(self, *, whole: bool = False) -> Image.Image:
-        """What is seen, or all of the page."""
+        """A picture of the window, or of the whole page."""
         shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole, **(
             {"clip": {**self.call("Page.getLayoutMetrics")["cssContentSize"], "scale": 1}}
             if whole else {}
@@ -169,20 +171,20 @@ class Page:
         return Image.open(BytesIO(base64.b64decode(shot["data"])))
 
     def complaints(self) -> list[str]:
-        """What the browser found wrong since the page was opened, the policy's refusals too."""
-        self.value("0")  # so that all events before it are there
-        said = []
+        """The errors since the page was opened, violations of its policy among them."""
+        self.value("0")  # all earlier events arrive before its answer
+        errors = []
         for event in self.events:
             if event["method"] == "Runtime.exceptionThrown":
-                said.append(json.dumps(event["params"]["exceptionDetails"]))
+                errors.append(json.dumps(event["params"]["exceptionDetails"]))
             elif event["method"] == "Log.entryAdded":
-                said.append(event["params"]["entry"]["text"])
+                errors.append(event["params"]["entry"]["text"])
             elif event["method"] == "Runtime.consoleAPICalled":
-                said.append(json.dumps(event["params"]["args"]))
-        return said
+                errors.append(json.dumps(event["params"]["args"]))
+        return errors
 
     def requests(self) -> list[str]:
-        """The addresses that the page asked for since it was opened."""
+        """The addresses that the page has requested since it was opened."""
         self.value("0")
         return [
             event["params"]["request"]["url"]
@@ -191,7 +193,7 @@ class Page:
         ]
 
     def close(self) -> None:
-        """Ends it."""
+        """End the browser."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process, signal.SIGKILL)
         os.waitpid(self._process, 0)

@@ -1,4 +1,4 @@
-"""What the tests of reports share: nasty names, a smooth picture, and how a page is read back."""
+"""Nasty names, a smooth picture, and readers of a page, which the tests of reports share."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import zlib
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +28,11 @@ def waves(width: int, height: int, shift: float = 0.0) -> NDArray[np.uint8]:
     """A smooth picture."""
     y, x = np.mgrid[0:height, 0:width]
     channels = [np.sin(x / 15 + c + shift) * np.cos(y / 11 - c) for c in range(3)]
-    return np.rint(127 + 120 * np.stack(channels, axis=-1)).astype(np.uint8)
+    return np.asarray(np.rint(127 + 120 * np.stack(channels, axis=-1)), np.uint8)
 
 
 class Read(HTMLParser):
-    """The tags, attributes and text of a page, as a parser that nobody here wrote reads them."""
+    """The tags, attributes and text of a page, as Python's own parser reads them."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -47,14 +48,15 @@ class Read(HTMLParser):
         self.text += data
 
 
-def blocks(path: Path) -> list[dict]:
-    """The pictures' data."""
+def blocks(path: Path) -> list[dict[str, Any]]:
+    """The data of each picture."""
     html = path.read_text(encoding="utf-8")
-    found = re.findall(r'<script type="application/json" class="data">(.*?)</script>', html)
-    return [json.loads(text) for text in found]
+    texts = re.findall(r'<script type="application/json" class="data">(.*?)</script>', html)
+    return [json.loads(text) for text in texts]
 
 
-def plane(text: str, width: int) -> np.ndarray:
+def plane(text: str, width: int) -> NDArray[Any]:
+    """A plane of the data, unpacked; see :func:`ortcam.report.encode.pack`."""
     differences = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
     sums = differences.reshape(-1, width).astype(np.int64)
     return sums.cumsum(axis=0).cumsum(axis=1) % 256

@@ -13,7 +13,7 @@ from ortcam.evaluation.metric_names import FIGURES, in_words
 from ortcam.evaluation.output.summary import Line, MeanCurve, Summary
 from ortcam.files.atomic import whole_file
 from ortcam.report.encode import picture_url
-from ortcam.report.html import Markup, element, joined, name
+from ortcam.report.html import Markup, element, join, name
 from ortcam.report.html_page import frame
 
 __all__ = ["PAGE", "Shown", "write_page"]
@@ -70,7 +70,7 @@ def _section(title: str, parts: Iterator[Markup]) -> Iterator[Markup]:
     first = next(parts, None)
     if first is None:
         return
-    yield joined([Markup("<section>"), element("h2", title), first])
+    yield join([Markup("<section>"), element("h2", title), first])
     yield from parts
     yield Markup("</section>")
 
@@ -227,7 +227,7 @@ def _worst(summary: Summary, shown: Shown) -> Iterator[Markup]:
         if not rows:
             continue
         heading = element("h3", f"{metric}: {FIGURES[metric].words}")
-        yield joined([heading, Markup('<div class="cards">')])
+        yield join([heading, Markup('<div class="cards">')])
         for row in rows:
             images = [element("img", src=picture_url(p), alt="") for p in shown(row)]
             value = "" if row.value is None else in_words(row.value)

@@ -47,10 +47,10 @@ def test_a_signed_map_has_nothing_in_its_middle() -> None:
     (name,) = SIGNED
     red, green, blue = table(name)[127:129].T.astype(int)
     assert max(abs(red - green).max(), abs(red - blue).max()) < 8
-    low, zero, high, beyond = apply(np.float32([-3, 0, 3, 9]), 3, name, low=-3).tolist()
+    low, zero, high, beyond = apply(np.array([-3, 0, 3, 9], np.float32), 3, name, low=-3).tolist()
     assert [low, zero, high] == table(name)[[0, 128, 255]].tolist()
     assert beyond == high
-    assert apply(np.float32([np.nan]), 3, name, low=-3).tolist() == [zero]
+    assert apply(np.array([np.nan], np.float32), 3, name, low=-3).tolist() == [zero]
 
 
 def test_evenly_each_colour_has_the_same_share() -> None:
@@ -71,16 +71,16 @@ def test_the_default_grows_steadily_brighter() -> None:
 
 def test_values_are_coloured_from_0_to_the_top() -> None:
     colors = table("jet")
-    values = np.float32([[0, 1, 2], [4, 5, -1]])
+    values = np.array([[0, 1, 2], [4, 5, -1]], np.float32)
     picked = apply(values, 4, "jet")
     assert picked.shape == (2, 3, 3)
-    for value, color in zip(values.flat, picked.reshape(-1, 3), strict=True):
+    for value, color in zip(values.ravel().tolist(), picked.reshape(-1, 3), strict=True):
         np.testing.assert_array_equal(color, colors[round(255 * min(max(value, 0), 4) / 4)])
 
 
 @pytest.mark.parametrize("top", [1e-42, 1e-30, 1e30])
 def test_tiny_and_huge_values_keep_their_colours(top: float) -> None:
-    values = np.float32([0, top / 2, top])
+    values = np.array([0, top / 2, top], np.float32)
     first, middle, last = apply(values, float(np.float32(top)), "viridis").tolist()
     assert [first, last] == table("viridis")[[0, 255]].tolist()
     assert middle in table("viridis")[120:136].tolist()
@@ -89,7 +89,7 @@ def test_tiny_and_huge_values_keep_their_colours(top: float) -> None:
 def test_without_a_top_and_without_a_number_it_is_the_first_colour() -> None:
     first = table(DEFAULT)[0].tolist()
     assert apply(np.zeros((1, 2), np.float32), 0).tolist() == [[first, first]]
-    assert apply(np.float32([np.nan, 0]), 1).tolist() == [first, first]
+    assert apply(np.array([np.nan, 0], np.float32), 1).tolist() == [first, first]
 
 
 def test_an_unknown_name_answers_with_the_nearest() -> None:

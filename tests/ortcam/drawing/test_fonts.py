@@ -1,10 +1,11 @@
-"""Names in letters that matplotlib's and Pillow's own fonts have not."""
+"""Names in letters that matplotlib's and Pillow's own fonts lack."""
 
 from __future__ import annotations
 
 import builtins
 import dataclasses
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +16,25 @@ from ortcam.drawing.overlay import beside_legend
 
 pytest.importorskip("matplotlib")
 
-from fontTools.fontBuilder import FontBuilder
-from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
 from matplotlib.text import Text
 
 from ortcam.drawing import fonts
 from ortcam.drawing.figures import cut, plain
 
+FontBuilder = import_module("fontTools.fontBuilder").FontBuilder  # matplotlib depends on it
+TTGlyphPen = import_module("fontTools.pens.ttGlyphPen").TTGlyphPen
+
 NOWHERE = "\U00016a40\U00016a41"
-"""Of the Mro script, which no usual font has."""
+"""Letters of the Mro script, which no common font has."""
 
 HERE = "\U00010b40"
-"""Of the Parthian script, which the tests' font alone has."""
+"""A letter of the Parthian script, which only the tests' font has."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A font in which one letter is a square, installed."""
+    """Install a font in which one letter is a square."""
     pen = TTGlyphPen(None)
     pen.moveTo((50, 0))
     for corner in ((50, 800), (950, 800), (950, 0)):
@@ -54,7 +56,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     fonts._beside.cache_clear()
     yield path
     font_manager.fontManager.ttflist[:] = before
-    font_manager.fontManager._findfont_cached.cache_clear()
+    font_manager.fontManager._findfont_cached.cache_clear()  # type: ignore[attr-defined]
     fonts._beside.cache_clear()
 
 
@@ -64,7 +66,7 @@ def test_letters_are_taken_from_the_font_that_has_them() -> None:
     assert fonts.families(f"{HERE}{NOWHERE}") == [fonts.OWN, "Squares Sans"]
 
 
-def test_letters_that_no_font_has_are_said_to_be_unknown() -> None:
+def test_letters_that_no_font_has_become_unknown() -> None:
     text = f"Straße {HERE}{NOWHERE}"
     assert fonts.legible(text) == f"Straße {HERE}\ufffd\ufffd"
     assert plain(f"${NOWHERE}") == "\\$\ufffd\ufffd"
@@ -104,7 +106,7 @@ def test_a_long_name_of_wide_letters_is_cut_sooner() -> None:
 
 
 def test_figures_have_the_letters_of_their_names(small: Any, rgb: np.ndarray) -> None:
-    """Without them matplotlib warns, and warnings are errors here."""
+    """matplotlib warns of missing letters, and warnings are errors here."""
     cam = small(seed=4).load()
     names = (f"Sky {HERE}", NOWHERE, "Straße", "Tree")
     segmentation = dataclasses.replace(cam.segment(rgb), classes=names)
@@ -131,7 +133,7 @@ def inked(name: str) -> np.ndarray:
 def test_legends_beside_overlays_have_the_letters_of_their_names() -> None:
     rows, columns = np.nonzero(inked(HERE)[:, 14:])
     square = inked(HERE)[:, 14:][rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    assert square.all()  # a box for a letter that is not there is hollow
+    assert square.all()  # the box for a missing letter is hollow
     assert len(rows) > 40
     unknown = inked("\ufffd\ufffd")
     np.testing.assert_array_equal(inked(NOWHERE), unknown)

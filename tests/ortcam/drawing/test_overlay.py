@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from ortcam.drawing.colormap import table
@@ -20,7 +21,7 @@ COLORS = ((255, 0, 0), (0, 0, 200), (10, 250, 30))
 
 def test_labels_have_six_tenths() -> None:
     picture = np.full((1, 4, 3), 100, np.uint8)
-    labels = np.int32([[0, 1, 2, -1]])
+    labels = np.array([[0, 1, 2, -1]], np.int32)
     painted = paint_labels(picture, labels, COLORS)
     assert painted.dtype == np.uint8
     assert painted.tolist() == [[[193, 40, 40], [40, 40, 160], [46, 190, 58], [100, 100, 100]]]
@@ -29,11 +30,11 @@ def test_labels_have_six_tenths() -> None:
 
 
 def test_labels_without_a_picture_are_the_colours_themselves() -> None:
-    painted = paint_labels(None, np.int32([[2, -1]]), COLORS)
+    painted = paint_labels(None, np.array([[2, -1]], np.int32), COLORS)
     assert painted.tolist() == [[[10, 250, 30], [255, 255, 255]]]
 
 
-def test_jet_has_one_share_everywhere(rgb) -> None:
+def test_jet_has_one_share_everywhere(rgb: NDArray[np.uint8]) -> None:
     plane = np.linspace(0, 7, rgb.shape[0] * rgb.shape[1], dtype=np.float32).reshape(22, 31)
     jet = table("jet")[np.rint(plane / 7 * 255).astype(int)]
     painted = paint_map(rgb, plane, 7.0, colormap="jet")
@@ -43,7 +44,9 @@ def test_jet_has_one_share_everywhere(rgb) -> None:
 
 
 @pytest.mark.parametrize("name", ["inferno", "magma", "turbo", "viridis"])
-def test_a_map_that_shows_nothing_leaves_the_picture_as_it_is(name: str, rgb) -> None:
+def test_a_map_that_shows_nothing_leaves_the_picture_as_it_is(
+    name: str, rgb: NDArray[np.uint8]
+) -> None:
     plane = np.zeros(rgb.shape[:2], np.float32)
     np.testing.assert_array_equal(paint_map(rgb, plane, 0.0, colormap=name), rgb)
     plane[5:, 3:] = 8.0
@@ -79,7 +82,7 @@ def test_an_overlay_is_neither_dark_nor_washed_out(name: str, ground: float) -> 
     assert painted[:, 40:].std() == pytest.approx(0.5 * given[:, 40:].std(), rel=0.01)
 
 
-def test_of_a_signed_map_what_is_less_is_as_plain_as_what_is_more(rgb) -> None:
+def test_of_a_signed_map_what_is_less_is_as_plain_as_what_is_more(rgb: NDArray[np.uint8]) -> None:
     plane = np.full(rgb.shape[:2], -8.0, np.float32)
     plane[5:], plane[10:] = 0, 8
     painted = paint_map(rgb, plane, 8, low=-8, colormap="coolwarm")
@@ -89,7 +92,7 @@ def test_of_a_signed_map_what_is_less_is_as_plain_as_what_is_more(rgb) -> None:
         assert abs(painted[part] - expected).max() <= 0.5
 
 
-def test_evenly_the_range_begins_where_it_is_said_to(rgb) -> None:
+def test_an_even_range_begins_at_low(rgb: NDArray[np.uint8]) -> None:
     plane = np.linspace(-1, 3, rgb.shape[0] * rgb.shape[1], dtype=np.float32).reshape(22, 31)
     at = np.minimum((plane.astype(float) + 1) / 4 * 256, 255).astype(int)
     painted = paint_evenly(rgb, plane, 3, low=-1, alpha=0.3, colormap="jet-matlab")
@@ -98,7 +101,7 @@ def test_evenly_the_range_begins_where_it_is_said_to(rgb) -> None:
     np.testing.assert_array_equal(bare, table("jet-matlab")[at])
 
 
-def test_brightened_the_brightest_channel_is_full(rgb) -> None:
+def test_brightened_the_brightest_channel_is_full(rgb: NDArray[np.uint8]) -> None:
     plane = np.linspace(0, 1, rgb.shape[0] * rgb.shape[1], dtype=np.float32).reshape(22, 31)
     painted = paint_brightened(rgb, plane, 1, colormap="jet-opencv")
     mixed = 0.5 * rgb / 255 + 0.5 * table("jet-opencv")[np.floor(255 * plane).astype(int)] / 255
@@ -108,11 +111,11 @@ def test_brightened_the_brightest_channel_is_full(rgb) -> None:
 
 
 def test_a_map_without_a_picture_is_its_colours() -> None:
-    painted = paint_map(None, np.float32([[0, 1]]), 1.0)
+    painted = paint_map(None, np.array([[0, 1]], np.float32), 1.0)
     assert painted.tolist() == [table("inferno")[[0, 255]].tolist()]
 
 
-def test_what_is_no_number_is_painted_as_nothing(rgb) -> None:
+def test_what_is_no_number_is_painted_as_nothing(rgb: NDArray[np.uint8]) -> None:
     plane = np.full(rgb.shape[:2], np.nan, np.float32)
     np.testing.assert_array_equal(paint_map(rgb, plane, 1.0), rgb)
 
@@ -125,12 +128,13 @@ def test_a_legend_names_every_class_in_its_colour(shape: tuple[int, int]) -> Non
     np.testing.assert_array_equal(pixels[: shape[0], : shape[1]], picture)
     right = pixels[:, shape[1] :]
     bar = right[:, (right == COLORS[0]).all(axis=2).any(axis=0).argmax()]
-    order = [tuple(c) for c in bar[np.any(np.diff(bar, axis=0, prepend=-1) != 0, axis=1)]]
+    steps: NDArray[np.int64] = np.diff(bar.astype(int), axis=0, prepend=-1)
+    order = [tuple(c) for c in bar[steps.any(axis=1)]]
     assert [c for c in order if c != (255, 255, 255)] == list(COLORS)
     # Beside each colour there is lettering, which ends before the edge.
     height = len(bar) // 3
     for i in range(3):
-        ink = (right[i * height : (i + 1) * height] < 130).all(axis=2)
+        ink = np.asarray((right[i * height : (i + 1) * height] < 130).all(axis=2))
         assert ink.sum() > 5
         assert not ink[:, -1].any()
 

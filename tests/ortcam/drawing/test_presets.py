@@ -1,14 +1,17 @@
-"""Presets: against pytorch-grad-cam itself, and against the tools' formulas written out again."""
+"""Presets, compared with pytorch-grad-cam itself and with the tools' formulas."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from results import Build
 
 import ortcam
 from ortcam import Explanation
@@ -61,15 +64,16 @@ def clamped(n: int, extent: int) -> Array:
 
 
 def resized(m: Array, weights: Callable[[int, int], Array]) -> Array:
-    return weights(m.shape[0], GRID[0]) @ m @ weights(m.shape[1], GRID[1]).T
+    rows, columns = weights(m.shape[0], GRID[0]), weights(m.shape[1], GRID[1])
+    return np.asarray(rows @ m @ columns.T)
 
 
 def unit(m: Array, epsilon: float = 0) -> Array:
-    return (m - m.min()) / (epsilon + (m - m.min()).max())
+    return np.asarray((m - m.min()) / (epsilon + (m - m.min()).max()))
 
 
 def in_float64(preset: str, m: Array) -> Array:
-    """What each tool makes of the sums."""
+    """The map that each tool computes from the sums."""
     relu = np.maximum(m, 0)
     if preset == "ortcam":
         return np.maximum(resized(relu, mirrored), 0)
@@ -81,13 +85,13 @@ def in_float64(preset: str, m: Array) -> Array:
         return unit(resized(unit(relu, 1e-7), clamped), 1e-7)
     if preset == "seggradcam":
         relu = np.maximum(resized(m, clamped), 0)
-        return relu / relu.max()
+        return np.asarray(relu / relu.max())
     assert preset == "raw"
     return m
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_map_is_the_tools_formula(preset: str, small, rgb) -> None:
+def test_a_map_is_the_tools_formula(preset: str, small: Build, rgb: NDArray[np.uint8]) -> None:
     built = small(seed=SEED)
     cam = built.load()
     for layer in cam.layers:
@@ -101,7 +105,9 @@ def test_a_map_is_the_tools_formula(preset: str, small, rgb) -> None:
         assert (explanation.preset, explanation.upsampling) == (preset, PRESETS[preset].filter)
 
 
-def test_the_sums_that_presets_begin_with_have_both_signs(small, rgb) -> None:
+def test_the_sums_that_presets_begin_with_have_both_signs(
+    small: Build, rgb: NDArray[np.uint8]
+) -> None:
     built = small(seed=SEED)
     cam = built.load()
     raw = cam.explain(rgb, CLASS, preset="raw")
@@ -112,7 +118,7 @@ def test_the_sums_that_presets_begin_with_have_both_signs(small, rgb) -> None:
         np.testing.assert_array_equal(np.maximum(plane, 0), usual)
 
 
-def test_presets_differ_from_each_other(small, rgb) -> None:
+def test_presets_differ_from_each_other(small: Build, rgb: NDArray[np.uint8]) -> None:
     cam = small(seed=SEED).load()
     made = {p: cam.explain(rgb, CLASS, "late", preset=p, upsample="bicubic") for p in PRESETS}
     maps = {p: one.map() for p, one in made.items()}
@@ -130,7 +136,7 @@ def test_presets_differ_from_each_other(small, rgb) -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_batches_and_views_take_presets(preset: str, small, rgb) -> None:
+def test_batches_and_views_take_presets(preset: str, small: Build, rgb: NDArray[np.uint8]) -> None:
     cam = small(seed=SEED).load()
     alone = cam.explain(rgb, [CLASS, 1], preset=preset)
     (found,) = cam.explain_batch([rgb], [[CLASS, 1]], preset=preset)
@@ -139,7 +145,7 @@ def test_batches_and_views_take_presets(preset: str, small, rgb) -> None:
     np.testing.assert_array_equal(view.explain([CLASS, 1], preset=preset).maps, alone.maps)
 
 
-def test_another_filter_may_be_asked_for(small, rgb) -> None:
+def test_another_filter_may_be_asked_for(small: Build, rgb: NDArray[np.uint8]) -> None:
     cam = small(seed=SEED).load()
     found = cam.explain(rgb, CLASS, "late", preset="matlab", upsample="none")
     np.testing.assert_array_equal(found.map(), cam.explain(rgb, CLASS, "late").raw["late"][0])
@@ -148,7 +154,9 @@ def test_another_filter_may_be_asked_for(small, rgb) -> None:
     np.testing.assert_allclose(raw.map(), expected, atol=1e-5 * abs(expected).max())
 
 
-def test_a_map_without_anything_stays_zero_and_one_that_is_no_number_stays_none(small, rgb) -> None:
+def test_a_map_without_anything_stays_zero_and_one_that_is_no_number_stays_none(
+    small: Build, rgb: NDArray[np.uint8]
+) -> None:
     cam = small(seed=SEED).load()
     for preset in PRESETS:
         explanation = cam.explain(rgb, CLASS, "late", preset=preset)
@@ -161,8 +169,8 @@ def test_a_map_without_anything_stays_zero_and_one_that_is_no_number_stays_none(
         assert np.isnan(dataclasses.replace(explanation, raw={"late": raw}).map()).any()
 
 
-def test_notes_tell_what_is_blank_under_the_preset(small, rgb) -> None:
-    """Of a class whose sums are all negative the signed map shows something."""
+def test_notes_tell_what_is_blank_under_the_preset(small: Build, rgb: NDArray[np.uint8]) -> None:
+    """The signed map of a class shows something even if all its sums are negative."""
     for seed in range(30):
         cam = small(seed=seed).load()
         raw = cam.explain(rgb, [0, 1, 2, 3], "late", preset="raw")
@@ -179,7 +187,9 @@ def test_notes_tell_what_is_blank_under_the_preset(small, rgb) -> None:
 # How they are drawn
 
 
-def test_matlabs_picture_goes_from_the_least_value_to_the_greatest(small, rgb) -> None:
+def test_matlabs_picture_goes_from_the_least_value_to_the_greatest(
+    small: Build, rgb: NDArray[np.uint8]
+) -> None:
     explanation = small(seed=SEED).load().explain(rgb, [CLASS, 1], "late", preset="matlab")
     for k, cls in enumerate((CLASS, 1)):
         m = explanation.maps[0, k].astype(float)
@@ -189,7 +199,7 @@ def test_matlabs_picture_goes_from_the_least_value_to_the_greatest(small, rgb) -
         assert (off > 0.501).mean() < 0.002  # where a value lies between two colours
 
 
-def test_seggradcams_picture_is_matplotlibs(small, rgb) -> None:
+def test_seggradcams_picture_is_matplotlibs(small: Build, rgb: NDArray[np.uint8]) -> None:
     matplotlib = pytest.importorskip("matplotlib")
     explanation = small(seed=SEED).load().explain(rgb, CLASS, "late", preset="seggradcam")
     m = explanation.map()
@@ -199,7 +209,7 @@ def test_seggradcams_picture_is_matplotlibs(small, rgb) -> None:
     assert abs(np.asarray(explanation.overlay()) - expected).max() <= 1.2
 
 
-def test_the_signed_sums_are_blue_and_red(small, rgb) -> None:
+def test_the_signed_sums_are_blue_and_red(small: Build, rgb: NDArray[np.uint8]) -> None:
     explanation = small(seed=SEED).load().explain(rgb, CLASS, "late", preset="raw")
     plane = explanation.raw["late"][0]
     low, top = explanation.limits(0, "late", "shared", "coolwarm")
@@ -212,7 +222,7 @@ def test_the_signed_sums_are_blue_and_red(small, rgb) -> None:
     np.testing.assert_array_equal(red_over_blue[strong] > 0, plane[strong] > 0)
 
 
-def test_what_is_said_goes_before_the_preset(small, rgb) -> None:
+def test_options_override_the_preset(small: Build, rgb: NDArray[np.uint8]) -> None:
     explanation = small(seed=SEED).load().explain(rgb, CLASS, "late", preset="matlab")
     usual = np.asarray(explanation.overlay())
     for option in ({"alpha": 0.2}, {"colormap": "viridis"}, {"scale": 1e6}, {"contours": True}):
@@ -220,7 +230,7 @@ def test_what_is_said_goes_before_the_preset(small, rgb) -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_figures_of_presets(preset: str, small, rgb) -> None:
+def test_figures_of_presets(preset: str, small: Build, rgb: NDArray[np.uint8]) -> None:
     pytest.importorskip("matplotlib")
     cam = small(seed=SEED).load()
     explanation = cam.explain(rgb, ["Tree"], "late", preset=preset)
@@ -238,7 +248,7 @@ def test_figures_of_presets(preset: str, small, rgb) -> None:
 
 
 @pytest.fixture
-def network(small) -> Callable[[str], tuple[Any, Any]]:
+def network(small: Build) -> Callable[[str], tuple[Any, Any]]:
     """An artifact, and PyTorch's module with its weights, float32."""
     torch = pytest.importorskip("torch")
 
@@ -263,11 +273,14 @@ def network(small) -> Callable[[str], tuple[Any, Any]]:
 
 @pytest.mark.torch
 @pytest.mark.parametrize("kind", ["logits", "softmax"])
-def test_maps_are_pytorch_grad_cams(kind: str, network, pytorch_grad_cam, rgb) -> None:
-    """By its own classes, from the picture to what show_cam_on_image gives."""
+def test_maps_are_pytorch_grad_cams(
+    kind: str, network: Any, pytorch_grad_cam: Any, rgb: NDArray[np.uint8]
+) -> None:
+    """Through its own classes, from the picture to the output of show_cam_on_image."""
     import torch
-    from pytorch_grad_cam.utils.image import show_cam_on_image
-    from pytorch_grad_cam.utils.model_targets import SemanticSegmentationTarget
+
+    show_cam_on_image = import_module("pytorch_grad_cam.utils.image").show_cam_on_image
+    targets = import_module("pytorch_grad_cam.utils.model_targets")
 
     built, module = network(kind)
     cam = built.load()
@@ -279,7 +292,7 @@ def test_maps_are_pytorch_grad_cams(kind: str, network, pytorch_grad_cam, rgb) -
 
     def theirs(names: list[str], cls: int) -> Array:
         with pytorch_grad_cam.GradCAM(module, [layers[n] for n in names]) as peer:
-            maps: Array = peer(x, [SemanticSegmentationTarget(cls, mask)])
+            maps: list[Array] = peer(x, [targets.SemanticSegmentationTarget(cls, mask)])
         return maps[0]
 
     ours = cam.explain(rgb, [0, 1, 2, 3], region=region, preset="pytorch-grad-cam")
@@ -300,29 +313,31 @@ def test_maps_are_pytorch_grad_cams(kind: str, network, pytorch_grad_cam, rgb) -
     assert shown >= 5
 
 
-# What is refused
+# Refusals
 
 
-def test_layers_are_joined_by_a_preset_alone(small, rgb) -> None:
+def test_only_a_preset_averages_layers(small: Build, rgb: NDArray[np.uint8]) -> None:
     cam = small(seed=SEED).load()
     joined = cam.explain(rgb, [CLASS, 1], preset="pytorch-grad-cam")
-    with pytest.raises(ClassError, match="say which class"):
+    with pytest.raises(ClassError, match="name a class"):
         joined.fused()
     assert joined.fused(1).shape == GRID
     one = cam.explain(rgb, 1, "late", preset="pytorch-grad-cam")
     np.testing.assert_allclose(one.fused(), one.map(), atol=1e-6)
-    with pytest.raises(InputError, match=r"'ortcam' joins no layers.*'pytorch-grad-cam' does"):
+    with pytest.raises(
+        InputError, match=r"'ortcam' does not average layers.*use preset='pytorch-grad-cam'"
+    ):
         cam.explain(rgb, 1).fused()
 
 
-def test_a_preset_that_there_is_not(small, rgb) -> None:
+def test_an_unknown_preset_is_refused(small: Build, rgb: NDArray[np.uint8]) -> None:
     cam = small().load()
     with pytest.raises(InputError, match="no preset 'matlap'; the nearest are 'matlab'"):
         cam.explain(rgb, 1, preset="matlap")
     assert cam.explain(rgb, 1).preset == DEFAULT
 
 
-def test_arrays_tell_the_preset(small, rgb, tmp_path) -> None:
+def test_arrays_tell_the_preset(small: Build, rgb: NDArray[np.uint8], tmp_path: Path) -> None:
     cam = small(seed=SEED).load()
     for name, preset in PRESETS.items():
         explanation: Explanation = cam.explain(rgb, 1, preset=name)

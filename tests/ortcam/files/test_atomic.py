@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from ortcam.errors import OutputError
-from ortcam.files import atomic as files
 from ortcam.files.atomic import check_writable, whole_file, write_whole
 
 
@@ -20,7 +19,7 @@ def test_it_writes_and_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["out.bin"]
 
 
-def test_who_reads_the_old_file_goes_on_reading_it_whole(tmp_path: Path) -> None:
+def test_a_reader_of_the_old_file_reads_it_whole(tmp_path: Path) -> None:
     path = tmp_path / "out.bin"
     write_whole(path, b"first")
     with path.open("rb") as reader:
@@ -50,7 +49,7 @@ def test_a_disk_that_fills_up_is_an_output_error(tmp_path: Path) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files.os, "fsync", full)
+        patch.setattr("ortcam.files.atomic.os.fsync", full)
         with pytest.raises(OutputError, match=r"out.bin cannot be written: No space left"):
             write_whole(tmp_path / "out.bin", b"data")
     assert not list(tmp_path.iterdir())
@@ -80,17 +79,17 @@ def test_the_check_leaves_no_trace(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_what_cannot_be_written_is_found_before(tmp_path: Path) -> None:
+def test_a_bad_path_is_found_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for path, said in (
+    for path, message in (
         (tmp_path, "is a folder; name a file in it"),
         (tmp_path / "no" / "out.png", "no does not exist"),
         (tmp_path / "file" / "out.png", "file is not a folder"),
         (Path("/dev/null"), "is not a regular file"),
     ):
-        with pytest.raises(OutputError, match=said):
+        with pytest.raises(OutputError, match=message):
             check_writable(path)
-        with pytest.raises(OutputError, match=said):
+        with pytest.raises(OutputError, match=message):
             write_whole(path, b"")
     assert Path("/dev/null").is_char_device()
 
@@ -100,7 +99,7 @@ def test_a_folder_that_takes_no_files_is_found_before(tmp_path: Path) -> None:
         raise OSError(30, "Read-only file system")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files.tempfile, "TemporaryFile", refuse)
+        patch.setattr("ortcam.files.atomic.tempfile.TemporaryFile", refuse)
         with pytest.raises(OutputError, match=r"out.png cannot be written: Read-only file system"):
             check_writable(tmp_path / "out.png")
 
@@ -109,7 +108,9 @@ def test_a_write_protected_file_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "out.png"
     path.write_bytes(b"dear")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files.os, "access", lambda *_: False)  # the tests may run as root
+        patch.setattr(
+            "ortcam.files.atomic.os.access", lambda *_: False
+        )  # the tests may run as root
         with pytest.raises(OutputError, match="write-protected; name another"):
             write_whole(path, b"")
     assert path.read_bytes() == b"dear"

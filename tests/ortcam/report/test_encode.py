@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ortcam.report.encode import coded, levels, packed, picture_url
+from ortcam.report.encode import label_bytes, levels, pack, picture_url
 
 
 def unpacked(text: str, width: int) -> np.ndarray:
@@ -23,14 +23,14 @@ def unpacked(text: str, width: int) -> np.ndarray:
 def test_a_plane_comes_back(shape: tuple[int, int]) -> None:
     plane = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
     before = plane.copy()
-    np.testing.assert_array_equal(unpacked(packed(plane), shape[1]), plane)
+    np.testing.assert_array_equal(unpacked(pack(plane), shape[1]), plane)
     np.testing.assert_array_equal(plane, before)
 
 
 def test_what_is_smooth_takes_little() -> None:
     y, x = np.mgrid[0:200, 0:300]
     smooth = np.rint(127 + 120 * np.sin(x / 60) * np.cos(y / 50)).astype(np.uint8)
-    assert len(packed(smooth)) < len(base64.b64encode(zlib.compress(smooth.tobytes(), 9))) * 0.6
+    assert len(pack(smooth)) < len(base64.b64encode(zlib.compress(smooth.tobytes(), 9))) * 0.6
 
 
 def test_levels_and_codes() -> None:
@@ -38,7 +38,7 @@ def test_levels_and_codes() -> None:
     assert levels(plane, 4).tolist() == [[0, 64, 128, 255, 255, 0]]
     assert not levels(plane, 0).any()
     labels = np.array([[0, 255], [256, 65535]], np.int32)
-    low, high = coded(labels).reshape(2, 2, 2).astype(np.int32)
+    low, high = label_bytes(labels).reshape(2, 2, 2).astype(np.int32)
     np.testing.assert_array_equal(low + 256 * high, labels)
 
 

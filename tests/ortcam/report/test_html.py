@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reports import Read
 
-from ortcam.report.html import Markup, element, escaped, joined, json_block, name
+from ortcam.report.html import Markup, element, escape, join, json_block, name
 
 NASTY = [
     "<script>alert(1)</script>",
@@ -52,12 +52,12 @@ def test_any_text_stays_text(text: str) -> None:
 
 
 def test_what_no_page_can_hold_is_marked() -> None:
-    assert escaped("a\x00b\udc80c\td") == "a\ufffdb\ufffdc\td"
+    assert escape("a\x00b\udc80c\td") == "a\ufffdb\ufffdc\td"
 
 
 def test_markup_is_not_escaped_again() -> None:
-    assert joined([element("b", "&"), None, "<"], " & ") == "<b>&amp;</b> &amp; &lt;"
-    assert isinstance(escaped(Markup("<b>")), Markup)
+    assert join([element("b", "&"), None, "<"], " & ") == "<b>&amp;</b> &amp; &lt;"
+    assert isinstance(escape(Markup("<b>")), Markup)
 
 
 def test_names_of_attributes() -> None:

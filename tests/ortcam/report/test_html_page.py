@@ -16,8 +16,8 @@ FOLDER = Path(ortcam.__file__).parent / "report"
 
 
 def sources(policy: str, directive: str) -> list[str]:
-    (found,) = (d.split()[1:] for d in policy.split("; ") if d.split()[0] == directive)
-    return found
+    (values,) = (d.split()[1:] for d in policy.split("; ") if d.split()[0] == directive)
+    return values
 
 
 def test_the_policy_lets_nothing_in() -> None:
@@ -48,7 +48,7 @@ def test_the_script_makes_no_markup_and_loads_nothing() -> None:
 
 
 def luminance(color: str) -> float:
-    """Of #rrggbb, by WCAG 2.2."""
+    """The relative luminance of #rrggbb, by WCAG 2.2."""
     shares = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

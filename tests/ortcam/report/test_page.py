@@ -1,4 +1,4 @@
-"""The report in a browser: what it paints, that keys serve it, that it loads nothing."""
+"""The report in a browser: it paints maps, answers to keys, and loads nothing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from reports import CLASSES, COLORS, PICTURES, TITLE, blocks
+from results import segmented
 
 import ortcam
 from ortcam import Box, Cam, Explanation
@@ -26,13 +27,13 @@ CURRENT = "document.querySelector('article.picture:not([hidden])')"
 
 
 def show(page: chromium.Page, report: Path, **state: object) -> None:
-    """Opens the report with this state in its address."""
+    """Open the report with this state in its address."""
     page.open(report, urlencode(state, doseq=True))
     page.until(f"{SHOWN} === '{state.get('picture', 1)}'")
 
 
 def canvas(page: chromium.Page, selector: str) -> np.ndarray:
-    """What a canvas of the current picture holds, [H, W, 4]."""
+    """The pixels of a canvas of the current picture, [H, W, 4]."""
     text = page.value(
         f"(() => {{ const c = {CURRENT}.querySelector({json.dumps(selector)});"
         "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
@@ -43,18 +44,21 @@ def canvas(page: chromium.Page, selector: str) -> np.ndarray:
 
 
 def text(page: chromium.Page, selector: str) -> str:
-    return page.value(f"{CURRENT}.querySelector({json.dumps(selector)}).textContent")
+    return str(page.value(f"{CURRENT}.querySelector({json.dumps(selector)}).textContent"))
 
 
 def state(page: chromium.Page) -> dict[str, str]:
-    return page.value("Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
+    entries: dict[str, str] = page.value(
+        "Object.fromEntries(new URLSearchParams(location.hash.slice(1)))"
+    )
+    return entries
 
 
 def focused(page: chromium.Page) -> str:
-    return page.value("document.activeElement.name ?? document.activeElement.className")
+    return str(page.value("document.activeElement.name ?? document.activeElement.className"))
 
 
-# What it lets in, and what names become
+# Its policy, and hostile names
 
 
 @pytest.mark.parametrize(("width", "mobile"), [(1280, False), (390, True)])
@@ -105,9 +109,9 @@ def test_its_policy_holds(page: chromium.Page, report: Path) -> None:
         "document.body.append(s) } catch { 0 }; 0"
     )
     page.value("try { document.body.innerHTML += '<p>' } catch { 0 }; 0")
-    said = "\n".join(page.complaints())
+    complaints = "\n".join(page.complaints())
     for refusal in ("img-src", "default-src", "style-src", "'TrustedScript'", "'TrustedHTML'"):
-        assert refusal in said
+        assert refusal in complaints
     assert page.value("window.pwned") is None
     assert page.value("getComputedStyle(document.body).color") != "rgb(255, 0, 0)"
 
@@ -117,7 +121,7 @@ def test_without_scripts_the_pictures_and_numbers_are_there(
 ) -> None:
     page.open(report, scripts=False)
     seen = page.value("document.body.innerText")
-    assert "scripts are switched off here" in seen
+    assert "Scripts are turned off" in seen
     for name in (*CLASSES, *PICTURES):
         assert name in seen
     assert page.value(
@@ -129,7 +133,7 @@ def test_without_scripts_the_pictures_and_numbers_are_there(
     )
 
 
-# What it paints
+# Painting
 
 
 @pytest.mark.parametrize("scale", ["shared", "own"])
@@ -141,15 +145,15 @@ def test_the_map_is_painted_as_a_figure_paints_it(
     top, own = explanation.top(1, layer, scale), explanation.top(1, layer, "own")
     picture = explanation.picture
     plane = upsample(explanation.raw[layer][1], explanation.grid)
-    known = levels(plane, own) * np.float32(own / 255)  # the page has the map by 255 steps
+    known = levels(plane, own) * np.float32(own / 255)  # the page has the map in 255 steps
     show(page, report, **{"class": cls, "layer": layer, "scale": scale})
     for colormap in sorted(set(colormaps.COLORMAPS) - colormaps.SIGNED):
         page.value(f"location.hash = 'colormap={colormap}'")
         page.until(f"{CURRENT}.querySelector('[name=colormap]').value === '{colormap}'")
-        got = canvas(page, "[data-kind=map] .painted").astype(float)
-        over = picture + 0.5 * got[..., 3:] / 255 * (got[..., :3] - picture)
+        pixels = canvas(page, "[data-kind=map] .painted").astype(float)
+        over = picture + 0.5 * pixels[..., 3:] / 255 * (pixels[..., :3] - picture)
         expected = paint_map(picture, known, top, alpha=0.5, colormap=colormap)
-        # Canvases keep colours times opacity, rounded.
+        # Canvases store colours times opacity, rounded.
         np.testing.assert_allclose(over, expected, atol=2, err_msg=colormap)
     assert text(page, ".scale > :last-child") == f"{float(f'{top:.3g}'):g}"
     assert page.value(f"{CURRENT}.querySelector('[data-kind=map] .painted').style.opacity") == "0.5"
@@ -158,29 +162,31 @@ def test_the_map_is_painted_as_a_figure_paints_it(
 def test_the_labels_are_painted_but_those_hidden(
     page: chromium.Page, report: Path, explanations: tuple[Explanation, ...]
 ) -> None:
-    labels = explanations[0].segmentation.labels
+    labels = segmented(explanations[0]).labels
     there = np.unique(labels)
     hidden = int(there[0])
     show(page, report, hide=[CLASSES[hidden]])
-    got = canvas(page, "[data-kind=labels] .painted")
-    np.testing.assert_array_equal(got[..., 3], np.where(labels == hidden, 0, 255))
+    pixels = canvas(page, "[data-kind=labels] .painted")
+    np.testing.assert_array_equal(pixels[..., 3], np.where(labels == hidden, 0, 255))
     visible = labels != hidden
-    np.testing.assert_array_equal(got[visible][:, :3], np.array(COLORS, np.uint8)[labels[visible]])
+    np.testing.assert_array_equal(
+        pixels[visible][:, :3], np.array(COLORS, np.uint8)[labels[visible]]
+    )
 
 
 def test_the_outline_runs_along_the_class(
     page: chromium.Page, report: Path, explanations: tuple[Explanation, ...]
 ) -> None:
-    labels = explanations[0].segmentation.labels
+    labels = segmented(explanations[0]).labels
     index = int(np.bincount(labels.ravel()).argmax())
     show(page, report, **{"class": CLASSES[index]})
-    got = canvas(page, "[data-kind=map] .outlines")
+    pixels = canvas(page, "[data-kind=map] .outlines")
     there = np.pad(labels == index, 1, mode="edge")
     near = np.stack([there[:-2, 1:-1], there[2:, 1:-1], there[1:-1, :-2], there[1:-1, 2:]])
     inner, outer = near.min(axis=0) < (labels == index), near.max(axis=0) > (labels == index)
     assert inner.any()
-    np.testing.assert_array_equal(got[..., 3] == 255, inner | outer)
-    np.testing.assert_array_equal(got[..., 0] == 255, inner)
+    np.testing.assert_array_equal(pixels[..., 3] == 255, inner | outer)
+    np.testing.assert_array_equal(pixels[..., 0] == 255, inner)
     page.click("[name=outline]")
     page.until(f"{CURRENT}.querySelector('[data-kind=map] .outlines').hidden")
 
@@ -197,10 +203,10 @@ def test_presets_are_painted_as_their_tools_paint(
     explanation = cam.explain(picture, [0, 3], ["early"], preset=preset)
     explanation.save(tmp_path / "r.html")
     row, plane = PRESETS[preset], explanation.plane(0, "early")
-    told = blocks(tmp_path / "r.html")[0]["maps"][0]
-    span = told["high"] - told["low"]
-    assert told["low"] == pytest.approx(min(0, plane.min()))
-    known = told["low"] + levels(plane, told["high"], told["low"]) * np.float32(span / 255)
+    data = blocks(tmp_path / "r.html")[0]["maps"][0]
+    span = data["high"] - data["low"]
+    assert data["low"] == pytest.approx(min(0, plane.min()))
+    known = data["low"] + levels(plane, data["high"], data["low"]) * np.float32(span / 255)
     for colormap in (row.colormap, "inferno"):
         low, top = explanation.limits(0, "early", row.scale, colormap)
         expected = row.paint(picture, known, top, low=low, alpha=row.alpha, colormap=colormap)
@@ -209,8 +215,8 @@ def test_presets_are_painted_as_their_tools_paint(
         painted = f"{CURRENT}.querySelector('[data-kind=map] .painted')"
         opacity = float(page.value(f"{painted}.style.opacity"))
         assert opacity == row.alpha
-        got = canvas(page, "[data-kind=map] .painted").astype(float)
-        over = picture + opacity * got[..., 3:] / 255 * (got[..., :3] - picture)
+        pixels = canvas(page, "[data-kind=map] .painted").astype(float)
+        over = picture + opacity * pixels[..., 3:] / 255 * (pixels[..., :3] - picture)
         np.testing.assert_allclose(over, expected, atol=2)
         assert text(page, ".scale > :last-child") == f"{float(f'{top:.3g}'):g}"
         assert text(page, ".scale > :nth-child(2)") == f"{float(f'{low:.3g}'):g}"
@@ -223,13 +229,13 @@ def test_the_region_asked_about_is_outlined(
     with ortcam.Report(tmp_path / "r.html", scale=0.5, contours=True) as report:
         report.add(explanation)
     show(page, tmp_path / "r.html")
-    got = canvas(page, "[data-kind=map] .outlines")
-    asked = (got[..., :3] == contours.ASKED).all(axis=-1) & (got[..., 3] == 255)
+    pixels = canvas(page, "[data-kind=map] .outlines")
+    asked = (pixels[..., :3] == contours.ASKED).all(axis=-1) & (pixels[..., 3] == 255)
     expected = np.zeros(explanation.grid, bool)
     expected[10:40, 20:50] = True
     expected[11:39, 21:49] = False
     np.testing.assert_array_equal(asked, expected)
-    assert "what is asked about, light blue" in text(page, ".outlined")
+    assert "region asked about, light blue" in text(page, ".outlined")
     assert text(page, ".scale > :last-child") == "0.5"
     assert page.value(f"{CURRENT}.querySelector('[name=scale]').value") == "given"
 
@@ -237,14 +243,16 @@ def test_the_region_asked_about_is_outlined(
 def test_a_map_without_a_picture_is_its_colours(
     page: chromium.Page, cam: Cam, explanations: tuple[Explanation, ...], tmp_path: Path
 ) -> None:
-    tensor = cam.preprocess(explanations[0].picture)
+    picture = explanations[0].picture
+    assert picture is not None
+    tensor = cam.preprocess(picture)
     explanation = cam.explain(tensor=tensor, classes=[3])
     with ortcam.Report(tmp_path / "r.html") as report:
         report.add(explanation)
     show(page, tmp_path / "r.html")
     assert page.complaints() == []
-    got = canvas(page, "[data-kind=map] .painted")
-    assert (got[..., 3] == 255).all()
+    pixels = canvas(page, "[data-kind=map] .painted")
+    assert (pixels[..., 3] == 255).all()
     box = f"(() => {{ const b = {CURRENT}.querySelector('.stage').getBoundingClientRect();"
     width, height = page.value(f"{box} return [b.width, b.height]; }})()")
     assert width / height == pytest.approx(explanation.grid[1] / explanation.grid[0], rel=0.02)
@@ -259,7 +267,7 @@ def test_cards_show_each_map(page: chromium.Page, report: Path) -> None:
     assert len(set(each)) == cards
 
 
-# What the reader does
+# Controls
 
 
 def test_everything_has_a_name_and_is_reached_by_keys(page: chromium.Page, report: Path) -> None:
@@ -267,13 +275,13 @@ def test_everything_has_a_name_and_is_reached_by_keys(page: chromium.Page, repor
     nodes = page.call("Accessibility.getFullAXTree")["nodes"]
     roles = {"button", "checkbox", "slider", "radio", "combobox", "application", "image",
              "MenuListPopup", "listbox"}  # fmt: skip
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for node in nodes:
         role = node.get("role", {}).get("value")
         if role in roles - {"MenuListPopup", "listbox"} and not node.get("ignored"):
             assert node["name"]["value"].strip(), node
-            found[role] = found.get(role, 0) + 1
-    assert found == {
+            counts[role] = counts.get(role, 0) + 1
+    assert counts == {
         "button": 4, "checkbox": 6, "slider": 2, "radio": 8, "combobox": 3, "application": 2,
         "image": 1,
     }  # fmt: skip
@@ -382,7 +390,7 @@ def test_values_are_read_by_keys_and_by_the_mouse(
     explanation = explanations[0]
     plane = upsample(explanation.raw["late"][1], explanation.grid)
     own = explanation.top(1, "late", "own")
-    labels = explanation.segmentation.labels
+    labels = segmented(explanation).labels
     height, width = explanation.grid
 
     def check(x: int, y: int) -> None:
@@ -393,12 +401,12 @@ def test_values_are_read_by_keys_and_by_the_mouse(
         score = float(label.rsplit(" ", 1)[1])
         best = [
             np.asarray(Image.fromarray(p).resize((width, height), Image.Resampling.BILINEAR))[y, x]
-            for p in explanation.segmentation.score
+            for p in segmented(explanation).score
         ]
         assert score == pytest.approx(max(best), abs=0.006)
         assert value.startswith(f"Column {x}, row {y}: ")
-        told = float(value.split(": ")[1].split(",")[0])
-        assert told == pytest.approx(min(plane[y, x], own), abs=own / 255 * 1.1)
+        shown = float(value.split(": ")[1].split(",")[0])
+        assert shown == pytest.approx(min(plane[y, x], own), abs=own / 255 * 1.1)
 
     show(page, report, **{"class": CLASSES[0], "layer": "late", "at": "12,20"})
     check(12, 20)

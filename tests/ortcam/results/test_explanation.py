@@ -1,4 +1,4 @@
-"""What a run gives, and how it is saved."""
+"""Explanations and segmentations, drawn and saved."""
 
 from __future__ import annotations
 
@@ -7,35 +7,38 @@ import json
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
+from results import Build, segmented
 
 import ortcam
-from ortcam import Explanation, Segmentation
+from ortcam import Cam, Explanation, Segmentation
 from ortcam.drawing.overlay import paint_labels, paint_map
 from ortcam.errors import ClassError, InputError, LayerError, OutputError
 from ortcam.grids.resample import upsample
 
 
 @pytest.fixture(scope="module")
-def explain(small: Callable[..., object]) -> Callable[..., Explanation]:
-    cam = small(seed=4).load()
+def explain(small: Build) -> Callable[..., Explanation]:
+    cam: Cam = small(seed=4).load()
     return cam.explain
 
 
 @pytest.fixture
-def explanation(explain, rgb) -> Explanation:
+def explanation(explain: Callable[..., Explanation], rgb: NDArray[np.uint8]) -> Explanation:
     return explain(rgb, ["Tree", "Road"])
 
 
 @pytest.fixture
-def segmentation(explanation) -> Segmentation:
-    return explanation.segmentation
+def segmentation(explanation: Explanation) -> Segmentation:
+    return segmented(explanation)
 
 
-def test_the_maps_are_in_their_own_scale_and_one_by_one_the_same(explanation) -> None:
+def test_the_maps_are_in_their_own_scale_and_one_by_one_the_same(explanation: Explanation) -> None:
     assert explanation.maps.shape == (2, 2, 22, 31)
     assert explanation.maps is explanation.maps
     for i, layer in enumerate(explanation.layers):
@@ -46,32 +49,36 @@ def test_the_maps_are_in_their_own_scale_and_one_by_one_the_same(explanation) ->
             )
 
 
-def test_a_class_goes_by_name_or_the_networks_index(explanation) -> None:
+def test_a_class_goes_by_name_or_the_networks_index(explanation: Explanation) -> None:
     np.testing.assert_array_equal(explanation.map(3, "late"), explanation.map("Tree", "late"))
     np.testing.assert_array_equal(explanation.map(1, "late"), explanation.map("Road", "late"))
 
 
-def test_the_only_class_and_layer_need_no_names(explain, rgb) -> None:
+def test_the_only_class_and_layer_need_no_names(
+    explain: Callable[..., Explanation], rgb: NDArray[np.uint8]
+) -> None:
     one = explain(rgb, "Road", "late")
     np.testing.assert_array_equal(one.map(), one.maps[0, 0])
     assert one.overlay().size == (31, 22)
 
 
-def test_a_class_or_layer_that_was_not_asked_about(explanation) -> None:
-    for question, error, said in (
-        (("Car", "late"), ClassError, "class 'Car' was not asked about: .* of Tree, Road"),
-        ((0, "late"), ClassError, "class 0 was not asked about"),
-        ((None, "late"), ClassError, "say which class"),
-        (("Road", "middle"), LayerError, "layer 'middle' was not .*maps at early, late"),
-        (("Road", None), LayerError, "say which layer"),
+def test_a_class_or_layer_that_is_not_explained_is_refused(explanation: Explanation) -> None:
+    for question, error, message in (
+        (("Car", "late"), ClassError, "class 'Car' is not explained: .* of Tree, Road"),
+        ((0, "late"), ClassError, "class 0 is not explained"),
+        ((None, "late"), ClassError, "name a class"),
+        (("Road", "middle"), LayerError, "layer 'middle' is not explained: .*maps at early, late"),
+        (("Road", None), LayerError, "name a layer"),
     ):
-        with pytest.raises(error, match=said):
+        with pytest.raises(error, match=message):
             explanation.map(*question)
-        with pytest.raises(error, match=said):
+        with pytest.raises(error, match=message):
             explanation.overlay(*question)
 
 
-def test_an_overlay_is_coloured_over_the_maps_own_range(explanation, rgb) -> None:
+def test_an_overlay_is_coloured_over_the_maps_own_range(
+    explanation: Explanation, rgb: NDArray[np.uint8]
+) -> None:
     plane, top = explanation.map("Road", "late"), explanation.raw["late"][1].max()
     assert 0 < top != explanation.raw["late"].max()
     np.testing.assert_array_equal(
@@ -80,7 +87,9 @@ def test_an_overlay_is_coloured_over_the_maps_own_range(explanation, rgb) -> Non
     )
 
 
-def test_an_overlay_on_a_shared_scale_goes_to_the_layers_greatest(explanation, rgb) -> None:
+def test_an_overlay_on_a_shared_scale_goes_to_the_layers_greatest(
+    explanation: Explanation, rgb: NDArray[np.uint8]
+) -> None:
     top = float(explanation.raw["late"].max())
     assert explanation.top(1, "late", "shared") == explanation.top(0, "late", "shared") == top
     assert explanation.top(1, "late", "own") < top
@@ -90,17 +99,20 @@ def test_an_overlay_on_a_shared_scale_goes_to_the_layers_greatest(explanation, r
     )
 
 
-def test_a_scale_may_be_that_of_all_layers_none_or_a_number(explanation, rgb) -> None:
+def test_a_scale_may_be_that_of_all_layers_none_or_a_number(
+    explanation: Explanation, rgb: NDArray[np.uint8]
+) -> None:
     tops = {layer: float(explanation.raw[layer].max()) for layer in explanation.layers}
     plane = explanation.map("Road", "late")
-    for scale, top in (
+    scales: tuple[tuple[Any, float], ...] = (
         ("layers", max(tops.values())),
         ("none", 1.0),
         (0.25, 0.25),
         (np.float32(3), 3.0),
         ({"late": 7.0, "early": 1.0}, 7.0),
         (ortcam.common_scale([explanation]), tops["late"]),
-    ):
+    )
+    for scale, top in scales:
         assert explanation.top(1, "late", scale) == pytest.approx(top)
         np.testing.assert_array_equal(
             np.asarray(explanation.overlay("Road", "late", scale=scale)),
@@ -108,7 +120,9 @@ def test_a_scale_may_be_that_of_all_layers_none_or_a_number(explanation, rgb) ->
         )
 
 
-def test_pictures_have_a_scale_in_common(explain, rgb) -> None:
+def test_pictures_have_a_scale_in_common(
+    explain: Callable[..., Explanation], rgb: NDArray[np.uint8]
+) -> None:
     faint = np.full_like(rgb, 120)
     explanations = [explain(picture, ["Road", "Tree"]) for picture in (rgb, faint)]
     scale = ortcam.common_scale(iter(explanations))
@@ -122,36 +136,38 @@ def test_pictures_have_a_scale_in_common(explain, rgb) -> None:
     assert ortcam.common_scale([blank, explanations[0]])["late"] == explanations[0].top(0, "late")
 
 
-def test_scales_that_are_none_are_refused(explanation) -> None:
-    for scale, said in (
-        (0, "the scale is 0; the last colour's value is a number above 0"),
-        (-1.5, "the scale is -1.5"),
-        (float("nan"), "the scale is nan"),
-        ({"late": float("inf")}, "the scale is inf"),
+def test_invalid_scales_are_refused(explanation: Explanation) -> None:
+    for scale, message in (
+        (0, "the scale must be a finite number above 0, got 0"),
+        (-1.5, "above 0, got -1.5"),
+        (float("nan"), "above 0, got nan"),
+        ({"late": float("inf")}, "above 0, got inf"),
     ):
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             explanation.overlay("Road", "late", scale=scale)
-    with pytest.raises(LayerError, match="tells nothing of layer 'early', but of late"):
+    with pytest.raises(LayerError, match="the scale has no value for layer 'early', only for late"):
         explanation.figure(scale={"late": 1.0})
 
 
-def test_options_that_are_none_are_refused(explanation, segmentation) -> None:
-    for options, said in (
-        ({"alpha": 1.5}, "alpha is 1.5; it is a share from 0 to 1"),
-        ({"alpha": float("nan")}, "alpha is nan"),
+def test_invalid_options_are_refused(explanation: Explanation, segmentation: Segmentation) -> None:
+    for options, message in (
+        ({"alpha": 1.5}, "alpha must be from 0 to 1, got 1.5"),
+        ({"alpha": float("nan")}, "alpha must be from 0 to 1, got nan"),
         ({"colormap": "infrno"}, "no colour map 'infrno'; the nearest is 'inferno'"),
-        ({"scale": "common"}, "no scale 'common'; it is 'shared', 'own', 'layers', 'none', or"),
+        ({"scale": "common"}, "no scale 'common'; give 'shared', 'own', 'layers', 'none', or"),
     ):
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             explanation.overlay("Road", "late", **options)
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             explanation.figure(**options)
     for draw in (segmentation.overlay, segmentation.figure):
-        with pytest.raises(InputError, match="transparency is -1; it is a share"):
+        with pytest.raises(InputError, match="transparency must be from 0 to 1, got -1"):
             draw(-1)
 
 
-def test_without_upsampling_the_maps_stay_at_their_layers_size(explain, rgb) -> None:
+def test_without_upsampling_the_maps_stay_at_their_layers_size(
+    explain: Callable[..., Explanation], rgb: NDArray[np.uint8]
+) -> None:
     one = explain(rgb, ["Road", "Sky"], upsample="none")
     np.testing.assert_array_equal(one.maps[1], one.raw["late"])
     assert one.maps.shape == (2, 2, 11, 16)
@@ -162,10 +178,12 @@ def test_without_upsampling_the_maps_stay_at_their_layers_size(explain, rgb) -> 
     )
 
 
-def test_grids_of_their_own_fit_into_no_one_array(explanation, tmp_path: Path) -> None:
+def test_maps_of_different_grids_fit_in_no_one_array(
+    explanation: Explanation, tmp_path: Path
+) -> None:
     raw = {"early": np.ones((2, 5, 5), np.float32), "late": np.ones((2, 3, 3), np.float32)}
     mixed = dataclasses.replace(explanation, raw=raw, upsampling="none")
-    with pytest.raises(InputError, match=r"grids of their own.*take them from raw"):
+    with pytest.raises(InputError, match=r"the layers' grids differ.*take them from raw"):
         _ = mixed.maps
     assert mixed.map("Road", "early").shape == (5, 5)
     mixed.save(tmp_path / "e.npz")
@@ -174,7 +192,9 @@ def test_grids_of_their_own_fit_into_no_one_array(explanation, tmp_path: Path) -
         assert saved["raw_1"].shape == (2, 3, 3)
 
 
-def test_a_segmentation_is_laid_over_the_picture(segmentation, rgb) -> None:
+def test_a_segmentation_is_laid_over_the_picture(
+    segmentation: Segmentation, rgb: NDArray[np.uint8]
+) -> None:
     expected = paint_labels(rgb, segmentation.labels, segmentation.colors, 0.4)
     np.testing.assert_array_equal(np.asarray(segmentation.overlay()), expected)
     wide = np.asarray(segmentation.overlay(legend=True))
@@ -182,7 +202,7 @@ def test_a_segmentation_is_laid_over_the_picture(segmentation, rgb) -> None:
     assert wide.shape[1] > 60
 
 
-def test_of_many_classes_a_legend_names_those_that_are_there(segmentation) -> None:
+def test_of_many_classes_a_legend_names_those_that_are_there(segmentation: Segmentation) -> None:
     assert segmentation.legend == (0, 1, 2, 3)
     score = np.zeros((100, 4, 5), np.float32)
     score[[7, 90], :, [1, 3]] = 1
@@ -196,7 +216,9 @@ def test_of_many_classes_a_legend_names_those_that_are_there(segmentation) -> No
 # Saving
 
 
-def test_an_explanation_comes_back_from_npz_without_pickles(explanation, tmp_path: Path) -> None:
+def test_an_explanation_comes_back_from_npz_without_pickles(
+    explanation: Explanation, tmp_path: Path
+) -> None:
     explanation.save(tmp_path / "e.npz")
     with np.load(tmp_path / "e.npz", allow_pickle=False) as file:
         saved = dict(file)
@@ -215,7 +237,7 @@ def test_an_explanation_comes_back_from_npz_without_pickles(explanation, tmp_pat
     assert (identity["score"], identity["format"]) == ("score", 1)
 
 
-def test_a_segmentation_comes_back_from_npz(segmentation, tmp_path: Path) -> None:
+def test_a_segmentation_comes_back_from_npz(segmentation: Segmentation, tmp_path: Path) -> None:
     segmentation.save(tmp_path / "s.NPZ")
     with np.load(tmp_path / "s.NPZ", allow_pickle=False) as saved:
         np.testing.assert_array_equal(saved["labels"], segmentation.labels)
@@ -225,7 +247,9 @@ def test_a_segmentation_comes_back_from_npz(segmentation, tmp_path: Path) -> Non
         assert json.loads(str(saved["artifact"]))["kind"] == "softmax"
 
 
-def test_pictures_are_saved(explanation, segmentation, tmp_path: Path) -> None:
+def test_pictures_are_saved(
+    explanation: Explanation, segmentation: Segmentation, tmp_path: Path
+) -> None:
     segmentation.save(tmp_path / "s.png", transparency=0.7)
     with Image.open(tmp_path / "s.png") as image:
         expected = segmentation.overlay(0.7, legend=True)
@@ -238,20 +262,43 @@ def test_pictures_are_saved(explanation, segmentation, tmp_path: Path) -> None:
 
 
 def test_a_path_that_cannot_be_written_is_found_before_the_drawing(
-    explanation, segmentation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    explanation: Explanation,
+    segmentation: Segmentation,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def drawn(*_: object, **__: object) -> None:
         raise AssertionError("it was drawn")
 
     monkeypatch.setattr(Explanation, "figure", drawn)
     monkeypatch.setattr(Segmentation, "overlay", drawn)
-    for result in (explanation, segmentation):
-        for path, said in (
-            (tmp_path / "out.gif", "is no .png, .jpg, .svg, .pdf or .npz file, so its format"),
-            (tmp_path / "out", "is no .png"),
+    formats = ".png, .jpg, .svg, .pdf"
+    for result, listed in (
+        (explanation, f"{formats}, .npz or .html"),
+        (segmentation, f"{formats} or .npz"),
+    ):
+        for path, message in (
+            (tmp_path / "out.gif", f"has no known format; name a {listed} file"),
+            (tmp_path / "out", "has no known format"),
             (tmp_path / "none" / "out.png", "none does not exist"),
             (tmp_path / "none" / "out.npz", "none does not exist"),
         ):
-            with pytest.raises(OutputError, match=said):
+            with pytest.raises(OutputError, match=message):
                 result.save(path)
+    with pytest.raises(OutputError, match=f"has no known format; name a {formats} or .npz file"):
+        segmentation.save(tmp_path / "out.html")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_drawing_option_is_a_type_error(
+    explanation: Explanation, tmp_path: Path
+) -> None:
+    options: Any = {"colour": "jet"}
+    for call in (
+        lambda: explanation.overlay("Road", "late", **options),
+        lambda: explanation.figure(**options),
+        lambda: explanation.save(tmp_path / "e.npz", **options),
+    ):
+        with pytest.raises(TypeError, match="'colour' is not a drawing option: alpha, colormap"):
+            call()
     assert not list(tmp_path.iterdir())

@@ -134,7 +134,7 @@ def test_what_takes_a_picture_says_so(run: Run, network: Path, options: list[str
 def test_a_figure_that_cannot_be_written_is_found_before_the_work(
     run: Run, network: Path, picture: Path, tmp_path: Path
 ) -> None:
-    for name, message in (("none/x.png", "does not exist"), ("x.bmp", "is no .png, .jpg")):
+    for name, message in (("none/x.png", "does not exist"), ("x.bmp", "name a .png, .jpg")):
         result = run("layers", network, "--picture", picture, "--figure", tmp_path / name)
         assert result.exit_code == 1
         assert message in result.stderr

@@ -166,7 +166,7 @@ def test_a_slice_of_a_volume(run: Run, tmp_path: Path) -> None:
     asked = ("-c", "1", "-o", out)
     result = run("report", tmp_path / "v.onnx", tmp_path / "scan.npy", *asked)
     assert result.exit_code == 1
-    assert "a volume is drawn a slice at a time" in result.stderr
+    assert "a volume is drawn one slice at a time" in result.stderr
     assert not out.exists()
     result = run("report", tmp_path / "v.onnx", tmp_path / "scan.npy", *asked, "--slice", "3")
     assert result.exit_code == 0, result.output
@@ -174,4 +174,4 @@ def test_a_slice_of_a_volume(run: Run, tmp_path: Path) -> None:
     assert (data["full"], data["height"]) == ([16, 12], 12)
     html = out.read_text(encoding="utf-8")
     assert "16x12 pixels, slice 3 of 5, counted from 0" in html
-    assert "Of the volume" in html
+    assert "Share of volume" in html
