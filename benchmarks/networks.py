@@ -59,7 +59,7 @@ class Network:
 
     @property
     def needs_torch(self) -> bool:
-        """Whether it is exported from PyTorch."""
+        """True if it is exported from PyTorch."""
         return self.build is None
 
 

@@ -61,8 +61,10 @@ def test_maps_are_those_on_the_cpu(
     street: Path,
 ) -> None:
     truth = cpu.explain(street, ["Road", "Car"])
-    found = load(shipped_network, "cuda", options, split=split).explain(street, ["Road", "Car"])
-    assert error(found, truth) < tolerance
+    explanation = load(shipped_network, "cuda", options, split=split).explain(
+        street, ["Road", "Car"]
+    )
+    assert error(explanation, truth) < tolerance
 
 
 @pytest.mark.parametrize("maps", [False, True])
@@ -79,10 +81,10 @@ def test_a_cuda_graph_computes_the_same_as_the_cpu(
     for shift in (0, 160):
         picture = np.roll(pixels, shift, 1)
         for classes, region in ((["Road", "Car"], None), (["Car"], box), (None, None)):
-            found = cam.explain(picture, classes, layers, region)
-            indices = [index for index in found.indices if index is not None]
+            explanation = cam.explain(picture, classes, layers, region)
+            indices = [index for index in explanation.indices if index is not None]
             truth = cpu.explain(picture, indices, layers, region)
-            assert error(found, truth) < 2e-3
+            assert error(explanation, truth) < 2e-3
         score = cpu.segment(picture).score
         np.testing.assert_allclose(cam.segment(picture).score, score, atol=2e-3)
 
@@ -99,5 +101,5 @@ def test_half_precision_agrees_with_float32(
     """The CPU's own float16 maps differ from its float32 ones by up to 3e-3."""
     cam = load(half, "cuda", options, static=bool(options))
     for _ in range(2):
-        found = cam.explain(street, ["Road", "Car"])
-        assert error(found, cpu.explain(street, ["Road", "Car"])) < 1e-2
+        explanation = cam.explain(street, ["Road", "Car"])
+        assert error(explanation, cpu.explain(street, ["Road", "Car"])) < 1e-2

@@ -30,11 +30,11 @@ class Plan:
     walk_right: float
 
     def front(self, side: int) -> float:
-        """Where the pavement ends; ``side`` is -1 or 1."""
+        """The outer edge of the pavement; ``side`` is -1 or 1."""
         return self.left - self.walk_left if side < 0 else self.right + self.walk_right
 
     def kerb(self, side: int) -> float:
-        """Where the carriageway ends."""
+        """The edge of the carriageway."""
         return self.left if side < 0 else self.right
 
 

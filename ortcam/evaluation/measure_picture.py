@@ -66,7 +66,7 @@ def measure(cam: Cam, options: Options, item: Item, check: CancelCheck) -> Recor
 
 
 def _localisation(sample: Sample, index: int, map: Map) -> Iterator[tuple[str, float]]:
-    """Where a map lies, and how concentrated it is."""
+    """The position and the concentration of a map."""
     options, object = sample.options, sample.reference == index
     if "pointing" in options.metrics:
         yield "pointing", metrics.pointing_game(map, object, options.tolerance)

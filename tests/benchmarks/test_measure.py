@@ -61,10 +61,10 @@ def measured(machine: Machine, rounds: int, warm_up: int) -> dict[str, Pairs]:
 
 def test_every_round_pairs_each_subject_with_its_unit() -> None:
     machine = Machine()
-    found = measured(machine, rounds=6, warm_up=0)
-    assert found["a"] == Pairs((2, 3, 4, 5, 6, 7), (2, 3, 4, 5, 6, 7))
-    assert found["b"].units == found["a"].units
-    assert found["b"].ratios == [3] * 6
+    times = measured(machine, rounds=6, warm_up=0)
+    assert times["a"] == Pairs((2, 3, 4, 5, 6, 7), (2, 3, 4, 5, 6, 7))
+    assert times["b"].units == times["a"].units
+    assert times["b"].ratios == [3] * 6
     rounds = [machine.ran[i : i + 4] for i in range(0, 24, 4)]
     for i, ran in enumerate(rounds):
         assert sorted(ran) == ["a", "b", "unit", "unit"]
@@ -77,8 +77,8 @@ def test_every_round_pairs_each_subject_with_its_unit() -> None:
 
 def test_warm_up_runs_are_not_counted() -> None:
     machine = Machine()
-    found = measured(machine, rounds=1, warm_up=4)
-    assert len(found["a"].times) == 1
+    times = measured(machine, rounds=1, warm_up=4)
+    assert len(times["a"].times) == 1
     assert machine.ran.count("a") == 5
 
 

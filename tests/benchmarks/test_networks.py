@@ -102,8 +102,8 @@ def test_processes_get_the_providers(small: Network, tmp_path: Path) -> None:
     work = processes.jobs(small, SHIPPED, tmp_path, cpu, "cpu", 2, torch=False)
     assert set(work) == {"plain", "last-2", "four-2"}
     del work["four-2"]
-    found = processes.measure(work, 1, lambda line: None)
-    assert all(values["memory"][0] > 1e6 for values in found.values())
+    results = processes.measure(work, 1, lambda line: None)
+    assert all(values["memory"][0] > 1e6 for values in results.values())
 
 
 @pytest.mark.torch

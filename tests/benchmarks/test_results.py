@@ -43,9 +43,9 @@ def results() -> dict[str, Any]:
 
 
 def test_figures_are_found_at_the_places_of_bounds(results: dict[str, Any]) -> None:
-    found = figure(results, "shipped/last-2", "gradcam-last-2")
-    assert found is not None
-    assert found.median == pytest.approx(7)
+    outcome = figure(results, "shipped/last-2", "gradcam-last-2")
+    assert outcome is not None
+    assert outcome.median == pytest.approx(7)
     memory, start = (figure(results, f"{kind}/last-2") for kind in ("memory", "start"))
     assert memory == Interval(1.2, 1.2, 1.2)
     assert start is not None
@@ -57,13 +57,13 @@ def test_figures_are_found_at_the_places_of_bounds(results: dict[str, Any]) -> N
 
 
 def test_verdicts(results: dict[str, Any]) -> None:
-    found = {(v.what, v.where): v.met for v in verdicts(results)}
-    assert found["2 classes, last feature layer", "shipped/last-2"] is True
-    assert found["2 classes, four layers", "shipped/four-2"] is False
+    outcome = {(v.what, v.where): v.met for v in verdicts(results)}
+    assert outcome["2 classes, last feature layer", "shipped/last-2"] is True
+    assert outcome["2 classes, four layers", "shipped/four-2"] is False
     faster = "times faster than pytorch-grad-cam, 2 classes, one layer"
-    assert found[faster, "shipped/last-2"] is True
-    assert found["peak memory, 2 classes, last feature layer", "memory/last-2"] is False
-    assert found["2 classes, last feature layer", "shipped-large/last-2"] is None
+    assert outcome[faster, "shipped/last-2"] is True
+    assert outcome["peak memory, 2 classes, last feature layer", "memory/last-2"] is False
+    assert outcome["2 classes, last feature layer", "shipped-large/last-2"] is None
 
 
 def test_every_bound_names_existing_rows() -> None:

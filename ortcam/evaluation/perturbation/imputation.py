@@ -80,25 +80,25 @@ def solve(planes: Planes, missing: Mask) -> Planes:
     """
     if missing.all():
         raise InputError("every pixel is missing; leave at least one to impute the others from")
-    known = np.where(missing, np.float32(0), planes)
+    intact = np.where(missing, np.float32(0), planes)
     if not missing.any():
-        return known
+        return intact
     # Plane by plane, so that the arrays of one stay in the processor's cache.
-    return np.stack([_conjugate_gradients(x, missing) for x in _first_guess(known, missing)])
+    return np.stack([_conjugate_gradients(x, missing) for x in _first_guess(intact, missing)])
 
 
-def _first_guess(known: Planes, missing: Mask) -> Planes:
+def _first_guess(intact: Planes, missing: Mask) -> Planes:
     """The solution on a grid of half the size, upsampled."""
     height, width = missing.shape
     if min(height, width) < _MIN_EXTENT:
-        means = known.sum(axis=(1, 2), keepdims=True) / np.count_nonzero(~missing)
-        return np.where(missing, means, known)
+        means = intact.sum(axis=(1, 2), keepdims=True) / np.count_nonzero(~missing)
+        return np.where(missing, means, intact)
     count = _block_sums((~missing)[None].astype(np.float32))[0]
-    means = _block_sums(known) / np.maximum(count, 1)
+    means = _block_sums(intact) / np.maximum(count, 1)
     coarse = solve(means, count == 0)
     grid = 2 * coarse.shape[1], 2 * coarse.shape[2]
     fine = np.stack([resample(plane, grid, "bilinear") for plane in coarse])
-    return np.where(missing, fine[:, :height, :width], known)
+    return np.where(missing, fine[:, :height, :width], intact)
 
 
 def _block_sums(planes: Planes) -> Planes:

@@ -23,22 +23,22 @@ def files(tmp_path: Path) -> Path:
 
 
 def test_a_folder_gives_all_its_pictures_by_their_paths_in_it(files: Path) -> None:
-    found = collect(files / "a", files / "labels")
-    assert [item.name for item in found] == ["deep/one.png", "one.jpg", "two.PNG"]
-    assert [item.truth for item in found] == [
+    items = collect(files / "a", files / "labels")
+    assert [item.name for item in items] == ["deep/one.png", "one.jpg", "two.PNG"]
+    assert [item.truth for item in items] == [
         files / "labels" / name for name in ("deep/one.png", "one.png", "two.png")
     ]
-    assert found[1].label_image() == files / "labels" / "one.png"
+    assert items[1].label_image() == files / "labels" / "one.png"
     with pytest.raises(
         PictureError, match=r"two\.PNG has no label image: .*two\.png does not exist"
     ):
-        found[2].label_image()
+        items[2].label_image()
 
 
 def test_several_folders_keep_their_names_apart(files: Path) -> None:
-    found = collect([files / "a", files / "b" / "one.jpg"])
-    assert len({item.name for item in found}) == 4
-    assert all(item.label_image() is None for item in found)
+    items = collect([files / "a", files / "b" / "one.jpg"])
+    assert len({item.name for item in items}) == 4
+    assert all(item.label_image() is None for item in items)
 
 
 def test_nothing_is_refused(files: Path) -> None:

@@ -1,4 +1,4 @@
-"""Runs over a folder: what they measure, and that they go on where they were broken off."""
+"""Runs over a folder: their results, and how they resume."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def test_figures_are_those_of_the_maps(spotted: ortcam.Cam, folder: Path) -> Non
         metrics=CHEAP,
         tolerance=0,
     )
-    found = {(r["picture"], r["method"], r["metric"]): float(r["value"]) for r in rows(out)}
-    assert len(found) == len(rows(out)) == 3 * 2 * len(CHEAP)
+    results = {(r["picture"], r["method"], r["metric"]): float(r["value"]) for r in rows(out)}
+    assert len(results) == len(rows(out)) == 3 * 2 * len(CHEAP)
     for i in range(3):
         path = folder / "pictures" / f"{i}.png"
         object = np.asarray(Image.open(folder / "labels" / f"{i}.png")) == 0
@@ -61,22 +61,22 @@ def test_figures_are_those_of_the_maps(spotted: ortcam.Cam, folder: Path) -> Non
             explanation = spotted.explain(path, "Spot", method=method)
             map = explanation.map()
             inside = map[object].sum() / map.sum()
-            assert found[f"{i}.png", method, "energy"] == pytest.approx(inside, rel=1e-4)
+            assert results[f"{i}.png", method, "energy"] == pytest.approx(inside, rel=1e-4)
             # The labels are what the network predicts here.
-            assert found[f"{i}.png", method, "context"] == pytest.approx(1 - inside, abs=1e-5)
+            assert results[f"{i}.png", method, "context"] == pytest.approx(1 - inside, abs=1e-5)
             gini = metrics.concentration(map)
-            assert found[f"{i}.png", method, "concentration"] == pytest.approx(gini, rel=1e-4)
+            assert results[f"{i}.png", method, "concentration"] == pytest.approx(gini, rel=1e-4)
             overlap = metrics.overlap(map, object)
-            assert found[f"{i}.png", method, "overlap"] == pytest.approx(overlap, rel=1e-4)
+            assert results[f"{i}.png", method, "overlap"] == pytest.approx(overlap, rel=1e-4)
             highest = object[map == map.max()].mean()
-            assert found[f"{i}.png", method, "pointing"] == pytest.approx(highest, rel=1e-4)
+            assert results[f"{i}.png", method, "pointing"] == pytest.approx(highest, rel=1e-4)
 
 
 def test_a_method_that_sees_what_the_network_sees_ranks_first(
     spotted: ortcam.Cam, folder: Path
 ) -> None:
-    """Grad-CAM's one weight makes it bright wherever the picture is, looked at or not."""
-    found = ortcam.evaluate(
+    """Grad-CAM has a single weight here, so its map is bright wherever the picture is."""
+    results = ortcam.evaluate(
         spotted,
         folder / "pictures",
         folder / "out",
@@ -85,7 +85,9 @@ def test_a_method_that_sees_what_the_network_sees_ranks_first(
         steps=6,
         tolerance=0,
     )
-    means = {(line.metric, line.method): line.mean for line in found.summary.lines if not line.cls}
+    means = {
+        (line.metric, line.method): line.mean for line in results.summary.lines if not line.cls
+    }
     for metric, good in (
         ("energy", 1),
         ("overlap", 1),
@@ -102,7 +104,7 @@ def test_a_method_that_sees_what_the_network_sees_ranks_first(
         assert good * one > good * other, metric
 
 
-def test_a_run_goes_on_where_it_was_broken_off(
+def test_an_interrupted_run_resumes(
     spotted: ortcam.Cam, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(out: Path, **options: Any) -> None:
@@ -273,11 +275,11 @@ def test_figures_do_not_depend_on_what_came_before(spotted: ortcam.Cam, folder: 
 def test_pictures_that_cannot_be_evaluated_are_left_out(spotted: ortcam.Cam, folder: Path) -> None:
     (folder / "pictures" / "0.png").write_bytes(b"no picture")
     (folder / "labels" / "1.png").unlink()
-    found = ortcam.evaluate(
+    results = ortcam.evaluate(
         spotted, folder / "pictures", folder / "out", truth=folder / "labels", metrics=CHEAP
     ).summary
-    assert found.done == 1
-    (one, why), (other, because) = found.left_out
+    assert results.done == 1
+    (one, why), (other, because) = results.left_out
     assert (one, other) == ("0.png", "1.png")
     assert "not a picture" in why
     assert "has no label image" in because
@@ -288,21 +290,21 @@ def test_pictures_that_cannot_be_evaluated_are_left_out(spotted: ortcam.Cam, fol
 
 def test_a_class_that_is_not_there_is_not_evaluated(spotted: ortcam.Cam, folder: Path) -> None:
     Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(folder / "pictures" / "1.png")
-    found = ortcam.evaluate(spotted, folder / "pictures", folder / "out", metrics=CHEAP).summary
-    assert {line.pictures for line in found.lines} == {2}
-    assert found.notes == [("the picture has none of the selected classes", 1)]
+    results = ortcam.evaluate(spotted, folder / "pictures", folder / "out", metrics=CHEAP).summary
+    assert {line.pictures for line in results.lines} == {2}
+    assert results.notes == [("the picture has none of the selected classes", 1)]
 
 
 def test_a_map_that_shows_nothing_is_undefined(folder: Path) -> None:
     flat = ortcam.load(artifact(slope=0), providers="cpu")  # the score is 0.5 everywhere
-    found = ortcam.evaluate(flat, folder / "pictures", folder / "out", metrics=DEFAULT).summary
-    assert {(line.pictures, line.undefined, line.mean) for line in found.lines} == {(0, 3, None)}
+    results = ortcam.evaluate(flat, folder / "pictures", folder / "out", metrics=DEFAULT).summary
+    assert {(line.pictures, line.undefined, line.mean) for line in results.lines} == {(0, 3, None)}
     assert all(row["value"] == "" for row in rows(folder / "out"))
-    assert any("all zero" in note for note, _ in found.notes)
+    assert any("all zero" in note for note, _ in results.notes)
 
 
 def test_curves_are_in_their_table(spotted: ortcam.Cam, folder: Path) -> None:
-    found = ortcam.evaluate(
+    results = ortcam.evaluate(
         spotted, folder / "pictures", folder / "out", metrics=["deletion", "road"], steps=4
     ).summary
     with (folder / "out" / "curves.csv").open(newline="") as file:
@@ -320,7 +322,7 @@ def test_curves_are_in_their_table(spotted: ortcam.Cam, folder: Path) -> None:
         if (row["picture"], row["metric"]) == ("1.png", "deletion-score")
     )
     assert value == pytest.approx(area, rel=1e-4)
-    mean = next(curve for curve in found.curves if curve.curve == "deletion-score")
+    mean = next(curve for curve in results.curves if curve.curve == "deletion-score")
     first = [
         float(r["value"]) for r in table if r["curve"] == "deletion-score" and r["share"] == "0.0"
     ]
@@ -336,9 +338,9 @@ def test_layers_agree_as_their_maps_do(small: Small, rgb: Any, tmp_path: Path) -
     cam = small().load()
     Image.fromarray(rgb).save(tmp_path / "picture.png")
     ortcam.evaluate(cam, tmp_path / "picture.png", tmp_path / "out", metrics=["layers"])
-    found = rows(tmp_path / "out")
-    assert found
-    for row in found:
+    results = rows(tmp_path / "out")
+    assert results
+    for row in results:
         assert (row["layer"], row["other"]) == ("early", "late")
         raw = cam.explain(rgb, row["class"]).raw
         maps = [upsample(raw[layer][0], rgb.shape[:2]) for layer in ("early", "late")]
@@ -369,10 +371,10 @@ def test_channels_may_come_last(small: Small, rgb: Any, tmp_path: Path) -> None:
 
 
 def test_an_artifact_against_itself_is_alike(spotted: ortcam.Cam, folder: Path) -> None:
-    found = ortcam.evaluate(
+    results = ortcam.evaluate(
         spotted, folder / "pictures", folder / "out", against=spotted, methods="hires-cam"
     ).summary
-    means = {line.metric: line.mean for line in found.lines if not line.cls}
+    means = {line.metric: line.mean for line in results.lines if not line.cls}
     assert means["against-difference"] == pytest.approx(0, abs=1e-6)
     for name in ("spearman", "pearson", "top-iou", "prediction"):
         assert means[f"against-{name}"] == pytest.approx(1, abs=1e-5)
@@ -387,10 +389,10 @@ def test_differences_are_measured(folder: Path) -> None:
         for cam in (one, other)
     )
     moved = np.abs(map / map.sum() - its / its.sum()).sum() / 2
-    found = {r["metric"]: r for r in rows(folder / "out") if r["picture"] == "0.png"}
-    assert float(found["against-difference"]["value"]) == pytest.approx(moved, rel=1e-4)
+    results = {r["metric"]: r for r in rows(folder / "out") if r["picture"] == "0.png"}
+    assert float(results["against-difference"]["value"]) == pytest.approx(moved, rel=1e-4)
     assert moved > 0.01
-    assert found["against-difference"]["layer"] == "bright"
+    assert results["against-difference"]["layer"] == "bright"
     summary = json.loads((folder / "out" / "summary.json").read_text())
     assert "layer bright is compared with bright_DequantizeLinear_Output" in summary["matched"]
     assert summary["worst"]["against-difference"][0]["value"] == max(
@@ -458,10 +460,10 @@ def test_what_does_not_fit_is_refused(spotted: ortcam.Cam, small: Small, folder:
 
 def test_every_metric_can_be_computed_alone(spotted: ortcam.Cam, folder: Path) -> None:
     for name in DEFAULT:
-        found = ortcam.evaluate(
+        results = ortcam.evaluate(
             spotted, folder / "pictures", folder / name, metrics=name, steps=2, limit=1
         ).summary
-        figures = {line.metric for line in found.lines}
+        figures = {line.metric for line in results.lines}
         assert figures == (set() if name == "layers" else set(METRICS[name]))  # there is one layer
 
 

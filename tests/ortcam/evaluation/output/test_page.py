@@ -69,10 +69,10 @@ def test_it_shows_the_worst_pictures_and_nothing_from_outside(
 
 
 def test_the_worst_map_is_the_one_in_the_table(spotted: ortcam.Cam, folder: Path) -> None:
-    found = ortcam.evaluate(
+    summary = ortcam.evaluate(
         spotted, folder / "pictures", folder / "out", metrics=["energy"], worst=1
     ).summary
-    (row,) = found.worst["energy"]
+    (row,) = summary.worst["energy"]
     picture, map = (
         np.asarray(i.convert("RGB")) for i in images(read(folder / "out" / "page.html"))
     )

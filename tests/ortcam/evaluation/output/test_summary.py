@@ -20,9 +20,9 @@ def test_a_picture_counts_once_however_many_classes_it_has() -> None:
         Record("b", (row("b", "Car", 1.0), row("b", "Road", None))),
         Record("c", error="damaged"),
     ]
-    found = summarise(records, worst=2)
-    assert (found.done, found.left_out) == (2, [("c", "damaged")])
-    everything, car, road = found.lines
+    summary = summarise(records, worst=2)
+    assert (summary.done, summary.left_out) == (2, [("c", "damaged")])
+    everything, car, road = summary.lines
     assert (everything.cls, everything.pictures, everything.undefined) == ("", 2, 1)
     assert everything.mean == pytest.approx((0.4 + 1.0) / 2)
     assert car.cls == "Car"
@@ -100,8 +100,8 @@ def test_figures_are_in_the_order_of_the_work() -> None:
             ),
         )
 
-    found = summarise([record("a", "Tree"), record("b", "Car", "Tree")], 0).lines
-    whole, parts = ([m for m in found if bool(m.cls) == of_class] for of_class in (False, True))
+    summary = summarise([record("a", "Tree"), record("b", "Car", "Tree")], 0).lines
+    whole, parts = ([m for m in summary if bool(m.cls) == of_class] for of_class in (False, True))
     order = [
         (layer, method, other)
         for layer in ("late", "early")
@@ -109,7 +109,7 @@ def test_figures_are_in_the_order_of_the_work() -> None:
         for other in ("5 of 29", "10 of 29")
     ]
     assert [(m.layer, m.method, m.other) for m in whole] == order
-    assert found[: len(whole)] == whole
+    assert summary[: len(whole)] == whole
     expected = [(*names[:2], c) for names in order[::2] for c in ("Car", "Tree")]
     assert [(m.layer, m.method, m.cls) for m in parts[::2]] == expected
     assert [m.other for m in parts] == ["5 of 29", "10 of 29"] * 8

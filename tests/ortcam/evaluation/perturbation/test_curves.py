@@ -34,9 +34,9 @@ def picture(spotted: ortcam.Cam) -> PerturbedPicture:
 
 
 def test_numpy_reproduces_the_network(spotted: ortcam.Cam) -> None:
-    found = spotted.segment(scene())
-    np.testing.assert_allclose(found.score[0], score_of(scene()), atol=1e-5)
-    np.testing.assert_array_equal(found.labels == 0, score_of(scene()) >= 0.5)
+    result = spotted.segment(scene())
+    np.testing.assert_allclose(result.score[0], score_of(scene()), atol=1e-5)
+    np.testing.assert_array_equal(result.labels == 0, score_of(scene()) >= 0.5)
 
 
 def by_hand(
@@ -63,12 +63,12 @@ def test_deletion_by_hand(picture: PerturbedPicture) -> None:
         rgb[chosen] = np.round(scene().reshape(-1, 3).mean(axis=0))
         return rgb
 
-    found = curves.deletion(picture, 0, map, STEPS, np.random.default_rng(0))
+    result = curves.deletion(picture, 0, map, STEPS, np.random.default_rng(0))
     expected = by_hand(np.argsort(-map.ravel()), gone)
-    np.testing.assert_allclose(np.transpose([found.score, found.iou]), expected, atol=1e-5)
+    np.testing.assert_allclose(np.transpose([result.score, result.iou]), expected, atol=1e-5)
     heights = np.array(expected)[:, 0]
-    assert found.areas[0] == pytest.approx((heights[1:] + heights[:-1]).mean() / 2, rel=1e-4)
-    assert (found.score[0], found.iou[0]) == (max(found.score), 1)
+    assert result.areas[0] == pytest.approx((heights[1:] + heights[:-1]).mean() / 2, rel=1e-4)
+    assert (result.score[0], result.iou[0]) == (max(result.score), 1)
 
 
 def test_insertion_by_hand(picture: PerturbedPicture) -> None:
@@ -80,10 +80,10 @@ def test_insertion_by_hand(picture: PerturbedPicture) -> None:
         rgb[chosen] = scene()[chosen]
         return rgb
 
-    found = curves.insertion(picture, 0, map, STEPS, np.random.default_rng(0))
+    result = curves.insertion(picture, 0, map, STEPS, np.random.default_rng(0))
     expected = by_hand(np.argsort(-map.ravel()), put_in)
-    np.testing.assert_allclose(np.transpose([found.score, found.iou]), expected, atol=1e-5)
-    assert found.iou[-1] == 1
+    np.testing.assert_allclose(np.transpose([result.score, result.iou]), expected, atol=1e-5)
+    assert result.iou[-1] == 1
 
 
 def test_road_goes_both_ways_and_is_half_their_difference(picture: PerturbedPicture) -> None:

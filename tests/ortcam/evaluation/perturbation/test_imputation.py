@@ -50,17 +50,17 @@ def blob(height: int, width: int, share: float) -> NDArray[np.bool_]:
 @pytest.mark.parametrize("size", [(31, 44), (7, 50), (40, 40)])
 def test_missing_pixels_solve_the_system(size: tuple[int, int], share: float) -> None:
     planes, missing = picture(*size), blob(*size, share)
-    found = imputation.solve(planes, missing)
+    filled_in = imputation.solve(planes, missing)
     expected = exact(planes, missing)
-    np.testing.assert_array_equal(found[:, ~missing], planes[:, ~missing])
+    np.testing.assert_array_equal(filled_in[:, ~missing], planes[:, ~missing])
     # A tenth of the noise that is added to them.
-    assert np.abs(found - expected).max() < imputation.NOISE / 10
+    assert np.abs(filled_in - expected).max() < imputation.NOISE / 10
 
 
 def test_scattered_pixels_solve_it_too() -> None:
     planes, missing = picture(37, 29), np.random.default_rng(1).random((37, 29)) < 0.7
-    found = imputation.solve(planes, missing)
-    assert np.abs(found - exact(planes, missing)).max() < imputation.NOISE / 10
+    filled_in = imputation.solve(planes, missing)
+    assert np.abs(filled_in - exact(planes, missing)).max() < imputation.NOISE / 10
 
 
 def test_values_at_missing_pixels_are_ignored() -> None:
@@ -81,10 +81,10 @@ def test_nothing_missing_leaves_all_and_all_missing_is_refused() -> None:
 def test_only_missing_pixels_get_noise() -> None:
     rgb = np.full((60, 60, 3), 120, np.uint8)
     missing = blob(60, 60, 0.5)
-    found = imputation.impute(rgb, missing, np.random.default_rng(0))
-    assert found.dtype == np.uint8
-    np.testing.assert_array_equal(found[~missing], rgb[~missing])
-    off = (found[missing].astype(float) - 120) / 255
+    filled_in = imputation.impute(rgb, missing, np.random.default_rng(0))
+    assert filled_in.dtype == np.uint8
+    np.testing.assert_array_equal(filled_in[~missing], rgb[~missing])
+    off = (filled_in[missing].astype(float) - 120) / 255
     # Rounding to integers adds its variance, 1/12.
     expected = np.hypot(imputation.NOISE, 1 / 255 / 12**0.5)
     assert off.std() == pytest.approx(expected, rel=0.05)
