@@ -1,14 +1,15 @@
-"""What Grad-CAM costs beside plain inference, side by side with other ways to it.
+"""The cost of Grad-CAM relative to plain inference, for ortcam and other tools.
 
-networks, torch_networks    what is explained: the shipped network, and others with random weights
-contestants, peers          who explains: ortcam, and those that need PyTorch
-variants                    ortcam as it can be on CUDA alone: float16, TF32, CUDA graphs
-measure                     one run, alternating; medians with their intervals
-fresh, processes            memory and start-up, each in a process of its own
-installed, machine          bytes on the disk; versions and hardware
-record, bounds              the results as JSON, and what they are to be
-table, chart                the results to read
-short                       the few ratios that CI watches
+networks, torch_export      the networks: the shipped one, and others with random weights
+torch_networks              the networks as PyTorch modules
+subjects, peers             the subjects: ortcam, and the tools that need PyTorch
+cuda_variants               ortcam on CUDA alone: float16, TF32, CUDA graphs
+measure                     one run with the subjects in turns; medians with their intervals
+cold_start, processes       memory and start-up, each in a fresh process
+install_size, machine       bytes on the disk; versions and hardware
+record, bounds              the results as JSON, and their bounds
+table, chart, page          the results for readers
+ci_check                    the few ratios that CI watches
 
-``python -m benchmarks --help`` tells the command.
+For the command, see ``python -m benchmarks --help``.
 """

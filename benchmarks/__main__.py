@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import machine as machines
+from benchmarks.machine import machine, take_two_cores
 from benchmarks.networks import NETWORKS
 from benchmarks.record import Record
 from benchmarks.table import LABELS
@@ -22,25 +22,25 @@ OUT = Path("out")
     "names",
     multiple=True,
     type=click.Choice([*NETWORKS, "processes", "installed"]),
-    help="Measure this alone; may be given several times.",
+    help="Measure only this; repeatable.",
 )
 @click.option(
     "--row",
     "only",
     multiple=True,
     type=click.Choice(list(LABELS)),
-    help="Of the networks measure this row alone, and again; may be given several times.",
+    help="Measure only this row of the networks, even if it has results; repeatable.",
 )
 @click.option("--rounds", default=30, show_default=True, type=click.IntRange(1))
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]))
-@click.option("--again", is_flag=True, help="Measure what the results have already.")
-@click.option("--short", is_flag=True, help="The few ratios that CI watches, and nothing else.")
+@click.option("--again", is_flag=True, help="Measure again even if there are results.")
+@click.option("--short", is_flag=True, help="Only the few ratios that CI watches.")
 @click.option(
     "--out",
     default=OUT,
     show_default=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where benchmark.json, .md and .png go, and the networks in benchmark/.",
+    help="The folder for benchmark.json, .md and .png, and for the networks, in benchmark/.",
 )
 def main(
     names: tuple[str, ...],
@@ -51,14 +51,14 @@ def main(
     short: bool,
     out: Path,
 ) -> None:
-    """Measures what Grad-CAM costs beside plain inference.
+    """Measure the cost of Grad-CAM relative to plain inference.
 
-    Networks with random weights and the peers need PyTorch; without it the shipped network alone
-    is measured. Results are kept as they come: what was broken off goes on where it was.
+    Networks with random weights and the peers need PyTorch; without it, only the shipped network
+    is measured. Results are saved after each network, and an interrupted run resumes.
     """
-    threads = machines.take_two_cores()  # before anything counts the cores
+    threads = take_two_cores()  # before anything counts the cores
     if short:
-        from benchmarks.short import check
+        from benchmarks.ci_check import check
 
         raise SystemExit(check(out))
     from benchmarks.run import installed, network, processes
@@ -66,7 +66,7 @@ def main(
 
     (out / "benchmark").mkdir(parents=True, exist_ok=True)
     torch = importlib.util.find_spec("torch") is not None
-    record = Record(out / "benchmark.json", device, machines.machine(threads))
+    record = Record(out / "benchmark.json", device, machine(threads))
     begin = time.monotonic()
 
     def progress(line: str) -> None:
@@ -77,12 +77,12 @@ def main(
         if (names and name not in names) or (earlier and not again and not only):
             continue
         if one.needs_torch and not torch:
-            progress(f"{name}: left out, PyTorch is not installed")
+            progress(f"{name}: skipped, since PyTorch is not installed")
             continue
-        found = network(one, out / "benchmark", device, threads, rounds, torch, progress, only)
+        result = network(one, out / "benchmark", device, threads, rounds, torch, progress, only)
         if only and earlier:
-            found["rows"] = earlier["rows"] | found["rows"]
-        record.put(found, "networks", name)
+            result["rows"] = earlier["rows"] | result["rows"]
+        record.put(result, "networks", name)
     for name, work in (("processes", processes), ("installed", installed)):
         if (not names or name in names) and not only and (again or not record.get(name)):
             record.put(work(out / "benchmark", device, threads, rounds, torch, progress), name)

@@ -1,4 +1,4 @@
-"""What the figures are to be, and whether they are: ``bounds.toml`` against the results."""
+"""The bounds in ``bounds.toml``, and whether the results keep them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.measure import Interval, median, speedup
 from benchmarks.record import interval, pairs
 
-__all__ = ["Verdict", "bounds", "figure", "short", "verdicts"]
+__all__ = ["Verdict", "bounds", "ci_ratios", "figure", "verdicts"]
 
 _FILE = Path(__file__).with_name("bounds.toml")
 
@@ -21,52 +21,52 @@ class Verdict:
     """One bound at one place.
 
     Attributes:
-        what: what is bounded.
-        where: the place, as ``network/row``.
-        bound: as a reader writes it, ``"at most 1.02"``.
-        found: what was measured; None where it was not.
-        met: whether its median keeps the bound; None where it was not measured.
+        what: the bounded figure.
+        where: its place, as ``network/row``.
+        bound: the bound in words, ``"at most 1.02"``.
+        result: the measurement; None if there is none.
+        met: True if the median keeps the bound; None without a measurement.
     """
 
     what: str
     where: str
     bound: str
-    found: Interval | None
+    result: Interval | None
     met: bool | None
 
 
 def bounds() -> list[dict[str, Any]]:
-    """The bounds as they stand in the file."""
-    found: list[dict[str, Any]] = _read()["bound"]
-    return found
+    """The bounds in the file."""
+    entries: list[dict[str, Any]] = _read()["bound"]
+    return entries
 
 
-def short() -> tuple[dict[str, float], float]:
-    """What CI watches: the rows' ratios, and how many times more they may be."""
-    found = _read()["short"]
-    return found["rows"], found["more"]
+def ci_ratios() -> tuple[dict[str, float], float]:
+    """The expected ratios of the rows that CI watches, and the acceptable factor over them."""
+    section = _read()["short"]
+    return section["rows"], section["more"]
 
 
 def verdicts(results: dict[str, Any]) -> Iterator[Verdict]:
-    """Every bound at each of its places, against the results of one device."""
+    """Check every bound at each of its places against the results of one device."""
     for bound in bounds():
         least = bound.get("at_least")
-        said = f"at most {bound['at_most']}" if least is None else f"at least {least}"
+        words = f"at most {bound['at_most']}" if least is None else f"at least {least}"
         for where in bound["at"]:
-            found = figure(results, where, bound.get("over"))
+            result = figure(results, where, bound.get("over"))
             met = None
-            if found is not None:
-                met = found.median <= bound["at_most"] if least is None else found.median >= least
-            yield Verdict(bound["what"], where, said, found, met)
+            if result is not None:
+                met = result.median <= bound["at_most"] if least is None else result.median >= least
+            yield Verdict(bound["what"], where, words, result, met)
 
 
 def figure(results: dict[str, Any], where: str, over: str | None = None) -> Interval | None:
-    """What was measured at a place; None where nothing was.
+    """The measurement at a place; None if there is none.
 
     Args:
-        results: of one device.
-        where: as in ``bounds.toml``.
-        over: the row of the same network that this is so many times faster than.
+        results: the results of one device.
+        where: a place as in ``bounds.toml``.
+        over: a row of the same network; the figure is then the speed-up over it.
     """
     kind, row = where.split("/")
     if kind in ("memory", "start"):
@@ -87,8 +87,8 @@ def figure(results: dict[str, Any], where: str, over: str | None = None) -> Inte
 def _process(processes: dict[str, Any], row: str, key: str) -> Interval | None:
     if row not in processes or "plain" not in processes:
         return None
-    own, unit = processes[row][key], processes["plain"][key]
-    return median([a / b for a, b in zip(own, unit, strict=True)])
+    values, units = processes[row][key], processes["plain"][key]
+    return median([value / unit for value, unit in zip(values, units, strict=True)])
 
 
 def _exact(value: float) -> Interval:

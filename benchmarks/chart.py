@@ -1,4 +1,4 @@
-"""The results as bars."""
+"""The results as a bar chart."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ COLORS = {
 
 
 def draw(data: dict[str, Any], path: Path) -> bool:
-    """Draws the times of two classes over plain inference, a panel for each network and device.
+    """Draw the times of two classes over plain inference, a panel per network and device.
 
-    The axis begins at 0 and is linear; whiskers are the medians' 95 % intervals.
+    The axis is linear and begins at 0; whiskers are the 95 % intervals of the medians.
 
     Returns:
-        Whether there was anything to draw.
+        False if there is nothing to draw.
     """
     panels = [
         (device, one)
@@ -60,18 +60,18 @@ def draw(data: dict[str, Any], path: Path) -> bool:
         )
         place, ticks = 0.0, []
         for group, bars in BARS.items():
-            for row, who in bars.items():
+            for row, tool in bars.items():
                 entry = one["rows"].get(row, {})
                 if "ratio" in entry:
-                    found = interval(entry["ratio"])
-                    spread = [[found.median - found.low], [found.high - found.median]]
-                    axis.barh(place, found.median, 0.8, color=COLORS[who])
+                    ratio = interval(entry["ratio"])
+                    spread = [[ratio.median - ratio.low], [ratio.high - ratio.median]]
+                    axis.barh(place, ratio.median, 0.8, color=COLORS[tool])
                     axis.errorbar(
-                        found.median, place, xerr=spread, color="black", capsize=2, linewidth=0.8
+                        ratio.median, place, xerr=spread, color="black", capsize=2, linewidth=0.8
                     )
                     axis.annotate(
-                        f"{found.median:.2f}",
-                        (found.high, place),
+                        f"{ratio.median:.2f}",
+                        (ratio.high, place),
                         (4, 0),
                         textcoords="offset points",
                         va="center",
@@ -87,7 +87,7 @@ def draw(data: dict[str, Any], path: Path) -> bool:
                         textcoords="offset points",
                         color="#777777",
                     )
-                ticks.append((place, f"{who}, {group}"))
+                ticks.append((place, f"{tool}, {group}"))
                 place += 1
             place += 0.5
         axis.set_yticks([t[0] for t in ticks], [t[1] for t in ticks], fontsize=8)
@@ -97,7 +97,7 @@ def draw(data: dict[str, Any], path: Path) -> bool:
         axis.tick_params(axis="x", labelsize=8)
         axis.spines[["top", "right"]].set_visible(False)
     axes[-1].set_xlabel(
-        "Grad-CAM of 2 classes, time over plain inference in ONNX Runtime (dotted: 1)", fontsize=9
+        "Time of Grad-CAM of 2 classes over plain inference in ONNX Runtime (dotted: 1)", fontsize=9
     )
     figure.savefig(path, dpi=110)
     return True

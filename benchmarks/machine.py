@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine of a measurement."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ PACKAGES = (
 
 
 def take_two_cores() -> int:
-    """Leaves this process, and those it starts, two cores, where the system can do that.
+    """Restrict this process and its children to two cores, if the system supports it.
 
-    PyTorch and NumPy then make as many threads; onnxruntime counts the machine's cores whatever it
-    may use, and is told.
+    PyTorch and NumPy then start as many threads. onnxruntime counts all cores of the machine, so
+    its number of threads is set explicitly.
 
     Returns:
-        The cores that are left.
+        The number of cores.
     """
     if hasattr(os, "sched_setaffinity"):  # Linux
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
@@ -42,7 +42,7 @@ def take_two_cores() -> int:
 
 
 def machine(threads: int) -> dict[str, object]:
-    """The processor, its threads in use, and the versions of what was measured."""
+    """The processor, the number of threads, and the versions of the packages."""
     import ortcam
 
     versions = {"ortcam": ortcam.__version__}

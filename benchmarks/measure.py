@@ -1,4 +1,4 @@
-"""Times of things that are done in turns, and what can be said of their ratios."""
+"""Times of subjects that run in turns, and the statistics of their ratios."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Contestant", "Interval", "Pairs", "interleave", "median", "speedup"]
+__all__ = ["Interval", "Pairs", "Subject", "interleave", "median", "speedup"]
 
 PAUSE = 0.03
-"""Seconds before each run: threads that the run before has left spinning go to sleep in them.
+"""Seconds before each run, in which spinning threads of the previous run go to sleep.
 (With 0.005 instead, PyTorch's inference after onnxruntime's took 12 % longer.)"""
 
 
 @dataclass(frozen=True)
-class Contestant:
-    """Something that is timed, and what it is measured by.
+class Subject:
+    """A subject, and the unit of its times.
 
     Attributes:
-        run: does it once; it is told which iteration this is, so that it can ask something new.
-        unit: what one run is divided by, a plain inference.
+        run: runs it once; takes the number of the iteration, so that questions can vary.
+        unit: the run by whose time its own is divided, a plain inference.
     """
 
     run: Callable[[int], object]
@@ -41,11 +41,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class Pairs:
-    """The times of one contestant, seconds; one pair a round.
+    """The times of one subject in seconds, one pair per round.
 
     Attributes:
-        times: its own.
-        units: those of its unit, run directly before or after.
+        times: the times of the subject.
+        units: the times of its unit, run directly before or after.
     """
 
     times: tuple[float, ...]
@@ -53,12 +53,12 @@ class Pairs:
 
     @property
     def ratios(self) -> list[float]:
-        """Pair by pair: what slows the machine for a while slows both."""
+        """The ratios, pair by pair, since a slow phase of the machine slows both."""
         return [time / unit for time, unit in zip(self.times, self.units, strict=True)]
 
 
 def interleave(
-    contestants: Mapping[str, Contestant],
+    subjects: Mapping[str, Subject],
     rounds: int,
     *,
     warm_up: int = 3,
@@ -66,21 +66,20 @@ def interleave(
     progress: Callable[[str], object] = lambda line: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Pairs]:
-    """Runs every contestant once a round, each beside its unit.
+    """Run every subject once per round, directly before or after its unit.
 
-    The order of the contestants is drawn anew in every round, from a fixed seed, and the unit goes
-    first in every second round. Warm-up runs are not counted. Garbage is collected between runs
-    and not within them.
+    The order of the subjects is random in every round, with a fixed seed; the unit comes first in
+    every second round. Warm-up runs are not counted. Garbage is collected only between runs.
     """
-    for name, contestant in contestants.items():
+    for name, subject in subjects.items():
         progress(f"warming up: {name}")
         for iteration in range(warm_up):
-            contestant.unit(iteration)
-            contestant.run(iteration)
+            subject.unit(iteration)
+            subject.run(iteration)
     gc.collect()
-    gc.freeze()  # what is there already is looked through no more, or it costs more than some runs
-    order = list(contestants)
-    draw = random.Random(0)  # noqa: S311 - an order, no secret
+    gc.freeze()  # exclude existing objects from collection, which would take longer than some runs
+    order = list(subjects)
+    generator = random.Random(0)  # noqa: S311 - not for cryptography
     times: dict[str, list[float]] = {name: [] for name in order}
     units: dict[str, list[float]] = {name: [] for name in order}
 
@@ -97,39 +96,39 @@ def interleave(
 
     for iteration in range(rounds):
         progress(f"round {iteration + 1} of {rounds}")
-        draw.shuffle(order)
+        generator.shuffle(order)
         for name in order:
-            contestant = contestants[name]
+            subject = subjects[name]
             if iteration % 2:
-                times[name].append(timed(contestant.run, iteration))
-                units[name].append(timed(contestant.unit, iteration))
+                times[name].append(timed(subject.run, iteration))
+                units[name].append(timed(subject.unit, iteration))
             else:
-                units[name].append(timed(contestant.unit, iteration))
-                times[name].append(timed(contestant.run, iteration))
-    return {name: Pairs(tuple(times[name]), tuple(units[name])) for name in contestants}
+                units[name].append(timed(subject.unit, iteration))
+                times[name].append(timed(subject.run, iteration))
+    return {name: Pairs(tuple(times[name]), tuple(units[name])) for name in subjects}
 
 
 def median(values: Sequence[float]) -> Interval:
-    """The median with its 95 % interval by order statistics, free of any distribution.
+    """The median with its distribution-free 95 % interval, by order statistics.
 
     The r-th smallest and the r-th largest of n independent values enclose the median with
-    probability 1 - 2 P(B < r), B binomial (n, 1/2); r is the largest that leaves 95 %. Below 6
-    values none does, and the interval is their range.
+    probability 1 - 2 P(B < r), B binomial (n, 1/2); r is the largest that keeps 95 %. For fewer
+    than 6 values the interval is their range.
 
     Raises:
-        ValueError: there are no values.
+        ValueError: the sequence is empty.
     """
     if not values:
-        raise ValueError("there is no median of no values")
+        raise ValueError("an empty sequence has no median")
     ordered, n = sorted(values), len(values)
     r, below = 0, 0.0
     while below + math.comb(n, r) / 2**n <= 0.025:
         below += math.comb(n, r) / 2**n
         r += 1
-    place = max(r - 1, 0)
-    return Interval(statistics.median(ordered), ordered[place], ordered[n - 1 - place])
+    rank = max(r - 1, 0)
+    return Interval(statistics.median(ordered), ordered[rank], ordered[n - 1 - rank])
 
 
 def speedup(slow: Pairs, fast: Pairs) -> Interval:
-    """How many times ``fast`` is faster than ``slow``, round by round."""
+    """The speed-up of ``fast`` over ``slow``, round by round."""
     return median([s / f for s, f in zip(slow.ratios, fast.ratios, strict=True)])

@@ -1,10 +1,10 @@
-"""The networks that are explained, and their artifacts."""
+"""The networks of the benchmark, and their artifacts."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,14 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from PIL import Image
 
+from benchmarks.paths import PICTURE, SHIPPED
 from ortcam_export import export
 from ortcam_export.append.fast_softmax import DecomposeSoftmax
 from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.model_file import load
 
-__all__ = ["NETWORKS", "PICTURE", "SHIPPED", "Network", "artifact", "rewritten", "tensor"]
+__all__ = ["NETWORKS", "Network", "artifact", "tensor", "with_fast_softmax"]
 
-ROOT = Path(__file__).resolve().parents[1]
-SHIPPED = ROOT / "models" / "deeplabv3plus_resnet18_camvid.onnx"
-PICTURE = ROOT / "models" / "street.png"
 MEAN = np.array((0.485, 0.456, 0.406), np.float32)
 STD = np.array((0.229, 0.224, 0.225), np.float32)
 
@@ -33,20 +31,20 @@ Layers = tuple[str, str, str, str]
 
 @dataclass(frozen=True)
 class Network:
-    """A network to be explained.
+    """A network of the benchmark.
 
     Attributes:
         name: its key in the results.
-        title: how the table calls it.
+        title: its name in the table.
         size: (width, height) of its input.
-        classes: how many it has.
+        classes: the number of its classes.
         layers: four feature layers, from early to late.
-        build: writes the plain network to a path; what of it needs PyTorch is in
-            :mod:`benchmarks.torch_networks`.
-        module: the name of the function there that makes it a PyTorch module, for the peers;
-            None where they do not run on it.
+        build: writes the plain network to a path; None if :func:`benchmarks.torch_export.write`
+            does, which needs PyTorch.
+        module: its key in :data:`benchmarks.torch_networks.MODULES`; None if the peers do not run
+            on it.
         batches: whether it takes several pictures at once.
-        asked: the classes that two-class questions ask for; each has its place in the picture.
+        two_classes: the classes of two-class questions; both occur in the picture.
     """
 
     name: str
@@ -54,21 +52,21 @@ class Network:
     size: tuple[int, int]
     classes: int
     layers: Layers
-    build: Callable[[Network, Path], object]
+    build: Callable[[Path], object] | None = None
     module: str | None = None
     batches: bool = False
-    asked: tuple[int, int] = field(default=(3, 8))
+    two_classes: tuple[int, int] = (3, 8)
 
     @property
     def needs_torch(self) -> bool:
-        """Whether nobody can build it without PyTorch."""
-        return self.build is _exported
+        """True if it is exported from PyTorch."""
+        return self.build is None
 
 
 def tensor(network: Network, *, batch: int = 1) -> NDArray[np.float32]:
-    """The shipped picture as the network takes it, [batch, 3, H, W].
+    """The shipped picture as the network's input, [batch, 3, H, W].
 
-    The pictures of a batch differ: each is shifted sideways.
+    The pictures of a batch are shifted sideways, each further than the one before.
     """
     with Image.open(PICTURE) as picture:
         pixels = np.asarray(picture.convert("RGB").resize(network.size), np.float32) / 255
@@ -77,25 +75,25 @@ def tensor(network: Network, *, batch: int = 1) -> NDArray[np.float32]:
 
 
 def artifact(network: Path, layers: tuple[str, ...], path: Path, **options: Any) -> Path:
-    """Exports a network for these layers; verified elsewhere."""
+    """Export a network for these layers; the tests verify it."""
     export(network, path, feature_layers=layers, verify=False, **options)
     return path
 
 
-def rewritten(network: Path, path: Path) -> Path:
-    """The plain network with its softmax as an artifact computes it, and nothing added."""
+def with_fast_softmax(network: Path, path: Path) -> Path:
+    """The plain network with its softmax written as in an artifact, and nothing else."""
     model = prepare(load(network))
     DecomposeSoftmax()(model)
     ir.save(model, path)
     return path
 
 
-def _copied(network: Network, path: Path) -> None:
+def _copy(path: Path) -> None:
     path.write_bytes(SHIPPED.read_bytes())
 
 
-def _with_wide_scorer(network: Network, path: Path) -> None:
-    """The shipped network with a 3x3 scorer: its own in the middle, a little noise around it."""
+def _write_wide_scorer(path: Path) -> None:
+    """The shipped network with a 3x3 scorer: its weights in the middle, a little noise around."""
     model = onnx.load(SHIPPED)
     scorer = next(node for node in model.graph.node if node.name == "scorer")
     kernel = next(t for t in model.graph.initializer if t.name == scorer.input[1])
@@ -109,12 +107,6 @@ def _with_wide_scorer(network: Network, path: Path) -> None:
     onnx.save(model, path)
 
 
-def _exported(network: Network, path: Path) -> None:
-    from benchmarks import torch_networks  # PyTorch, which no other network needs
-
-    torch_networks.write(network, path)
-
-
 _CAMVID: Layers = ("res5b_relu", "catAspp", "dec_relu1", "dec_relu4")
 _SMALL = Network(
     "shipped",
@@ -122,7 +114,7 @@ _SMALL = Network(
     (480, 360),
     11,
     _CAMVID,
-    _copied,
+    _copy,
     module="shipped",
     batches=True,
 )
@@ -135,7 +127,7 @@ NETWORKS = {
             _SMALL,
             name="shipped-3x3",
             title="the same with a 3x3 scorer",
-            build=_with_wide_scorer,
+            build=_write_wide_scorer,
             module=None,
             batches=False,
         ),
@@ -145,7 +137,6 @@ NETWORKS = {
             (384, 288),
             150,
             ("encoder.layer4", "decoder.aspp", "decoder.up", "decoder.block2"),
-            _exported,
             module="deeplab_r50",
         ),
         Network(
@@ -154,7 +145,6 @@ NETWORKS = {
             (384, 288),
             21,
             ("encoder.layer4", "decoder.blocks.0", "decoder.blocks.2", "decoder.blocks.4"),
-            _exported,
             module="unet_r34",
         ),
         Network(
@@ -163,7 +153,6 @@ NETWORKS = {
             (384, 288),
             150,
             ("encoder.norm2", "encoder.norm3", "encoder.norm4", "decoder.fuse_stage"),
-            _exported,
             module="segformer_b0",
         ),
     )

@@ -1,8 +1,7 @@
-"""Those that need PyTorch, as things to be timed: same weights, same array in, raw maps out.
+"""The tools that need PyTorch, as subjects: same weights, same input array, raw maps.
 
-The libraries get the network as one has it that was trained: with its batch normalisation, and
-parameters that require gradients. Their own rescaling and resizing of the maps is left
-out, to their advantage.
+The libraries get the network as it is after training: with batch normalisation, and parameters
+that require gradients. Their rescaling and resizing of the maps is left out, to their advantage.
 """
 
 from __future__ import annotations
@@ -18,21 +17,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from benchmarks.measure import Contestant, interleave, median
+from benchmarks.measure import Subject, interleave, median
 from benchmarks.torch_networks import layer
 
 Maps = dict[str, NDArray[np.float32]]
 Run = Callable[[], Maps]
 
 TRIALS = 3
-"""Rounds in which the fastest way of those written by hand is found, before anything counts."""
+"""The rounds in which the fastest handwritten variant is chosen, before the measurement."""
 
 
 def set_up(device: str, threads: int) -> None:
-    """PyTorch as onnxruntime is set up.
+    """Configure PyTorch like onnxruntime.
 
-    That is with as many threads; on CUDA in float32 without TF32, and with the fastest of cuDNN's
-    algorithms, which onnxruntime searches for by default.
+    It uses as many threads; on CUDA float32 without TF32, and cuDNN's fastest algorithms, which
+    onnxruntime searches for by default.
     """
     torch.set_num_threads(threads)
     if device == "cuda":
@@ -44,17 +43,17 @@ def set_up(device: str, threads: int) -> None:
 def grad_cam(
     model: nn.Module, x: NDArray[np.float32], layers: tuple[str, ...], classes: tuple[int, ...]
 ) -> Run:
-    """pytorch-grad-cam: a forward and a backward pass a class, for all layers at once.
+    """pytorch-grad-cam: a forward and a backward pass per class, for all layers at once.
 
-    Its ``aggregate_multi_layers`` would average the layers, and the step before it scale the maps.
+    It would scale the maps, and ``aggregate_multi_layers`` would average the layers.
     """
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.model_targets import SemanticSegmentationTarget
 
     class Raw(GradCAM):
         def compute_cam_per_layer(self, input_tensor, targets, eigen_smooth):
-            taken = self.activations_and_grads
-            features, gradients = taken.activations, taken.gradients
+            hooks = self.activations_and_grads
+            features, gradients = hooks.activations, hooks.gradients
             return [
                 np.maximum(
                     self.get_cam_image(
@@ -68,8 +67,8 @@ def grad_cam(
         def aggregate_multi_layers(self, cam_per_target_layer):
             return cam_per_target_layer
 
-    own = copy.deepcopy(model)  # the hooks stay on it
-    cam = Raw(own, [layer(own, name) for name in layers])
+    hooked = copy.deepcopy(model)
+    cam = Raw(hooked, [layer(hooked, name) for name in layers])
     picture = torch.from_numpy(x)
     everywhere = np.ones(x.shape[2:], np.float32)
 
@@ -83,26 +82,29 @@ def grad_cam(
 def captum(
     model: nn.Module, x: NDArray[np.float32], layers: tuple[str, ...], classes: tuple[int, ...]
 ) -> Run:
-    """Captum's LayerGradCam: a forward and a backward pass a class and layer."""
+    """Captum's LayerGradCam: a forward and a backward pass per class and layer."""
     from captum.attr import LayerGradCam
 
-    own = copy.deepcopy(model)
-    device = next(own.parameters()).device
-    cams = {name: LayerGradCam(_Summed(own), layer(own, name)) for name in layers}
+    hooked = copy.deepcopy(model)
+    device = next(hooked.parameters()).device
+    cams = {name: LayerGradCam(_Sum(hooked), layer(hooked, name)) for name in layers}
 
     def run() -> Maps:
         picture = torch.from_numpy(x).to(device)
-        found = {
+        maps_by_layer = {
             name: [cam.attribute(picture, target=c, relu_attributions=True) for c in classes]
             for name, cam in cams.items()
         }
-        return {name: torch.cat(maps)[:, 0].detach().cpu().numpy() for name, maps in found.items()}
+        return {
+            name: torch.cat(maps)[:, 0].detach().cpu().numpy()
+            for name, maps in maps_by_layer.items()
+        }
 
     return run
 
 
-class _Summed(nn.Module):
-    """The classes' scores, summed over the picture."""
+class _Sum(nn.Module):
+    """The scores of the classes, summed over the picture."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -115,29 +117,29 @@ class _Summed(nn.Module):
 def by_hand(
     model: nn.Module, x: NDArray[np.float32], layers: tuple[str, ...], classes: tuple[int, ...]
 ) -> Run:
-    """What one writes who knows PyTorch well; the fastest of four ways to write it.
+    """Handwritten PyTorch, as an expert would write it: the fastest of four variants.
 
-    Batch normalisation is folded away, parameters are frozen, and the graph begins at the earliest
-    layer, so that one forward pass keeps nothing that the gradient does not need;
-    ``autograd.grad`` then goes to the layers only, class by class or for all at once
-    (``is_grads_batched``); in memory, channels are first or last.
+    Batch normalisation is folded, parameters are frozen, and the autograd graph begins at the
+    earliest layer, so that the forward pass keeps only what the gradient needs. ``autograd.grad``
+    stops at the layers, and runs per class or for all classes at once (``is_grads_batched``);
+    channels are first or last in memory.
     """
-    ways = {
-        f"{order}, {'at once' if batched else 'one by one'}": written(
+    variants = {
+        f"{order}, {'batched' if batched else 'per class'}": handwritten(
             model, x, layers, classes, order, batched
         )
         for order in (torch.contiguous_format, torch.channels_last)
         for batched in (False, True)
     }
-    tried = interleave(
-        {way: Contestant(lambda _, r=r: r(), lambda _: None) for way, r in ways.items()},
+    trials = interleave(
+        {name: Subject(lambda _, run=run: run(), lambda _: None) for name, run in variants.items()},
         TRIALS,
         warm_up=1,
     )
-    return ways[min(tried, key=lambda way: median(tried[way].times).median)]
+    return variants[min(trials, key=lambda name: median(trials[name].times).median)]
 
 
-def written(
+def handwritten(
     model: nn.Module,
     x: NDArray[np.float32],
     layers: tuple[str, ...],
@@ -145,36 +147,36 @@ def written(
     order: torch.memory_format,
     batched: bool,
 ) -> Run:
-    """One of the ways of :func:`by_hand`."""
-    own = folded(model).requires_grad_(False).to(memory_format=order)
-    device = next(own.parameters()).device
-    chosen, eye = list(classes), torch.eye(len(classes), device=device)
+    """One of the variants of :func:`by_hand`."""
+    frozen = folded(model).requires_grad_(False).to(memory_format=order)
+    device = next(frozen.parameters()).device
+    indices, eye = list(classes), torch.eye(len(classes), device=device)
 
     def run() -> Maps:
         features: dict[str, Tensor] = {}
 
         def hook(name: str) -> Callable[[nn.Module, object, Tensor], Tensor]:
-            def keep(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+            def record(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
                 if not output.requires_grad:
                     output = output.detach().requires_grad_()
                 features[name] = output
                 return output
 
-            return keep
+            return record
 
         picture = torch.from_numpy(x).to(device).contiguous(memory_format=order)
         with ExitStack() as stack:
             for name in layers:
-                stack.enter_context(layer(own, name).register_forward_hook(hook(name)))
-            y = own(picture)[0, chosen].sum((1, 2))
-        kept = [features[name] for name in layers]
+                stack.enter_context(layer(frozen, name).register_forward_hook(hook(name)))
+            y = frozen(picture)[0, indices].sum((1, 2))
+        inputs = [features[name] for name in layers]
         if batched:
-            whole = torch.autograd.grad(y, kept, eye, is_grads_batched=True)
+            gradients = torch.autograd.grad(y, inputs, eye, is_grads_batched=True)
         else:
-            one = [torch.autograd.grad(v, kept, retain_graph=True) for v in y]
-            whole = [torch.stack(parts) for parts in zip(*one, strict=True)]
+            by_class = [torch.autograd.grad(v, inputs, retain_graph=True) for v in y]
+            gradients = [torch.stack(parts) for parts in zip(*by_class, strict=True)]
         maps = {}
-        for name, feature, gradient in zip(layers, kept, whole, strict=True):
+        for name, feature, gradient in zip(layers, inputs, gradients, strict=True):
             alphas = gradient[:, 0].mean((2, 3))
             sums = torch.tensordot(alphas, feature[0].detach(), 1)
             maps[name] = sums.relu().cpu().numpy()
@@ -184,23 +186,23 @@ def written(
 
 
 def folded(model: nn.Module) -> nn.Module:
-    """A copy whose normalisations are part of the convolutions before them, as in deployment."""
-    own = copy.deepcopy(model)
-    for parent in own.modules():
+    """A copy with batch normalisation folded into the preceding convolutions, as in deployment."""
+    result = copy.deepcopy(model)
+    for parent in result.modules():
         for (name, conv), (after, norm) in pairwise(list(parent.named_children())):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(parent, name, fuse_conv_bn_eval(conv, norm))
                 setattr(parent, after, nn.Identity())
-    return own
+    return result
 
 
 def inference(model: nn.Module, x: NDArray[np.float32]) -> Run:
-    """Inference alone, batch normalisation folded away."""
-    own = folded(model)
-    device = next(own.parameters()).device
+    """Inference alone, with batch normalisation folded."""
+    deployed = folded(model)
+    device = next(deployed.parameters()).device
 
     def run() -> Maps:
         with torch.inference_mode():
-            return {"score": own(torch.from_numpy(x).to(device)).cpu().numpy()}
+            return {"score": deployed(torch.from_numpy(x).to(device)).cpu().numpy()}
 
     return run

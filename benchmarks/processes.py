@@ -1,4 +1,4 @@
-"""Memory and start-up: each contestant as a fresh process, in turns, several times."""
+"""Memory and start-up: each subject in a fresh process, in turns, several times."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.networks import ROOT, Network, tensor
+from benchmarks.networks import Network, tensor
+from benchmarks.paths import ROOT
 
 __all__ = ["jobs", "measure"]
 
 RUNS = 3
-"""Runs of a process, of which the first is the cold one."""
+"""The runs of a process; the first is cold."""
 
 
 def jobs(
@@ -30,10 +31,10 @@ def jobs(
     *,
     torch: bool,
 ) -> dict[str, dict[str, Any]]:
-    """What the processes are told, by the names of the rows; their files are left in the folder."""
+    """The jobs of the processes, by row; their files are written to the folder."""
     array = folder / f"{network.name}.npy"
     np.save(array, tensor(network))
-    last, two = list(network.layers[-1:]), list(network.asked)
+    last, two = list(network.layers[-1:]), list(network.two_classes)
     four = list(network.layers)
     common: dict[str, Any] = {
         "tensor": str(array),
@@ -47,24 +48,24 @@ def jobs(
     def artifact(kind: str) -> str:
         return str(folder / f"{network.name}.{kind}.cam.onnx")
 
-    found: dict[str, dict[str, Any]] = {
+    jobs: dict[str, dict[str, Any]] = {
         "plain": {"work": "plain", "model": str(plain)},
         "last-2": {"work": "explain", "model": artifact("last"), "layers": last},
         "four-2": {"work": "explain", "model": artifact("four"), "layers": four},
     }
     if torch:
-        module = _saved(network, folder)
+        module = _saved_module(network, folder)
         for work in ("gradcam", "captum", "torch"):
-            found[f"{work}-last-2"] = {"work": work, "model": module, "layers": last}
-        found["gradcam-four-2"] = {"work": "gradcam", "model": module, "layers": four}
-        found["torch-plain"] = {"work": "torch_plain", "model": module, "layers": last}
-    return {name: common | job for name, job in found.items()}
+            jobs[f"{work}-last-2"] = {"work": work, "model": module, "layers": last}
+        jobs["gradcam-four-2"] = {"work": "gradcam", "model": module, "layers": four}
+        jobs["torch-plain"] = {"work": "torch_plain", "model": module, "layers": last}
+    return {name: common | job for name, job in jobs.items()}
 
 
-def _saved(network: Network, folder: Path) -> str:
+def _saved_module(network: Network, folder: Path) -> str:
     import torch
 
-    from benchmarks.torch_networks import module
+    from benchmarks.torch_export import module
 
     path = folder / f"{network.name}.pt"
     torch.save(module(network), path)
@@ -72,31 +73,35 @@ def _saved(network: Network, folder: Path) -> str:
 
 
 def measure(
-    work: Mapping[str, dict[str, Any]], rounds: int, progress: Callable[[str], object]
+    jobs: Mapping[str, dict[str, Any]], rounds: int, progress: Callable[[str], object]
 ) -> dict[str, dict[str, list[float]]]:
-    """Seconds to the import's end and to the first map, and bytes at most, of each, by round.
+    """The import time, the time to the first map, and the peak memory of each job, by round.
 
-    A process of each that is not counted comes first: it brings the files into memory.
+    A first round, which is not counted, brings the files into the disk cache.
     """
-    found: dict[str, dict[str, list[float]]] = {
-        name: {"import": [], "first": [], "memory": []} for name in work
+    results: dict[str, dict[str, list[float]]] = {
+        name: {"import": [], "first": [], "memory": []} for name in jobs
     }
-    for turn in range(rounds + 1):
-        progress(f"processes, round {turn} of {rounds}")
-        for name, job in work.items():
+    for number in range(rounds + 1):
+        progress(f"processes, round {number} of {rounds}")
+        for name, job in jobs.items():
             values = _process(job)
-            for key, value in values.items() if turn else ():
-                found[name][key].append(value)
-    return found
+            for key, value in values.items() if number else ():
+                results[name][key].append(value)
+    return results
 
 
 def _process(job: dict[str, Any]) -> dict[str, float]:
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    command = [sys.executable, "-P", str(Path(__file__).with_name("fresh.py")), json.dumps(job)]
-    done = subprocess.run(  # noqa: S603 - this benchmark's own file
-        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+    script = [sys.executable, "-P", str(Path(__file__).with_name("cold_start.py"))]
+    process = subprocess.run(  # noqa: S603 - a script of this benchmark
+        [*script, json.dumps(job)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    if done.returncode:
-        raise RuntimeError(f"{job['work']} failed in a process of its own: {done.stderr[-2000:]}")
-    values: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    if process.returncode:
+        raise RuntimeError(f"{job['work']} failed in its process: {process.stderr[-2000:]}")
+    values: dict[str, float] = json.loads(process.stdout.splitlines()[-1])
     return values

@@ -1,4 +1,4 @@
-"""The results as they stand in a file: JSON, merged network by network."""
+"""The file of results: JSON, merged network by network."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ __all__ = ["Record", "dumped", "interval", "pairs", "read", "row"]
 class Record:
     """A file of results: by device, then machine, networks, processes and installed bytes.
 
-    What was measured for one network stays when another is measured, so that a run that was broken
-    off goes on where it was. Another machine, or another version of anything, begins anew.
+    Results of one network remain when another is measured, so that an interrupted run resumes.
+    Another machine, or another version of any package, starts over.
     """
 
     def __init__(self, path: Path, device: str, machine: dict[str, Any]) -> None:
         self._path = path
         self.data: dict[str, Any] = read(path)
         self.device = device
-        # as JSON has it, where there are lists for tuples
+        # through JSON, which turns tuples into lists
         if self.data.get(device, {}).get("machine") != json.loads(json.dumps(machine)):
             self.data[device] = {"machine": machine}
 
     def get(self, *keys: str) -> Any:
-        """What stands there already; None where nothing does."""
+        """The value at a path of keys; None if there is none."""
         return self._find(keys[:-1]).get(keys[-1])
 
     def put(self, value: Any, *keys: str) -> None:
-        """Writes something in its place, and the file with it."""
+        """Set the value at a path of keys, and write the file."""
         self._find(keys[:-1])[keys[-1]] = value
         write_whole(self._path, dumped(self.data).encode())
 
     def _find(self, keys: tuple[str, ...]) -> dict[str, Any]:
-        place: dict[str, Any] = self.data[self.device]
+        entry: dict[str, Any] = self.data[self.device]
         for key in keys:
-            place = place.setdefault(key, {})
-        return place
+            entry = entry.setdefault(key, {})
+        return entry
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What stands in a file of results; nothing where there is none."""
+    """The content of a file of results; empty if there is no file."""
     if not path.exists():
         return {}
     data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -54,26 +54,26 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def dumped(data: dict[str, Any]) -> str:
-    """Results as they stand in a file: a list of numbers is one line."""
+    """Results as the text of a file, with each list of numbers on one line."""
     text = json.dumps(data, indent=1)
-    return re.sub(r"\[[-+.\de,\s]+\]", lambda found: " ".join(found[0].split()), text) + "\n"
+    return re.sub(r"\[[-+.\de,\s]+\]", lambda match: " ".join(match[0].split()), text) + "\n"
 
 
-def row(measured: Pairs) -> dict[str, Any]:
-    """The times, rounded to microseconds, and what they come to."""
+def row(measurement: Pairs) -> dict[str, Any]:
+    """The times, rounded to microseconds, and their medians."""
     return {
-        "ratio": asdict(median(measured.ratios)),
-        "seconds": asdict(median(measured.times)),
-        "times": [round(t, 6) for t in measured.times],
-        "units": [round(t, 6) for t in measured.units],
+        "ratio": asdict(median(measurement.ratios)),
+        "seconds": asdict(median(measurement.times)),
+        "times": [round(t, 6) for t in measurement.times],
+        "units": [round(t, 6) for t in measurement.units],
     }
 
 
 def pairs(entry: dict[str, Any]) -> Pairs:
-    """The times of a row that was written by :func:`row`."""
+    """The times of a row that :func:`row` wrote."""
     return Pairs(tuple(entry["times"]), tuple(entry["units"]))
 
 
 def interval(entry: dict[str, float]) -> Interval:
-    """A median as it stands in the file."""
+    """A median from the file."""
     return Interval(**entry)

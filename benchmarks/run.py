@@ -1,4 +1,4 @@
-"""What the command measures, piece by piece; each gives what the record keeps."""
+"""The measurements of the command; each returns its entry of the record."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from benchmarks import contestants, variants
-from benchmarks import processes as fresh
+from benchmarks import cuda_variants, subjects
 from benchmarks.agreement import COARSE, TOLERANCE, difference
-from benchmarks.contestants import Row
-from benchmarks.installed import KITS
-from benchmarks.installed import installed as bytes_installed
-from benchmarks.measure import Contestant, interleave
+from benchmarks.install_size import KITS, install_size
+from benchmarks.measure import Subject, interleave
 from benchmarks.networks import NETWORKS, Network, artifact, tensor
+from benchmarks.processes import jobs, measure
 from benchmarks.record import row
+from benchmarks.subjects import Row
 
-__all__ = ["compared", "installed", "network", "processes"]
+__all__ = ["compare_maps", "installed", "network", "processes"]
 
 PROVIDERS: dict[str, list[tuple[str, dict[str, str]]]] = {
     "cpu": [("CPUExecutionProvider", {})],
-    "cuda": variants.EXACT,
+    "cuda": cuda_variants.EXACT,
 }
 PEERS = ("torch-", "captum-", "gradcam-")
 PROCESSES = 15
@@ -39,29 +38,29 @@ def network(
     progress: Progress,
     only: Collection[str] = (),
 ) -> dict[str, Any]:
-    """All rows of one network, or only some, after the maps of all were compared.
+    """Measure all rows of one network, or only some, after comparing the maps of all.
 
     Raises:
-        ValueError: somebody's maps are not the others'.
+        ValueError: ortcam's maps differ between rows.
     """
     progress(f"{one.name}: building")
     plain = _plain(one, folder)
-    unit = contestants.Plain(plain, tensor(one), PROVIDERS[device])
-    rows = contestants.rows(one, plain, folder, PROVIDERS[device], unit)
+    unit = subjects.PlainInference(plain, tensor(one), PROVIDERS[device])
+    rows = subjects.rows(one, plain, folder, PROVIDERS[device], unit)
     if device == "cuda" and not one.needs_torch:
         progress(f"{one.name}: the variants on CUDA")
-        rows |= variants.rows(one, plain, folder, unit)
+        rows |= cuda_variants.rows(one, plain, folder, unit)
     if torch and one.module:
-        progress(f"{one.name}: finding the fastest way by hand")
+        progress(f"{one.name}: choosing the fastest handwritten variant")
         rows |= _peers(one, unit, device, threads)
-    differences = compared(rows)
+    differences = compare_maps(rows)
     rows = {name: r for name, r in rows.items() if not only or name in only}
-    there = {name: r.contestant for name, r in rows.items() if r.contestant}
-    measured = interleave(there, rounds, progress=lambda line: progress(f"{one.name}: {line}"))
-    found: dict[str, Any] = {name: row(pair) for name, pair in measured.items()}
-    for name in found.keys() & differences.keys():
-        found[name]["difference"] = differences[name]
-    found |= {name: {"missing": r.missing} for name, r in rows.items() if not r.contestant}
+    available = {name: r.subject for name, r in rows.items() if r.subject}
+    times = interleave(available, rounds, progress=lambda line: progress(f"{one.name}: {line}"))
+    entries: dict[str, Any] = {name: row(pairs) for name, pairs in times.items()}
+    for name in entries.keys() & differences.keys():
+        entries[name]["difference"] = differences[name]
+    entries |= {name: {"missing": r.missing} for name, r in rows.items() if not r.subject}
     size = plain.stat().st_size
     files = {kind: folder / f"{one.name}.{kind}.cam.onnx" for kind in ("last", "four")}
     return {
@@ -69,7 +68,7 @@ def network(
         "size": list(one.size),
         "layers": list(one.layers),
         "tolerance": TOLERANCE,
-        "rows": found,
+        "rows": entries,
         "bytes": {"plain": size} | {kind: path.stat().st_size for kind, path in files.items()},
     }
 
@@ -77,68 +76,75 @@ def network(
 def processes(
     folder: Path, device: str, threads: int, rounds: int, torch: bool, progress: Progress
 ) -> dict[str, Any]:
-    """Memory and start-up, with the shipped network."""
+    """Measure memory and start-up with the shipped network."""
     one = NETWORKS["shipped"]
     plain = _plain(one, folder)
     artifact(plain, one.layers[-1:], folder / f"{one.name}.last.cam.onnx")
     artifact(plain, one.layers, folder / f"{one.name}.four.cam.onnx")
-    work = fresh.jobs(one, plain, folder, PROVIDERS[device], device, threads, torch=torch)
-    return fresh.measure(work, min(rounds, PROCESSES), progress)
+    work = jobs(one, plain, folder, PROVIDERS[device], device, threads, torch=torch)
+    return measure(work, min(rounds, PROCESSES), progress)
 
 
 def installed(
     folder: Path, device: str, threads: int, rounds: int, torch: bool, progress: Progress
 ) -> dict[str, Any]:
-    """Bytes of what each contestant needs, in this environment."""
-    progress("counting bytes")
-    return {kit: bytes_installed(packages) for kit, packages in KITS.items()}
+    """The size of each tool's packages in this environment."""
+    progress("measuring the size of installed packages")
+    return {kit: install_size(packages) for kit, packages in KITS.items()}
 
 
 def _plain(one: Network, folder: Path) -> Path:
     path = folder / f"{one.name}.onnx"
-    one.build(one, path)
+    if one.build is not None:
+        one.build(path)
+    else:
+        from benchmarks.torch_export import write
+
+        write(one, path)
     return path
 
 
-def _peers(one: Network, unit: contestants.Plain, device: str, threads: int) -> dict[str, Row]:
+def _peers(
+    one: Network, unit: subjects.PlainInference, device: str, threads: int
+) -> dict[str, Row]:
     from benchmarks import peers
-    from benchmarks.torch_networks import module
+    from benchmarks.torch_export import module
 
     peers.set_up(device, threads)
     x, model = tensor(one), module(one).to(device)
     inference = peers.inference(model, x)
-    found = {"torch-plain": Row(Contestant(lambda _: inference(), unit))}
-    for layers, which in ((one.layers[-1:], "last"), (one.layers, "four")):
+    rows = {"torch-plain": Row(Subject(lambda _: inference(), unit))}
+    for layers, kind in ((one.layers[-1:], "last"), (one.layers, "four")):
         for name, make in (
             ("gradcam", peers.grad_cam),
             ("captum", peers.captum),
             ("torch", peers.by_hand),
         ):
-            run = make(model, x, layers, one.asked)
-            found[f"{name}-{which}-2"] = Row(Contestant(_every_time(run), unit), run)
-    return found
+            run = make(model, x, layers, one.two_classes)
+            rows[f"{name}-{kind}-2"] = Row(Subject(_every_time(run), unit), run)
+    return rows
 
 
 def _every_time(run: Callable[[], object]) -> Callable[[int], object]:
     return lambda _: run()
 
 
-def compared(rows: dict[str, Row]) -> dict[str, float]:
-    """How far the maps of each row are from the four-layer artifact's.
+def compare_maps(rows: dict[str, Row]) -> dict[str, float]:
+    """The difference of each row's maps from those of the four-layer artifact.
 
-    A peer's that are too far are not timed: in place of its row stands one that says so.
+    A peer whose maps differ too much is not timed; its row states the difference instead.
 
     Raises:
-        ValueError: ortcam's own are too far from each other.
+        ValueError: ortcam's maps differ too much between rows.
     """
     reference = rows["four-2"].maps
     assert reference is not None
     truth = reference()
-    found = {name: difference(r.maps(), truth) for name, r in rows.items() if r.maps}
-    for name, value in found.items():
+    differences = {name: difference(r.maps(), truth) for name, r in rows.items() if r.maps}
+    for name, value in differences.items():
         if value <= (COARSE if rows[name].coarse else TOLERANCE):
             continue
         if not name.startswith(PEERS):
-            raise ValueError(f"the maps of {name} ({value:.1e}) are not those of four-2")
+            raise ValueError(f"the maps of {name} differ from those of four-2 by {value:.1e}")
         rows[name] = Row(missing=f"its maps differ by {value:.1e}")
-    return found
+    return differences

@@ -1,4 +1,4 @@
-"""The results as Markdown."""
+"""The results as Markdown tables."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from benchmarks.measure import Interval
 from benchmarks.record import interval
 from ortcam.files.atomic import write_whole
 
-__all__ = ["LABELS", "machines_of", "markdown", "said", "write"]
+__all__ = ["LABELS", "format_interval", "machine_lines", "markdown", "write"]
 
 DEVICES = {"cpu": "CPU", "cuda": "CUDA"}
 NOT_MEASURED = "not measured"
 
 LABELS = {
     "plain": "plain inference, onnxruntime, against itself",
-    "plain-softmax": "plain inference, the softmax written as ortcam's artifacts have it",
+    "plain-softmax": "plain inference, onnxruntime, with the softmax of ortcam's artifacts",
     "last-1": "ortcam, 1 class, last layer",
     "last-2": "ortcam, 2 classes, last layer",
     "last-all": "ortcam, all classes, last layer",
-    "last-2-new": "the same with 2 classes, region and classes new every time",
-    "last-all-new": "the same with all classes",
+    "last-2-new": "ortcam, 2 classes, last layer, new region and classes every time",
+    "last-all-new": "ortcam, all classes, last layer, new region and classes every time",
     "last-2-called": "ortcam, 2 classes, last layer, `cam.explain` as called",
     "four-2": "ortcam, 2 classes, four layers",
     "four-2-last": "ortcam, 2 classes, last layer, from an artifact of four",
     "four-segment": "`segment`, from an artifact of four layers",
-    "opened-1": "one more question on an opened picture, last layer",
+    "opened-1": "ortcam, 1 more question on an opened picture, last layer",
     "opened-2-early": "the same with 2 classes at the first of the four layers",
     "batch-2": "ortcam, 2 classes, last layer, 8 pictures (over plain inference of the 8)",
-    "batch-2-single": "the same 8 pictures over the same one by one",
-    "last-2-maps": "ortcam, 2 classes, last layer, maps made in the graph",
+    "batch-2-single": "ortcam, the same 8 pictures together (over one by one)",
+    "last-2-maps": "ortcam, 2 classes, last layer, maps computed in the graph",
     "last-2-tf32": "ortcam, 2 classes, last layer, in TF32 (over plain inference in TF32)",
     "last-2-fp16": "ortcam, 2 classes, last layer, in float16 (over plain inference in float16)",
     "last-2-graph": "ortcam, 2 classes, last layer, as a CUDA graph (over plain inference as one)",
@@ -48,8 +48,8 @@ LABELS = {
 
 
 def markdown(data: dict[str, Any]) -> str:
-    """All tables, a device a column."""
-    parts = [machines_of(data), "### Bounds", _bounds(data)]
+    """All tables, with a column per device."""
+    parts = [machine_lines(data), "### Bounds", _bounds(data)]
     for name in _names(data, "networks"):
         one = next(d["networks"][name] for d in data.values() if name in d.get("networks", {}))
         width, height = one["size"]
@@ -90,12 +90,12 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def _names(data: dict[str, Any], part: str) -> list[str]:
-    """The keys of a part, on whatever device, in their order."""
+    """The keys of a part on any device, in order."""
     return list(dict.fromkeys(name for device in data.values() for name in device.get(part, {})))
 
 
-def machines_of(data: dict[str, Any]) -> str:
-    """What each device's results were measured on, a line each."""
+def machine_lines(data: dict[str, Any]) -> str:
+    """The machine of each device's results, one line each."""
     lines = []
     for device, title in DEVICES.items():
         if device not in data:
@@ -113,11 +113,11 @@ def machines_of(data: dict[str, Any]) -> str:
 
 def _bounds(data: dict[str, Any]) -> str:
     lines = []
-    each = {device: list(verdicts(data.get(device, {}))) for device in DEVICES}
-    for cpu, cuda in zip(each["cpu"], each["cuda"], strict=True):
+    by_device = {device: list(verdicts(data.get(device, {}))) for device in DEVICES}
+    for cpu, cuda in zip(by_device["cpu"], by_device["cuda"], strict=True):
         met = {True: "yes", False: "**no**", None: ""}[cpu.met]
-        found = [said(verdict.found) for verdict in (cpu, cuda)]
-        lines.append([cpu.what, cpu.where, cpu.bound, found[0], met, found[1]])
+        results = [format_interval(verdict.result) for verdict in (cpu, cuda)]
+        lines.append([cpu.what, cpu.where, cpu.bound, results[0], met, results[1]])
     return _table(["work", "where", "bound", "CPU", "met", "CUDA"], lines)
 
 
@@ -132,7 +132,7 @@ def _rows(data: dict[str, Any], network: str) -> str:
                 cells += [f"not available: {entry['missing']}", ""]
             elif "ratio" in entry:
                 milliseconds = entry["seconds"]["median"] * 1e3
-                cells += [said(interval(entry["ratio"])), f"{milliseconds:.1f}"]
+                cells += [format_interval(interval(entry["ratio"])), f"{milliseconds:.1f}"]
             else:
                 cells += [NOT_MEASURED, ""]
         if set(cells) != {NOT_MEASURED, ""} or row in ("last-2", "four-2"):
@@ -144,8 +144,8 @@ def _sizes(one: dict[str, Any]) -> str:
     sizes = one["bytes"]
     over = {kind: sizes[kind] / sizes["plain"] for kind in ("last", "four")}
     return (
-        f"The artifact's size over the model's {sizes['plain'] / 1e6:.1f} MB: "
-        f"{over['last']:.2f} with the last layer, {over['four']:.2f} with four."
+        f"Size of the artifact over that of the model, {sizes['plain'] / 1e6:.1f} MB: "
+        f"{over['last']:.2f} with the last layer, {over['four']:.2f} with four layers."
     )
 
 
@@ -160,7 +160,7 @@ def _processes(data: dict[str, Any]) -> str:
                 cells += [NOT_MEASURED, ""]
                 continue
             for kind in ("memory", "start"):
-                cells.append(said(figure(results, f"{kind}/{row}")))
+                cells.append(format_interval(figure(results, f"{kind}/{row}")))
         lines.append([label, *cells])
     return _table(["work", "CPU: memory", "start", "CUDA: memory", "start"], lines)
 
@@ -168,20 +168,20 @@ def _processes(data: dict[str, Any]) -> str:
 def _installed(data: dict[str, Any]) -> str:
     lines = []
     for kit in _names(data, "installed"):
-        found = next((d["installed"][kit] for d in data.values() if d.get("installed")), None)
+        entry = next((d["installed"][kit] for d in data.values() if d.get("installed")), None)
         size = ["not installed here", ""]
-        if found:
-            size = [str(found["packages"]), f"{found['bytes'] / 1e6:,.0f}"]
+        if entry:
+            size = [str(entry["packages"]), f"{entry['bytes'] / 1e6:,.0f}"]
         lines.append([kit, *size])
-    return _table(["what", "packages", "MB"], lines)
+    return _table(["tool", "packages", "MB"], lines)
 
 
-def said(found: Interval | None) -> str:
-    """A median with its interval, as a table has it."""
-    if found is None:
+def format_interval(result: Interval | None) -> str:
+    """A median with its interval, for a table."""
+    if result is None:
         return NOT_MEASURED
-    digits = 3 if found.median < 0.2 else 2
-    text = f"{found.median:.{digits}f}"
-    if found.low == found.high:
+    digits = 3 if result.median < 0.2 else 2
+    text = f"{result.median:.{digits}f}"
+    if result.low == result.high:
         return text
-    return f"{text} ({found.low:.{digits}f} to {found.high:.{digits}f})"
+    return f"{text} ({result.low:.{digits}f} to {result.high:.{digits}f})"

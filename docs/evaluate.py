@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ortcam.evaluation.metric_names import in_words
+from ortcam.evaluation.metric_names import format_value
 
 PAGE = Path(__file__).with_name("evaluate.md")
 BEGIN, END = "<!-- Written by docs/evaluate.py. -->\n", "<!-- End. -->"
@@ -67,8 +67,9 @@ def _cell(line: dict[str, Any] | None) -> str:
     if line["mean"] is None:
         return "undefined"
     if line["low"] is None:
-        return in_words(line["mean"])
-    return f"{in_words(line['mean'])} ({in_words(line['low'])} to {in_words(line['high'])})"
+        return format_value(line["mean"])
+    mean, low, high = (format_value(line[key]) for key in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
 
 
 def main(folders: list[str]) -> None:

@@ -32,7 +32,7 @@ CLASSES = 3
 
 @dataclass(frozen=True)
 class Case:
-    """A network, the layers asked about, and where it keeps its channels."""
+    """A network, its layers under test, and its channel axis."""
 
     make: Callable[[], onnx.ModelProto]
     score: str
@@ -64,10 +64,10 @@ CASES = {
 }
 
 
-@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+@pytest.fixture(params=list(CASES))
 def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Case:
     monkeypatch.chdir(request.config.rootpath)
-    return request.param
+    return CASES[str(request.param)]
 
 
 def artifact(model: onnx.ModelProto, case: Case, layers: tuple[str, ...]) -> ort.InferenceSession:
@@ -80,7 +80,7 @@ def artifact(model: onnx.ModelProto, case: Case, layers: tuple[str, ...]) -> ort
 
 
 def confident(model: onnx.ModelProto, scorer: str, factor: float) -> onnx.ModelProto:
-    """The network with its logits scaled: very sure of everything."""
+    """The network with its logits scaled, so that it is very confident."""
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     node = next(n for n in changed.graph.node if scorer in n.output)
@@ -120,10 +120,10 @@ def compare(
         alpha, features = expected[layer]
         terms = alpha[..., None, None] * features
         scale = np.abs(terms).sum(2).max((-1, -2))  # [K, N]
-        found = outputs[weights_name(layer)][..., None, None] * np.moveaxis(
+        weighted = outputs[weights_name(layer)][..., None, None] * np.moveaxis(
             outputs[layer], case.axis, 1
         )
-        error = np.abs(found.sum(2) - terms.sum(2)).max((-1, -2))
+        error = np.abs(weighted.sum(2) - terms.sum(2)).max((-1, -2))
         assert scale.min() > 0
         assert (error / scale).max() < TOLERANCE, layer
 
@@ -147,21 +147,21 @@ def regions(kind: str, height: int, width: int, n: int) -> Array:
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("asked", ["all layers", "each layer alone"])
-@pytest.mark.parametrize("kind", ["everywhere", "shared", "a region a question"])
-def test_maps_agree_with_autograd_in_float64(case: Case, kind: str, asked: str) -> None:
+@pytest.mark.parametrize("grouping", ["all layers", "each layer alone"])
+@pytest.mark.parametrize("kind", ["everywhere", "shared", "a region per question"])
+def test_maps_agree_with_autograd_in_float64(case: Case, kind: str, grouping: str) -> None:
     pytest.importorskip("torch")
     model, (height, width) = case.make(), (61, 83)
     x = picture(case, 2, height, width)
     weights, region = questions(_classes(model)), regions(kind, height, width, 2)
-    for layers in [case.layers] if asked == "all layers" else [(n,) for n in case.layers]:
+    for layers in [case.layers] if grouping == "all layers" else [(n,) for n in case.layers]:
         outputs = run(artifact(model, case, layers), x, weights, region)
         compare(model, case, outputs, layers, x, weights, region)
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("kind", ["everywhere", "a region a question"])
-def test_maps_agree_where_the_network_is_very_sure(case: Case, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["everywhere", "a region per question"])
+def test_maps_agree_if_the_network_is_very_confident(case: Case, kind: str) -> None:
     pytest.importorskip("torch")
     model = confident(case.make(), case.scorer, 10)
     x = picture(case, 2, 45, 37)
@@ -171,7 +171,7 @@ def test_maps_agree_where_the_network_is_very_sure(case: Case, kind: str) -> Non
         compare(model, case, outputs, layers, x, weights, region)
 
 
-def test_another_second_picture_leaves_the_first_ones_weights(case: Case) -> None:
+def test_pictures_of_a_batch_are_independent(case: Case) -> None:
     model = case.make()
     x = picture(case, 2, 45, 37)
     other = np.concatenate([x[:1], picture(case, 1, 45, 37, seed=7) * 3])
@@ -185,7 +185,7 @@ def test_another_second_picture_leaves_the_first_ones_weights(case: Case) -> Non
         assert np.abs(after[name][:, 1] - before[name][:, 1]).max() > 0.01 * np.abs(first).max()
 
 
-def test_no_question_costs_no_gradient(case: Case) -> None:
+def test_no_question_needs_no_gradient(case: Case) -> None:
     model = case.make()
     session = artifact(model, case, case.layers)
     weights, region = questions(_classes(model)), regions("everywhere", 45, 37, 1)
@@ -196,4 +196,4 @@ def test_no_question_costs_no_gradient(case: Case) -> None:
 
 def _classes(model: onnx.ModelProto) -> int:
     dims = model.graph.output[0].type.tensor_type.shape.dim
-    return max(d.dim_value for d in dims)
+    return max(int(d.dim_value) for d in dims)

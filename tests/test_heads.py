@@ -30,7 +30,7 @@ def pooled_map(classes: int = 4) -> onnx.ModelProto:
     return g.model({"probabilities": (TensorProto.FLOAT, ["N", classes, 1, 1])})
 
 
-# name: the network, what the export is told, the layer and the score that it takes
+# name: the network, the options of the export, the layer and the score that it chooses
 HEADS: dict[str, tuple[Callable[[], onnx.ModelProto], dict[str, Any], str, str]] = {
     "softmax": (networks.unet, {}, "dec1_relu", "probabilities"),
     "one sigmoid": (networks.unet_sigmoid, {}, "dec1_relu", "mask"),
@@ -71,17 +71,16 @@ HEADS: dict[str, tuple[Callable[[], onnx.ModelProto], dict[str, Any], str, str]]
 def test_from_the_network_to_the_figure(head: str, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("matplotlib")
-    make, told, layer, score = HEADS[head]
+    make, options, layer, score = HEADS[head]
     model = make()
-    exported = export(model, rescale=1 / 255, size=(30, 22), **told)
+    exported = export(model, rescale=1 / 255, size=(30, 22), **options)
     assert exported.artifact.verification is not None
     assert (exported.artifact.layers[0].name, exported.artifact.score.name) == (layer, score)
     cam = ortcam.load(exported.model, "cpu")
     explanation = cam.explain(PICTURE)
     expected = reference(model, cam, explanation.indices)
-    found = explanation.raw[layer]
     scale = np.abs(expected).max()
-    np.testing.assert_allclose(found, np.maximum(expected, 0), atol=1e-4 * scale)
+    np.testing.assert_allclose(explanation.raw[layer], np.maximum(expected, 0), atol=1e-4 * scale)
     explanation.save(tmp_path / "figure.png")
     assert explanation.overlay(explanation.indices[0]).size == (30, 22)
     if exported.artifact.score.name == "probabilities" and head.startswith("classifier"):
@@ -90,8 +89,8 @@ def test_from_the_network_to_the_figure(head: str, tmp_path: Path) -> None:
         assert cam.segment(PICTURE).labels.shape == (22, 30)
 
 
-def reference(model: onnx.ModelProto, cam: ortcam.Cam, indices: tuple[int, ...]) -> Any:
-    """The weighted sums of the one layer [classes, h, w], by autograd in float64."""
+def reference(model: onnx.ModelProto, cam: ortcam.Cam, indices: tuple[int | None, ...]) -> Any:
+    """The weighted sums of the single layer [classes, h, w], by autograd in float64."""
     import torch
     from reference import run
 
@@ -117,27 +116,27 @@ def reference(model: onnx.ModelProto, cam: ortcam.Cam, indices: tuple[int, ...])
 # ---- Several outputs
 
 
-def test_other_outputs_are_told_and_can_be_named() -> None:
+def test_other_outputs_are_noted_and_can_be_chosen() -> None:
     notes = export(networks.unet_two_heads(), verify=False).notes
     assert "other outputs have scores too: 'aux'; choose by reduction_layer=" in notes
-    listed = [c for c in layers(networks.unet_two_heads()) if c.kind == "reduction"]
-    assert [(c.name, c.chosen) for c in listed] == [("out", True), ("aux", False)]
+    scores = [c for c in layers(networks.unet_two_heads()) if c.kind == "reduction"]
+    assert [(c.name, c.chosen) for c in scores] == [("out", True), ("aux", False)]
 
 
-def test_the_command_names_its_own_options(tmp_path: Path) -> None:
+def test_the_command_names_its_options(tmp_path: Path) -> None:
     onnx.save(networks.unet_two_heads(), tmp_path / "net.onnx")
     result = CliRunner().invoke(
         main, ["export", str(tmp_path / "net.onnx"), "-o", str(tmp_path / "a.onnx"), "--no-verify"]
     )
     assert "too: 'aux'; choose by --reduction-layer\n" in result.output
     assert "changes every map; --score logits explains the logits" in result.output
-    assert "say it by --scale, --mean, --std and --bgr\n" in result.output
+    assert "say it by --rescale, --mean, --std and --bgr\n" in result.output
 
 
-# ---- Classes and masks apart
+# ---- Separate classes and masks
 
 
-def test_a_detectors_anchors_are_no_classes_by_place() -> None:
+def test_anchors_of_a_detector_are_refused() -> None:
     with pytest.raises(LayerError) as caught:
         export(networks.anchors())
     assert str(caught.value) == (
@@ -148,7 +147,7 @@ def test_a_detectors_anchors_are_no_classes_by_place() -> None:
     )
 
 
-def test_queries_are_no_classes_by_place() -> None:
+def test_queries_are_refused() -> None:
     with pytest.raises(LayerError) as caught:
         export(networks.queries())
     assert str(caught.value) == (
@@ -159,11 +158,11 @@ def test_queries_are_no_classes_by_place() -> None:
     )
 
 
-# ---- A score that does not move
+# ---- A constant score
 
 
-def test_a_score_that_does_not_respond_is_said_to() -> None:
-    """Equal weights for every class: the softmax is flat, whatever the features are."""
+def test_a_score_that_does_not_respond_is_reported() -> None:
+    """With equal weights for every class, the softmax is constant."""
     model = networks.unet()
     for tensor in model.graph.initializer:
         if tensor.name in ("logits.weight", "logits.bias"):

@@ -15,8 +15,8 @@ from onnx import TensorProto, external_data_helper, helper, numpy_helper
 import ortcam
 from ortcam_export import export
 
-#: The channels before the two wide layers, and after each: so many equal blocks of so many rows.
-#: Two, since onnxruntime's own optimiser holds no single tensor beyond 2 GB.
+#: The channels before the two wide layers; each layer has BLOCKS equal blocks of ROWS channels.
+#: There are two layers, since onnxruntime's optimiser holds no single tensor beyond 2 GB.
 BEFORE, BLOCKS, ROWS = 16384, 50, 336
 
 MEMORY, DISK = 9 * 2**30, 8 * 2**30
@@ -28,7 +28,7 @@ def weights(seed: int, *shape: int) -> NDArray[np.float32]:
 
 
 def large_network(folder: Path) -> tuple[Path, dict[str, NDArray[np.float32]]]:
-    """Convolutions of 1 x 1; those of two, 1.1 GB each, lie in one file beside the network."""
+    """1 x 1 convolutions; the weights of two, 1.1 GB each, are in one file beside the network."""
     parts = {
         "w1": weights(1, BEFORE, 3),
         "block": weights(2, ROWS, BEFORE),
@@ -76,7 +76,7 @@ def large_network(folder: Path) -> tuple[Path, dict[str, NDArray[np.float32]]]:
 def test_a_network_beyond_two_gigabytes(tmp_path: Path) -> None:
     available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if available < MEMORY or shutil.disk_usage(tmp_path).free < DISK:
-        pytest.skip("it takes 9 GiB of free memory and 8 GiB of disk")
+        pytest.skip("needs 9 GiB of free memory and 8 GiB of disk")
     path, parts = large_network(tmp_path)
     target = tmp_path / "large.cam.onnx"
     exported = export(path, target, score="logits", rescale=1 / 255)
@@ -88,15 +88,16 @@ def test_a_network_beyond_two_gigabytes(tmp_path: Path) -> None:
         assert onnx.load(target, load_external_data=False).graph.output
         x = np.random.default_rng(5).random((1, 3, 4, 4), np.float32)
         explanation = ortcam.load(target, "cpu").explain(None, [0, 3], tensor=x)
-        # the same by hand: the blocks are equal, so one of them stands for all
+        # the same in NumPy; the blocks are equal, so one is enough
         h1 = np.maximum(parts["w1"] @ x[0].reshape(3, 16).astype(np.float64), 0)
         h2 = np.tile(np.maximum(parts["block"] @ h1, 0), (2 * BLOCKS, 1))
         a3 = np.maximum(parts["w3"] @ h2, 0).reshape(8, 4, 4)
         expected = np.tensordot(parts["w4"][[0, 3]], a3, 1)
         np.testing.assert_allclose(explanation.weights["a3"], parts["w4"][[0, 3]], rtol=1e-5)
         scale = np.abs(expected).max()
-        found = explanation.raw["a3"]
-        np.testing.assert_allclose(found, np.maximum(expected, 0), atol=1e-4 * scale)
+        np.testing.assert_allclose(
+            explanation.raw["a3"], np.maximum(expected, 0), atol=1e-4 * scale
+        )
     finally:
-        for file in tmp_path.iterdir():  # pytest keeps the folders of three runs
+        for file in tmp_path.iterdir():  # pytest keeps the folders of the last three runs
             file.unlink()

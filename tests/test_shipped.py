@@ -1,4 +1,4 @@
-"""The shipped network, exported and explained as a user does it, against float64 autograd."""
+"""The shipped network, exported and explained as by a user, against float64 autograd."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def cam(shipped_network: Path) -> ortcam.Cam:
     return ortcam.load(exported.model)
 
 
-def agree(cam: ortcam.Cam, picture: NDArray[np.uint8], expected: dict[str, reference.Maps]) -> None:
+def check(cam: ortcam.Cam, picture: NDArray[np.uint8], expected: dict[str, reference.Maps]) -> None:
     explanation = cam.explain(picture, list(reference.CLASSES))
     for layer in reference.LAYERS:
         truth = expected[layer]
@@ -33,13 +33,13 @@ def agree(cam: ortcam.Cam, picture: NDArray[np.uint8], expected: dict[str, refer
 
 
 def test_the_stored_reference_belongs_to_the_shipped_network() -> None:
-    made_again = "make it again: python tests/support/stored_reference.py"
-    assert reference.network_of_reference() == reference.sha256(), made_again
+    advice = "write it again: python tests/support/stored_reference.py"
+    assert reference.network_of_reference() == reference.sha256(), advice
 
 
 @pytest.mark.parametrize("seed", reference.SCENES)
 def test_rendered_scenes_agree_with_the_stored_reference(cam: ortcam.Cam, seed: int) -> None:
-    agree(cam, reference.scene(seed), reference.stored(seed))
+    check(cam, reference.scene(seed), reference.stored(seed))
 
 
 @pytest.mark.torch
@@ -60,4 +60,4 @@ def test_camvid_frames_agree_with_autograd(cam: ortcam.Cam, camvid: Path, place:
     pytest.importorskip("torch")
     frames = sorted((camvid / "test").glob("*.jpg"))
     picture = np.asarray(Image.open(frames[place * len(frames) // 5]))
-    agree(cam, picture, reference.maps(picture))
+    check(cam, picture, reference.maps(picture))

@@ -1,4 +1,4 @@
-"""Volumes [N, C, D, H, W]: the way of pictures, one axis more, against autograd in float64."""
+"""Volumes [N, C, D, H, W], as pictures with one more axis, against autograd in float64."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ def cam(artifact: Path) -> ortcam.Cam:
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("asked", ["everywhere", "shared", "a region a question"])
-def test_maps_agree_with_autograd(cam: ortcam.Cam, asked: str) -> None:
+@pytest.mark.parametrize("kind", ["everywhere", "shared", "a region per question"])
+def test_maps_agree_with_autograd(cam: ortcam.Cam, kind: str) -> None:
     pytest.importorskip("torch")
     from reference import pooled_gradients
 
     region: Array | None = None
-    if asked == "shared":
+    if kind == "shared":
         region = np.zeros(GRID, bool)
         region[2:5, :6, 3:] = True
-    elif asked == "a region a question":
+    elif kind == "a region per question":
         region = np.random.default_rng(6).random((2, *GRID))
-    found = cam.explain(None, [0, 2], region=region, tensor=VOLUME)
+    explanation = cam.explain(None, [0, 2], region=region, tensor=VOLUME)
     rows = np.eye(3)[[0, 2]][:, None]
     cells = np.ones((1, *GRID)) if region is None else region.reshape(-1, *GRID)
     names = ["a_relu", "b_relu"]
@@ -63,11 +63,13 @@ def test_maps_agree_with_autograd(cam: ortcam.Cam, asked: str) -> None:
         bound = np.abs(terms).sum(1).max((1, 2, 3))
         assert bound.min() > 0
         raw = np.maximum(terms.sum(1), 0)
-        assert found.raw[name].shape == raw.shape
-        assert (np.abs(found.raw[name] - raw).max((1, 2, 3)) < 1e-5 * bound).all()
-        np.testing.assert_allclose(found.weights[name], alpha[:, 0], atol=1e-6 * abs(alpha).max())
-    assert found.maps.shape == (2, 2, *GRID)
-    assert found.map("c", "b_relu").max() > 0
+        assert explanation.raw[name].shape == raw.shape
+        assert (np.abs(explanation.raw[name] - raw).max((1, 2, 3)) < 1e-5 * bound).all()
+        np.testing.assert_allclose(
+            explanation.weights[name], alpha[:, 0], atol=1e-6 * abs(alpha).max()
+        )
+    assert explanation.maps.shape == (2, 2, *GRID)
+    assert explanation.map("c", "b_relu").max() > 0
 
 
 def test_labels(cam: ortcam.Cam) -> None:
@@ -87,31 +89,31 @@ def test_a_score_coarser_than_the_volume() -> None:
     assert segmentation.score.shape == (8, 4, 6, 7)
     assert segmentation.labels.shape == GRID
     everywhere = coarse.explain(None, [1], region=np.ones(GRID), tensor=VOLUME)
-    unasked = coarse.explain(None, [1], tensor=VOLUME)
-    np.testing.assert_allclose(everywhere.weights["a_relu"], unasked.weights["a_relu"], rtol=1e-4)
+    default = coarse.explain(None, [1], tensor=VOLUME)
+    np.testing.assert_allclose(everywhere.weights["a_relu"], default.weights["a_relu"], rtol=1e-4)
     halves = np.zeros((2, *GRID))
     halves[0, :4] = halves[1, 4:] = 1
     parts = [coarse.explain(None, [1], region=half, tensor=VOLUME) for half in halves]
     total = sum(part.weights["a_relu"] for part in parts)
-    np.testing.assert_allclose(total, unasked.weights["a_relu"], rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(total, default.weights["a_relu"], rtol=1e-4, atol=1e-7)
     assert np.abs(parts[0].weights["a_relu"]).max() > 0
 
 
-def test_a_region_counts_by_the_share_of_each_cell() -> None:
+def test_coverage_is_the_fraction_of_each_cell() -> None:
     region = np.random.default_rng(7).random((2, 6, 8, 4)).astype(np.float32)
     blocks = region.reshape(2, 3, 2, 2, 4, 2, 2).mean((2, 4, 6))
     np.testing.assert_allclose(coverage(region, (3, 2, 2)), blocks, rtol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["bicubic", "bilinear", "nearest"])
-def test_a_volume_is_resampled_along_each_axis_alike(method: str) -> None:
-    """The filter is a product: the order of the axes makes no difference."""
+def test_all_axes_of_a_volume_are_resampled_alike(method: str) -> None:
+    """The filter is separable, so the order of the axes does not matter."""
     volume = np.random.default_rng(8).random((3, 4, 5)).astype(np.float32)
     grid = (7, 9, 16)
-    found = resample(volume, grid, method)
-    turned = resample(volume.transpose(2, 0, 1), (16, 7, 9), method).transpose(1, 2, 0)
-    np.testing.assert_allclose(found, turned, atol=1e-6)
-    assert found.shape == grid
+    resampled = resample(volume, grid, method)
+    transposed = resample(volume.transpose(2, 0, 1), (16, 7, 9), method).transpose(1, 2, 0)
+    np.testing.assert_allclose(resampled, transposed, atol=1e-6)
+    assert resampled.shape == grid
     flat = np.broadcast_to(volume[:1], (3, 4, 5))
     plane = resample(volume[0], (9, 16), method)
     np.testing.assert_allclose(resample(flat, grid, method), np.stack([plane] * 7), atol=1e-6)
@@ -128,12 +130,12 @@ def test_the_undershoot_is_clipped() -> None:
 
 
 def test_presets_of_volumes(cam: ortcam.Cam) -> None:
-    usual = cam.explain(tensor=VOLUME, classes="a", layers="b_relu")
+    default = cam.explain(tensor=VOLUME, classes="a", layers="b_relu")
     raw = cam.explain(tensor=VOLUME, classes="a", layers="b_relu", preset="raw")
-    np.testing.assert_array_equal(np.maximum(raw.map(), 0), usual.raw["b_relu"][0])
+    np.testing.assert_array_equal(np.maximum(raw.map(), 0), default.raw["b_relu"][0])
     assert raw.overlay(slice=3).size == (14, 11)
     matlab = cam.explain(tensor=VOLUME, classes="a", layers="b_relu", preset="matlab")
-    np.testing.assert_array_equal(np.maximum(matlab.map(), 0), usual.map())
+    np.testing.assert_array_equal(np.maximum(matlab.map(), 0), default.map())
 
 
 @pytest.mark.parametrize("preset", ["pytorch-grad-cam", "seggradcam"])
@@ -142,11 +144,11 @@ def test_a_preset_for_pictures_alone_is_refused(cam: ortcam.Cam, preset: str) ->
         cam.explain(tensor=VOLUME, classes="a", preset=preset)
 
 
-def test_the_command_names_its_option_then(artifact: Path, tmp_path: Path) -> None:
+def test_the_command_names_its_option(artifact: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "volume.npy", VOLUME)
-    asked = ["--preset", "seggradcam", "-o", str(tmp_path / "out.npz")]
+    options = ["--preset", "seggradcam", "-o", str(tmp_path / "out.npz")]
     result = CliRunner().invoke(
-        main, ["explain", str(artifact), str(tmp_path / "volume.npy"), *asked]
+        main, ["explain", str(artifact), str(tmp_path / "volume.npy"), *options]
     )
     assert result.exit_code == 1
     assert "this is a volume; leave --preset out" in result.stderr
@@ -155,7 +157,7 @@ def test_the_command_names_its_option_then(artifact: Path, tmp_path: Path) -> No
 # ---- Figures
 
 
-def test_a_slice_is_drawn_over_the_volumes_own(cam: ortcam.Cam) -> None:
+def test_maps_are_drawn_over_a_slice_of_the_volume(cam: ortcam.Cam) -> None:
     explanation = cam.explain(None, ["a"], "b_relu", tensor=VOLUME)
     first = VOLUME[0, 0]
     grey = (first - first.min()) / (first.max() - first.min()) * 255
@@ -180,6 +182,7 @@ def test_figures_of_a_slice(cam: ortcam.Cam, tmp_path: Path) -> None:
     images = [image.get_array() for axes in figure.axes for image in axes.images]
     drawn = [image for image in images if image is not None and image.shape == (11, 14, 3)]
     assert one.picture is not None
+    assert one.segmentation is not None
     np.testing.assert_array_equal(drawn[0], one.picture[4])
     np.testing.assert_array_equal(drawn[1], np.asarray(one.segmentation.overlay(slice=4)))
     np.testing.assert_array_equal(drawn[2], np.asarray(one.overlay(one.indices[0], slice=4)))
@@ -235,7 +238,7 @@ def test_refusals(cam: ortcam.Cam, tmp_path: Path) -> None:
 
 
 def cli(*arguments: object, code: int = 0) -> str:
-    """What a command says."""
+    """Run a command, and return its output."""
     result = CliRunner().invoke(main, [str(a) for a in arguments])
     assert result.exit_code == code, result.output
     return result.output
@@ -257,8 +260,8 @@ def test_the_command_line(artifact: Path, tmp_path: Path) -> None:
     cli("segment", artifact, tmp_path / "v.npy", "-o", tmp_path / "s.png", "--slice", 2)
     assert (tmp_path / "m.png").exists()
     assert (tmp_path / "s.png").exists()
-    said = cli("segment", artifact, tmp_path / "v.npy", "-o", tmp_path / "s.png", code=1)
-    assert "a volume is drawn one slice at a time" in said
+    output = cli("segment", artifact, tmp_path / "v.npy", "-o", tmp_path / "s.png", code=1)
+    assert "a volume is drawn one slice at a time" in output
     (tmp_path / "v.npy").write_bytes(b"no array")
-    said = cli("segment", artifact, tmp_path / "v.npy", "-o", tmp_path / "s.npz", code=1)
-    assert "v.npy cannot be read as a NumPy array" in said
+    output = cli("segment", artifact, tmp_path / "v.npy", "-o", tmp_path / "s.npz", code=1)
+    assert "v.npy cannot be read as a NumPy array" in output

@@ -1,4 +1,4 @@
-"""The demo: the Makefile's commands on the shipped network, and where their maps lie."""
+"""The demo: the Makefile's commands on the shipped network, and the position of their maps."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def commands(root: Path) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def out(root: Path, commands: list[list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the demo leaves in ``out/``."""
+    """The files that the demo writes to ``out/``."""
     folder = tmp_path_factory.mktemp("demo")
     for command in commands:
         arguments = [
@@ -41,8 +41,8 @@ def out(root: Path, commands: list[list[str]], tmp_path_factory: pytest.TempPath
     return folder
 
 
-def test_it_leaves_three_figures_and_a_report(out: Path) -> None:
-    # What docs/report.md says of its size.
+def test_it_writes_three_figures_and_a_report(out: Path) -> None:
+    # As docs/report.md states.
     assert 1_250_000 < (out / "report.html").stat().st_size < 1_400_000
     shapes = {}
     for path in out.glob("*.png"):
@@ -53,20 +53,20 @@ def test_it_leaves_three_figures_and_a_report(out: Path) -> None:
     assert shapes["layers.png"] < 1  # two panels by three
 
 
-def test_the_maps_lie_on_what_they_are_of(root: Path, out: Path, street: Path) -> None:
-    """Against the scene's own labels, which the network has no part in."""
+def test_the_maps_lie_on_their_objects(root: Path, out: Path, street: Path) -> None:
+    """Against the labels of the rendered scene, which do not depend on the network."""
     card = (root / "models" / "README.md").read_text(encoding="utf-8")
     seed = re.search(r"`render\((\d+), \(960, 720\)\)`", card)
     assert seed is not None
     pixels, labels = render(int(seed[1]), (960, 720))
     with Image.open(street) as picture:
-        # Other processors' last bits round a pixel in 400,000 to the next of its 256 levels.
-        off = np.abs(pixels.astype(int) - np.asarray(picture.convert("RGB")))
-        assert off.max() <= 1
-        assert np.count_nonzero(off) < 100
+        # On other processors, one pixel in 400,000 rounds to the next of its 256 levels.
+        difference = np.abs(pixels.astype(int) - np.asarray(picture.convert("RGB")))
+        assert difference.max() <= 1
+        assert np.count_nonzero(difference) < 100
     cam = ortcam.load(out / "street.cam.onnx")
     maps = cam.explain(street, ["Road", "Car"], ["dec_relu4"]).maps[0]
-    for name, plane, least in zip(("Road", "Car"), maps, (0.9, 0.6), strict=True):
-        there = labels == cam.classes.index(name)
-        assert plane[there].sum() > least * plane.sum(), name
-        assert there[np.unravel_index(plane.argmax(), plane.shape)], name
+    for name, plane, minimum in zip(("Road", "Car"), maps, (0.9, 0.6), strict=True):
+        object = labels == cam.classes.index(name)
+        assert plane[object].sum() > minimum * plane.sum(), name
+        assert object[np.unravel_index(plane.argmax(), plane.shape)], name

@@ -1,5 +1,5 @@
-"""How the gradient of an operator is best written in standard ONNX: the ways there are, timed.
+"""The alternative lowerings of an operator's gradient to standard ONNX, timed.
 
-ways       each choice that the gradient engine makes, and the ways that it chose among
-__main__   the command: times them, and writes ``docs/lowerings.md``
+alternatives   each choice of the gradient engine, with its alternatives
+__main__       the command, which times them and writes ``docs/lowerings.md``
 """

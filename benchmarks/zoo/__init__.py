@@ -1,8 +1,8 @@
-"""Whole networks against PyTorch: is every gradient what autograd says it is?
+"""Whole networks: the gradients of their exports against PyTorch's autograd.
 
-networks    torchvision's and segmentation_models_pytorch's, with random weights, and their export
-compare     one network's gradients against autograd of the module that it was exported from
-table       the results to read
+networks    those of torchvision and segmentation_models_pytorch, with random weights; their export
+compare     the comparison of one network's gradients with autograd of its module
+table       the results for readers
 
-``python -m benchmarks.zoo --help`` tells the command.
+For the command, see ``python -m benchmarks.zoo --help``.
 """

@@ -19,27 +19,27 @@ PAGE = Path("docs/networks_table.md")
 
 @click.command()
 @click.argument("pattern", default="")
-@click.option("--again", is_flag=True, help="Compare what the results have already.")
-@click.option("--keep", is_flag=True, help="Keep the exported networks, some 10 GB.")
+@click.option("--again", is_flag=True, help="Compare again even if there are results.")
+@click.option("--keep", is_flag=True, help="Keep the exported networks, about 10 GB.")
 @click.option(
     "--out",
     default=Path("out/zoo"),
     show_default=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where the results go, a file each.",
+    help="The folder for the results, a file each.",
 )
 @click.option("--page", default=PAGE, show_default=True, type=click.Path(path_type=Path))
 def main(pattern: str, again: bool, keep: bool, out: Path, page: Path) -> None:
-    """Compares networks, those with PATTERN in their names, with PyTorch, and writes the table.
+    """Compare the networks whose names contain PATTERN with PyTorch, and write the table.
 
-    Results are kept as they come: what was broken off goes on where it was.
+    Results are saved after each network, and an interrupted run resumes.
     """
     from benchmarks.zoo import networks  # imports torch
 
     threads = take_two_cores()
     out.mkdir(parents=True, exist_ok=True)
-    chosen = [network for network in networks.NETWORKS if pattern in network.name]
-    for index, network in enumerate(chosen, 1):
+    selection = [network for network in networks.NETWORKS if pattern in network.name]
+    for index, network in enumerate(selection, 1):
         for exporter in networks.EXPORTERS:
             result = out / f"{_slug(network.name)}.{exporter}.json"
             if result.exists() and not again:
@@ -49,8 +49,8 @@ def main(pattern: str, again: bool, keep: bool, out: Path, page: Path) -> None:
             row["seconds"] = round(time.perf_counter() - started)
             row["machine"] = machine(threads)
             result.write_text(json.dumps(row, indent=1))
-            said = row.get("failure") or "{picture:.0e} {weights:.0e} {layer}".format(**row)
-            click.echo(f"{index}/{len(chosen)} {network.name} ({exporter}): {said}")
+            outcome = row.get("failure") or "{picture:.0e} {weights:.0e} {layer}".format(**row)
+            click.echo(f"{index}/{len(selection)} {network.name} ({exporter}): {outcome}")
     rows = [
         json.loads(path.read_text())
         for network in networks.NETWORKS
@@ -66,7 +66,7 @@ def _slug(name: str) -> str:
 
 
 def _row(network: Any, exporter: str, path: Path, keep: bool) -> dict[str, Any]:
-    """What was measured, or why nothing could be: a network that fails is a row as well."""
+    """The measurement, or the reason of its failure, which is a row as well."""
     from benchmarks.zoo import networks
     from benchmarks.zoo.compare import compare
 
@@ -77,8 +77,8 @@ def _row(network: Any, exporter: str, path: Path, keep: bool) -> dict[str, Any]:
             networks.to_onnx(model, x, path, exporter)
         row.update(dataclasses.asdict(compare(model, x, path)))
     except Exception as error:
-        said = f"{type(error).__name__}: {error}"  # torch adds its whole graph
-        row["failure"] = textwrap.shorten(said, 240, placeholder=" ...")
+        message = f"{type(error).__name__}: {error}"  # torch appends its whole graph
+        row["failure"] = textwrap.shorten(message, 240, placeholder=" ...")
     finally:
         if not keep:
             path.unlink(missing_ok=True)

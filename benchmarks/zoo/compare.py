@@ -1,10 +1,9 @@
 """One network's gradients in ONNX against torch's autograd in float64.
 
-Two gradients: that of a random functional of the scores with respect to the picture, and the
-Grad-CAM weights at the layer that the export chooses. torch differentiates the module that the
-file was exported from, so nothing is shared with the exporter. The chosen layer is found in torch's
-forward pass by its values: it is the first tensor there that holds, in whatever order of axes, what
-onnxruntime computes for it.
+There are two gradients: that of a random functional of the scores with respect to the picture, and
+the Grad-CAM weights at the layer that the export chooses. torch differentiates the original module,
+so the comparison shares nothing with the exporter. The values of the layer identify it in torch's
+forward pass: it is the first tensor that equals onnxruntime's, in any order of axes.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ __all__ = ["Row", "compare"]
 
 Array = NDArray[Any]
 
-#: Two tensors are the same where they differ by no more than this, relative.
+#: The relative difference up to which two tensors are the same.
 SAME = 1e-3
 
-#: Functions with kinks: in ONNX, and as torch calls them but for a trailing underscore.
+#: Functions with kinks: in ONNX, and in torch, without a trailing underscore.
 KINKED = frozenset({"Clip", "HardSigmoid", "HardSwish", "LeakyRelu", "MaxPool", "Relu"})
 TORCH_KINKED = frozenset(
     {"hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "max_pool2d", "relu", "relu6"}
@@ -44,15 +43,15 @@ TORCH_KINKED = frozenset(
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of one network by one exporter.
+    """The measurement of one network by one exporter.
 
     Attributes:
         picture: relative error of the gradient with respect to the picture.
-        operators: those that depend on the picture, with how often.
-        layer: the chosen feature layer.
-        operator: what computes it.
-        shape: of the layer.
-        score: the kind of score that was explained.
+        operators: the number of each operator that depends on the picture.
+        layer: the feature layer.
+        operator: the operator that computes it.
+        shape: the shape of the layer.
+        score: the kind of the score.
         weights: relative error of the Grad-CAM weights at the layer.
     """
 
@@ -66,11 +65,11 @@ class Row:
 
 
 def compare(model: nn.Module, x: Tensor, path: Path) -> Row:
-    """Compares the file that was exported of a module with the module.
+    """Compare the exported file of a module with the module.
 
     Args:
         model: the module, in evaluation mode.
-        x: a picture that it takes, float32.
+        x: a picture for it, float32.
         path: the file.
     """
     reference = copy.deepcopy(model).double()
@@ -84,17 +83,19 @@ def compare(model: nn.Module, x: Tensor, path: Path) -> Row:
 def relative(ours: Array, theirs: Array) -> float:
     """||ours - theirs|| / ||theirs||."""
     if ours.shape != theirs.shape or not theirs.any():
-        raise ValueError(f"{ours.shape} and {theirs.shape} cannot be compared, or all is zero")
+        raise ValueError(
+            f"{ours.shape} and {theirs.shape} cannot be compared, or all values are zero"
+        )
     return float(np.linalg.norm(ours.astype(np.float64) - theirs) / np.linalg.norm(theirs))
 
 
 def _operators(model: onnx.ModelProto) -> dict[str, int]:
-    after, found = {model.graph.input[0].name}, Counter[str]()
+    dependent, counts = {model.graph.input[0].name}, Counter[str]()
     for node in model.graph.node:
-        if after & set(node.input):
-            after.update(node.output)
-            found[node.op_type] += 1
-    return dict(sorted(found.items()))
+        if dependent & set(node.input):
+            dependent.update(node.output)
+            counts[node.op_type] += 1
+    return dict(sorted(counts.items()))
 
 
 def _session(model: bytes) -> onnxruntime.InferenceSession:
@@ -117,10 +118,10 @@ def _picture(reference: nn.Module, x: Tensor, path: Path) -> float:
     gradient.graph.output.extend(onnx.ValueInfoProto(name=kink) for kink in kinks)
     feeds = {name: x.numpy(), f"{end}.cotangent": u}
     ours, *read = _session(gradient.SerializeToString()).run([f"{name}.grad", *kinks], feeds)
-    own = x.double().requires_grad_()
+    leaf = x.double().requires_grad_()
     with _Branches(read):
-        y = (scores(reference(own)) * torch.from_numpy(u)).sum()
-    (theirs,) = torch.autograd.grad(y, own)
+        y = (scores(reference(leaf)) * torch.from_numpy(u)).sum()
+    (theirs,) = torch.autograd.grad(y, leaf)
     return relative(ours, theirs.numpy())
 
 
@@ -131,12 +132,12 @@ def _read_by_kinked(model: onnx.ModelProto) -> list[str]:
 
 
 class _Branches(TorchFunctionMode):
-    """Differentiates functions with kinks where onnxruntime stands.
+    """Differentiates functions with kinks at the inputs that onnxruntime read.
 
-    Of a million ReLUs a few read a number that is zero within the rounding of float32, and each
-    one that float64 decides otherwise changes the gradient by up to a percent; either gradient is
-    right. So here such a function has its value in float64, and its derivative at the number that
-    onnxruntime's own function read.
+    Of a million ReLUs, a few read a value that float32 cannot distinguish from zero. Each one that
+    takes the other branch in float64 changes the gradient by up to a percent, although either
+    gradient is right. So these functions are evaluated in float64, but their derivatives are taken
+    at the values that onnxruntime read.
     """
 
     def __init__(self, read: list[Array]) -> None:
@@ -160,8 +161,8 @@ class _Branches(TorchFunctionMode):
         return value + slope * (x - x.detach())
 
     def _at(self, x: Tensor) -> Tensor | None:
-        """What onnxruntime read, in the place of x."""
-        return next((seen.clone() for seen in self._read if _same(x.detach(), seen)), None)
+        """The value that onnxruntime read in place of x."""
+        return next((value.clone() for value in self._read if _same(x.detach(), value)), None)
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
@@ -172,30 +173,30 @@ def _same(one: Tensor, other: Tensor) -> bool:
 
 
 def _weights(reference: nn.Module, x: Tensor, path: Path) -> dict[str, Any]:
-    made = export(path)
-    meta, layer = made.artifact, made.artifact.layers[0]
-    session = _session(made.model)
+    exported = export(path)
+    meta, layer = exported.artifact, exported.artifact.layers[0]
+    session = _session(exported.model)
     with _Record() as record:
         output = scores(reference(x.double().requires_grad_()))
     score = _SCORES[meta.score.kind](output)
     random = np.random.default_rng(2)
     questions = random.standard_normal((2, 1, score.shape[1])).astype(np.float32)
     region = random.uniform(0, 1, (1, 1, *score.shape[2:])).astype(np.float32)
-    given = {meta.picture: x.numpy(), meta.class_weights: questions, meta.region: region}
-    feeds = {slot.name: given[slot.name] for slot in session.get_inputs()}
+    values = {meta.picture: x.numpy(), meta.class_weights: questions, meta.region: region}
+    feeds = {value.name: values[value.name] for value in session.get_inputs()}
     features, ours = session.run([layer.name, layer.weights], feeds)
 
     features = np.moveaxis(features, layer.channel_axis, 1)
     edge, as_features = record.find(torch.from_numpy(features).double())
-    asked = score * torch.from_numpy(region[0])
+    inside = score * torch.from_numpy(region[0])
     theirs = []
     for row in torch.from_numpy(questions):
-        y = (asked * row.reshape(1, -1, *[1] * (score.ndim - 2))).sum()
+        y = (inside * row.reshape(1, -1, *[1] * (score.ndim - 2))).sum()
         (gradient,) = torch.autograd.grad(y, edge, retain_graph=True)
         theirs.append(as_features(gradient).flatten(2).mean(2).numpy())
     return {
         "layer": layer.name,
-        "operator": _made_by(made.model, layer.name),
+        "operator": _operator(exported.model, layer.name),
         "shape": list(features.shape),
         "score": meta.score.kind,
         "weights": relative(ours, np.stack(theirs)),
@@ -209,39 +210,39 @@ _SCORES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def _made_by(model: bytes, name: str) -> str:
+def _operator(model: bytes, name: str) -> str:
     graph = onnx.load_model_from_string(model).graph
     return next(str(node.op_type) for node in graph.node if name in node.output)
 
 
 class _Record(TorchFunctionMode):
-    """Keeps every tensor of a forward pass, with where autograd can differentiate by it.
+    """Records every tensor of a forward pass, with its edge in the autograd graph.
 
-    An operation in place that follows changes neither.
+    Later in-place operations change neither.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._seen: list[tuple[Tensor, Any]] = []
+        self._tensors: list[tuple[Tensor, Any]] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if isinstance(result, Tensor) and result.requires_grad and result.is_floating_point():
             edge = torch.autograd.graph.get_gradient_edge(result)
-            self._seen.append((result.detach().clone(), edge))
+            self._tensors.append((result.detach().clone(), edge))
         return result
 
     def find(self, features: Tensor) -> tuple[Any, Callable[[Tensor], Tensor]]:
-        """The first tensor that is the features [N, C, *space], and how to view it as these."""
-        for tensor, edge in self._seen:
+        """The edge of the first tensor that equals the features [N, C, *space], and its view."""
+        for tensor, edge in self._tensors:
             for view in _views(tensor, features):
                 if _same(view(tensor), features):
                     return edge, view
-        raise ValueError("torch computes no such tensor as the chosen layer")
+        raise ValueError("no tensor in torch's forward pass equals the layer")
 
 
 def _views(tensor: Tensor, features: Tensor) -> Iterator[Callable[[Tensor], Tensor]]:
-    """Ways to see a tensor as features: its axes in another order, or its last tokens as a grid."""
+    """Views of a tensor as features: its axes permuted, or its last tokens as a grid."""
     if sorted(tensor.shape) == sorted(features.shape):
         for order in itertools.permutations(range(tensor.ndim)):
             yield lambda t, order=order: t.permute(order)

@@ -1,8 +1,8 @@
-"""Whole networks with random weights, as torchvision and segmentation_models_pytorch make them.
+"""Whole networks of torchvision and segmentation_models_pytorch, with random weights.
 
-Each is exported by both of torch's exporters. Random weights get statistics that a trained
-network's have: a head that starts at zero would have no gradient, and running averages that were
-never measured let activations vanish or explode over fifty layers.
+Each is exported by both of torch's exporters. The random weights get the statistics of trained
+ones: a head that starts at zero would have no gradient, and without measured running averages
+activations vanish or explode over fifty layers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ EXPORTERS = ("dynamo", "torchscript")
 
 OPSET = 18
 
-#: What torchvision's Python files ask of its compiled operators when they are imported.
+#: The compiled operators that torchvision's Python files need on import.
 _COMPILED = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -50,9 +50,9 @@ class Network:
     """One row of the table.
 
     Attributes:
-        name: of the network, as its library calls it.
-        make: makes it, with whatever weights.
-        side: of its square picture, the smallest or nearly the smallest it takes.
+        name: the name of the network in its library.
+        make: creates the network.
+        side: the side of its square picture, the smallest possible or nearly so.
     """
 
     name: str
@@ -64,8 +64,8 @@ class Network:
 def torchvision() -> Any:
     """torchvision's models, without its compiled operators.
 
-    The build on PyPI is for CUDA and does not load beside the CPU's torch; its models need none
-    of these operators, but their declarations are looked up on import.
+    The build on PyPI is for CUDA and does not load with torch for the CPU. The models need none of
+    these operators, but the import needs their declarations.
     """
     library = torch.library.Library("torchvision", "FRAGMENT")
     for schema in _COMPILED:
@@ -168,7 +168,7 @@ def build(network: Network) -> nn.Module:
     model = network.make().eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if name.endswith(("layer_scale", "gamma")):  # 1e-6 at first: blocks without effect
+            if name.endswith(("layer_scale", "gamma")):  # initially 1e-6: blocks without effect
                 parameter.uniform_(0.5, 1)
             elif parameter.ndim >= 2 and not parameter.any():  # heads that start at zero
                 nn.init.normal_(parameter, std=0.05)
@@ -187,7 +187,7 @@ def build(network: Network) -> nn.Module:
 
 
 def to_onnx(model: nn.Module, x: Tensor, path: Path, exporter: str) -> None:
-    """Writes a network as ONNX by one of :data:`EXPORTERS`; what it says is swallowed."""
+    """Export a network to ONNX by one of :data:`EXPORTERS`, without its output."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     more: dict[str, Any] = {"external_data": False} if exporter == "dynamo" else {}
     with (

@@ -1,4 +1,4 @@
-"""The results as a page of the docs."""
+"""The results as a page of the documentation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 __all__ = ["table"]
 
-#: What the agreement is to be.
+#: The largest acceptable relative error.
 TOLERANCE = 1e-3
 
 _PACKAGES = (
@@ -24,26 +24,26 @@ _PACKAGES = (
 _HEAD = """\
 # Whole networks against PyTorch
 
-Made by `python -m benchmarks.zoo`. Each network has random weights and was exported by both of
-torch's exporters with opset 18, for square pictures of the side that stands behind its name.
+Written by `python -m benchmarks.zoo`. Each network has random weights and was exported by both of
+PyTorch's exporters with opset 18, for square pictures whose side follows its name.
 
-Relative errors ||a - b|| / ||b||: of `ortcam_export.vjp`, for a random functional of the scores
-with respect to the *picture*; and of the Grad-CAM *weights* in the artifact of `ortcam export`,
-at the layer that it chooses, for two random questions about a random region. a is computed by
-onnxruntime in float32, b by PyTorch's autograd in float64 of the module that was exported. Both are
-to be {tolerance:g} or less; {good} of {all} rows are.
+The errors are relative, ||a - b|| / ||b||. *Picture* is that of `ortcam_export.vjp`, for a random
+functional of the scores with respect to the picture; *weights* that of the Grad-CAM weights in the
+artifact of `ortcam export`, at the layer that it chooses, for two random questions about a random
+region. ONNX Runtime computes a in float32, PyTorch's autograd computes b in float64 from the module
+that was exported. Both must be {tolerance:g} or less, and {good} of {all} rows meet this.
 
-Where a ReLU or a MaxPool reads numbers that float32 cannot tell from its kink, float64 may take the
-other side, and each time it does the gradient differs by up to a percent though both are right. So
-for the picture's gradient PyTorch takes the derivatives of functions with kinks at the numbers that
-onnxruntime's read.
+Where a ReLU or a MaxPool reads values that float32 cannot distinguish from its kink, float64 may
+take the other branch. Each such case changes the gradient by up to a percent, although both are
+right. For the picture's gradient, PyTorch therefore takes the derivatives of functions with kinks
+at the values that ONNX Runtime's read.
 
 {machine}
 """
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The page, from rows of one network and exporter each."""
+    """The page, from one row per network and exporter."""
     measured = [row for row in rows if "failure" not in row]
     good = [row for row in measured if max(row["picture"], row["weights"]) <= TOLERANCE]
     head = _HEAD.format(tolerance=TOLERANCE, good=len(good), all=len(rows), machine=_machines(rows))
@@ -55,7 +55,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     parts = [head, *lines]
     failed = [row for row in rows if "failure" in row]
     if failed:
-        parts += ["", "## What cannot be compared", ""]
+        parts += ["", "## Networks that cannot be compared", ""]
         parts += [f"- {row['network']}, {row['exporter']}: {row['failure']}" for row in failed]
     parts += ["", "## Operators that depend on the picture", ""]
     parts += [
@@ -79,10 +79,10 @@ def _operators(rows: Iterable[dict[str, Any]], name: str) -> set[str]:
 
 
 def _machines(rows: Iterable[dict[str, Any]]) -> str:
-    """What the rows were measured on; the same for all, as a rule."""
-    seen = dict.fromkeys(
+    """The machines of the rows; usually the same for all."""
+    machines = dict.fromkeys(
         "{threads} thread(s) of an {processor}, Python {python}; ".format(**row["machine"])
         + ", ".join(f"{name} {row['machine']['versions'][name]}" for name in _PACKAGES)
         for row in rows
     )
-    return "\n".join(f"Measured on {one}." for one in seen)
+    return "\n".join(f"Measured on {one}." for one in machines)

@@ -1,10 +1,11 @@
 """Shift the scorer's biases towards the mean IoU, on training pictures alone.
 
 The arg max of well-calibrated scores maximises the accuracy, not the IoU, and a loss with class
-weights leaves the scores of rare classes too high. One bias a class, found by coordinate ascent
-on augmented training crops, makes up for both; the shape of the network stays as it is.
+weights leaves the scores of rare classes too high. One bias per class, found by coordinate ascent
+on augmented training crops, compensates for both; the architecture stays the same.
 """
 
+from itertools import product
 from pathlib import Path
 
 import click
@@ -16,7 +17,7 @@ from camvid.classes import CLASSES, IGNORE
 from camvid.data import Sample, augment, load_camvid, load_scenes, normalise
 from camvid.network import DeepLabV3Plus, resize
 
-STRIDE = 5  # every pixel's neighbours say the same
+STRIDE = 5  # neighbouring pixels add little
 
 
 def collect(
@@ -32,14 +33,14 @@ def collect(
         with torch.no_grad():
             scores = resize(network.scores(x), x)[0, :, ::STRIDE, ::STRIDE].flatten(1).T
         flat = labels[::STRIDE, ::STRIDE].reshape(-1)
-        known = flat != IGNORE
-        logits.append(scores.numpy()[known])
-        truth.append(flat[known].astype(np.int64))
+        labelled = flat != IGNORE
+        logits.append(scores.numpy()[labelled])
+        truth.append(flat[labelled].astype(np.int64))
     return np.concatenate(logits), np.concatenate(truth)
 
 
 def mean_iou(prediction: NDArray[np.int64], truth: NDArray[np.int64]) -> float:
-    """Over all classes, of labels ``[P]``."""
+    """The mean IoU over all classes, for labels ``[P]``."""
     n = len(CLASSES)
     confusion = np.bincount(truth * n + prediction, minlength=n * n).reshape(n, n)
     hits = np.diag(confusion)
@@ -47,18 +48,16 @@ def mean_iou(prediction: NDArray[np.int64], truth: NDArray[np.int64]) -> float:
 
 
 def ascend(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Biases ``[C]`` at which no single one can be bettered by a step of the last width."""
+    """Biases ``[C]`` by coordinate ascent on the mean IoU, in steps that grow finer."""
     bias = np.zeros(len(CLASSES), np.float32)
     best = mean_iou(logits.argmax(1), truth)
-    for step in (0.4, 0.2, 0.1):
-        for _ in range(2):
-            for c in range(len(CLASSES)):
-                for delta in (-step, step):
-                    moved = bias.copy()
-                    moved[c] += delta
-                    score = mean_iou((logits + moved).argmax(1), truth)
-                    if score > best:
-                        best, bias = score, moved
+    for step in (0.4, 0.4, 0.2, 0.2, 0.1, 0.1):
+        for c, delta in product(range(len(CLASSES)), (-step, step)):
+            candidate = bias.copy()
+            candidate[c] += delta
+            score = mean_iou((logits + candidate).argmax(1), truth)
+            if score > best:
+                best, bias = score, candidate
     centred: NDArray[np.float32] = bias - bias.mean()
     return centred
 

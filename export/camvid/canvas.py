@@ -18,7 +18,7 @@ Points = Iterable[Iterable[float]]
 """Points in a plane, ``(x, y)`` each."""
 
 NEAR = 0.6
-"""What is nearer to the camera than this, in metres, is cut off."""
+"""The near plane, in metres: points nearer to the camera are clipped."""
 
 
 class Canvas:
@@ -27,7 +27,7 @@ class Canvas:
     def __init__(
         self, size: tuple[int, int], focal: float, horizon: float, eye: ArrayLike, yaw: float
     ) -> None:
-        """``focal`` in widths, ``horizon`` as a part of the height, ``yaw`` in radians."""
+        """``focal`` in widths, ``horizon`` as a fraction of the height, ``yaw`` in radians."""
         self.width, self.height = size
         self.focal = focal * self.width
         self.middle, self.horizon = self.width / 2, horizon * self.height
@@ -43,7 +43,7 @@ class Canvas:
         self.upward = (np.float32(self.horizon) - rows) / np.float32(self.focal)
 
     def rays(self) -> Floats:
-        """The direction that each pixel looks in, in the world, ``[H, W, 3]``, not normalised."""
+        """The viewing direction of each pixel in the world, ``[H, W, 3]``, not normalised."""
         x, y = np.meshgrid(self.across, self.upward)
         return np.stack([x, y, np.ones_like(x)], -1) @ self.turn
 
@@ -60,11 +60,11 @@ class Canvas:
         )
 
     def outline(self, points: ArrayLike) -> Floats:
-        """The polygon ``[P, 3]`` as seen: cut off in front of the camera, in pixels ``[Q, 2]``."""
+        """A polygon ``[P, 3]`` clipped at the near plane and projected to pixels ``[Q, 2]``."""
         return self.project(clip(self.seen(points)))
 
     def face(self, points: ArrayLike, paint: Paint, label: int) -> None:
-        """Paint a planar polygon, world corners ``[P, 3]``, where nothing nearer stands."""
+        """Paint a planar polygon, world corners ``[P, 3]``, where nothing nearer hides it."""
         seen = clip(self.seen(points))
         if len(seen) < 3:
             return
@@ -73,7 +73,9 @@ class Canvas:
         high = np.clip(np.ceil(pixels.max(0)) + 1, 0, [self.width, self.height]).astype(int)
         if (high <= low).any():
             return
-        normal = np.cross(seen, np.roll(seen, -1, 0)).sum(0)  # Newell: no three corners decide
+        normal = np.cross(seen, np.roll(seen, -1, 0)).sum(
+            0
+        )  # Newell's method: robust for any corners
         box = np.s_[low[1] : high[1], low[0] : high[0]]
         slope = normal[0] * self.across[box[1]] + (normal[1] * self.upward[box[0]])[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -81,7 +83,7 @@ class Canvas:
         stencil = Image.new("1", (int(high[0] - low[0]), int(high[1] - low[1])))
         corners = [(float(x), float(y)) for x, y in pixels - low - 0.5]
         ImageDraw.Draw(stencil).polygon(corners, fill=1)
-        # Details are painted over the face that bears them: hence the tolerance.
+        # The tolerance lets details be painted over the face that carries them.
         visible = np.asarray(stencil) & (depth > 0) & (depth < self.depth[box] * 1.002)
         rows, columns = np.nonzero(visible)
         if not len(rows):
@@ -95,7 +97,7 @@ class Canvas:
     def figure(
         self, foot: Iterable[float], extent: tuple[float, float], draw: "Draw", label: int
     ) -> None:
-        """A flat figure that stands at ``foot`` and faces the camera.
+        """Draw a flat figure that stands at ``foot`` and faces the camera.
 
         Args:
             foot: its lowest point, world coordinates.
@@ -129,7 +131,7 @@ class Canvas:
 
 
 class Pen:
-    """Draws a figure in metres; what it covers and what its label covers may differ."""
+    """Draws a figure in metres; its label may cover more than its paint."""
 
     def __init__(self, size: tuple[int, int], foot: tuple[float, float], scale: float) -> None:
         self.foot, self.scale = foot, scale
@@ -168,7 +170,7 @@ class Pen:
     def ring(
         self, centre: Sequence[float], radii: Sequence[float], width: float, colour: Iterable[float]
     ) -> None:
-        """An ellipse's edge; what lies within belongs to the label, but is not covered."""
+        """The outline of an ellipse; its inside gets the label, but no paint."""
         pixels = max(1, round(width * self.scale))
         picture, cover, _ = self.fills(colour)
         self.layers[0].ellipse(self.box(centre, radii), outline=picture, width=pixels)
@@ -176,7 +178,7 @@ class Pen:
         self.layers[2].ellipse(self.box(centre, radii), fill=1)
 
     def veil(self, centre: Sequence[float], radius: float) -> None:
-        """A place that belongs to the label, though nothing is drawn there."""
+        """A disc that gets the label, but no paint."""
         self.layers[2].ellipse(self.box(centre, (radius, radius)), fill=1)
 
     def box(self, centre: Sequence[float], radii: Sequence[float]) -> list[tuple[float, float]]:
@@ -191,10 +193,10 @@ Draw = Callable[[Pen], None]
 
 def clip(seen: Floats) -> Floats:
     """The part of a polygon ``[P, 3]`` that lies beyond the near plane, ``[Q, 3]``."""
-    kept = []
+    corners = []
     for a, b in zip(seen, np.roll(seen, -1, 0), strict=True):
         if a[2] >= NEAR:
-            kept.append(a)
+            corners.append(a)
         if (a[2] >= NEAR) != (b[2] >= NEAR):
-            kept.append(a + (b - a) * (NEAR - a[2]) / (b[2] - a[2]))
-    return np.array(kept, np.float32).reshape(-1, 3)
+            corners.append(a + (b - a) * (NEAR - a[2]) / (b[2] - a[2]))
+    return np.array(corners, np.float32).reshape(-1, 3)

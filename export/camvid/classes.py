@@ -1,4 +1,4 @@
-"""What training, export and evaluation must agree on: classes, colours, the input's scaling."""
+"""Constants shared by training, export and evaluation: classes, colours, input scaling."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ CLASSES: Final = (
 """The 11 classes of the SegNet tutorial's CamVid; a label is an index into this tuple."""
 
 IGNORE: Final = len(CLASSES)
-"""The label of unlabelled pixels, left out of every loss and every score."""
+"""The label of unlabelled pixels, which no loss and no score counts."""
 
 COLORS: Final = (
     (128, 128, 128),
@@ -33,7 +33,7 @@ COLORS: Final = (
     (64, 64, 0),
     (0, 128, 192),
 )
-"""One RGB colour a class, as the SegNet tutorial paints them."""
+"""One RGB colour per class, those of the SegNet tutorial."""
 
 SIZE: Final = (480, 360)
 """Width and height at which the network is trained and measured."""

@@ -1,4 +1,4 @@
-"""Pictures with labels, and the augmentation that makes few of them look like many.
+"""Labelled pictures, and their augmentation.
 
 A sample is a pair of arrays: RGB ``uint8 [H, W, 3]`` and labels ``uint8 [H, W]``.
 """
@@ -29,7 +29,7 @@ def load_camvid(folder: Path, splits: Iterable[str]) -> list[Sample]:
 
 
 def load_scenes(folder: Path) -> list[Sample]:
-    """What ``camvid.scenes`` wrote: ``NAME.jpg`` beside ``NAME.png``, its labels."""
+    """The scenes that ``camvid.scenes`` wrote: ``NAME.jpg`` beside its labels, ``NAME.png``."""
     return [load(path, path.with_suffix(".png")) for path in sorted(folder.glob("*.jpg"))]
 
 
@@ -40,7 +40,7 @@ def load(picture: Path, labels: Path) -> Sample:
 
 
 def normalise(rgb: Pixels) -> NDArray[np.float32]:
-    """``uint8 [H, W, 3]`` to what the network reads, ``float32 [3, H, W]``."""
+    """A picture ``uint8 [H, W, 3]`` as the network's input ``float32 [3, H, W]``."""
     scaled = (rgb.astype(np.float32) / 255 - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
     return np.ascontiguousarray(scaled.transpose(2, 0, 1))
 
@@ -48,14 +48,14 @@ def normalise(rgb: Pixels) -> NDArray[np.float32]:
 def warp(sample: Sample, size: tuple[int, int], rng: np.random.Generator) -> Sample:
     """A random crop of ``size`` (width, height): mirrored, scaled, stretched, tilted.
 
-    What lies outside the picture is grey and unlabelled.
+    Pixels outside the picture are grey and unlabelled.
     """
     rgb, labels = sample
     height, width = labels.shape
     zoom = np.exp(rng.uniform(np.log(0.65), np.log(2.0)))
     stretch = np.exp(rng.uniform(-0.12, 0.12))
     tilt = rng.normal(0, 0.04)
-    steps = np.array([1 / (zoom * stretch), stretch / zoom])  # source pixels a crop pixel
+    steps = np.array([1 / (zoom * stretch), stretch / zoom])  # source pixels per crop pixel
     across = np.array([np.cos(tilt), np.sin(tilt)]) * steps[0]
     down = np.array([-np.sin(tilt), np.cos(tilt)]) * steps[1]
     if rng.random() < 0.5:
@@ -79,7 +79,7 @@ def warp(sample: Sample, size: tuple[int, int], rng: np.random.Generator) -> Sam
 
 
 def paste(sample: Sample, donor: Sample, rng: np.random.Generator) -> Sample:
-    """``sample`` with the donor's pixels of one to all of its rare classes laid over it."""
+    """``sample`` with the donor's pixels of one to all of its rare classes pasted over it."""
     rgb, labels = sample
     chosen = [c for c in RARE if rng.random() < 0.6]
     over = np.isin(donor[1], chosen)
@@ -87,7 +87,7 @@ def paste(sample: Sample, donor: Sample, rng: np.random.Generator) -> Sample:
 
 
 def relight(rgb: Pixels, rng: np.random.Generator) -> Pixels:
-    """Another light and another camera: colour balance, exposure, gamma, shade, blur, noise."""
+    """Simulate other light and another camera: colour, exposure, gamma, shade, blur, noise."""
     x = rgb.astype(np.float32) / 255
     # Saturation, hue and white balance are one 3x3 matrix.
     saturation = rng.uniform(0.4, 1.5)
@@ -119,7 +119,7 @@ def shade(size: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32
 def augment(
     sample: Sample, donor: Sample, size: tuple[int, int], rng: np.random.Generator
 ) -> Sample:
-    """One training crop of ``size`` (width, height); ``donor`` lends its rare classes at times."""
+    """One training crop of ``size`` (width, height); sometimes with rare classes of ``donor``."""
     crop = warp(sample, size, rng)
     if rng.random() < 0.5:
         crop = paste(crop, warp(donor, size, rng), rng)

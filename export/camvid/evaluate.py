@@ -1,7 +1,7 @@
-"""Measure an ONNX network in ONNX Runtime: on CamVid's test frames, and on scenes it has not seen.
+"""Measure an ONNX network in ONNX Runtime, on CamVid's test frames and on unseen rendered scenes.
 
-Prints a Markdown table of every class's IoU; ``python -m camvid.evaluate --help`` tells the
-arguments. Needs neither PyTorch nor onnx.
+It prints a Markdown table of the IoU of each class, and needs neither PyTorch nor onnx. For the
+arguments, see ``python -m camvid.evaluate --help``.
 """
 
 import json
@@ -19,19 +19,19 @@ from camvid.data import Sample, load_camvid, normalise
 from camvid.scenes import render
 
 UNSEEN = 100_000
-"""The first seed of the scenes that the network is measured on; training stays below."""
+"""The first seed of the evaluation scenes; training uses lower ones."""
 
 
 @dataclass
 class Score:
-    """A confusion matrix ``int64 [truth, prediction]`` over the classes, and what follows."""
+    """A confusion matrix ``int64 [truth, prediction]`` over the classes, and its metrics."""
 
     confusion: NDArray[np.int64]
     pictures: int
 
     @property
     def iou(self) -> NDArray[np.float64]:
-        """Intersection over union of each class; NaN for one that is nowhere."""
+        """Intersection over union of each class; NaN for a class that does not occur."""
         hits = np.diag(self.confusion).astype(np.float64)
         union = self.confusion.sum(0) + self.confusion.sum(1) - hits
         iou: NDArray[np.float64] = np.full_like(hits, np.nan)
@@ -40,16 +40,16 @@ class Score:
 
     @property
     def mean_iou(self) -> float:
-        """Over the classes that occur."""
+        """The mean IoU over the classes that occur."""
         return float(np.nanmean(self.iou))
 
     @property
     def accuracy(self) -> float:
-        """The part of the labelled pixels that are right."""
+        """The fraction of the labelled pixels that are predicted correctly."""
         return float(np.trace(self.confusion) / self.confusion.sum())
 
     def as_dict(self) -> dict[str, object]:
-        """All figures, for JSON."""
+        """All metrics, as JSON data."""
         return {
             "pictures": self.pictures,
             "mean_iou": self.mean_iou,
@@ -66,19 +66,19 @@ def predict(session: onnxruntime.InferenceSession, rgb: NDArray[np.uint8]) -> ND
 
 
 def measure(session: onnxruntime.InferenceSession, samples: Iterable[Sample]) -> Score:
-    """Counts over all pixels of all samples; unlabelled ones are left out."""
+    """The confusion matrix over the labelled pixels of all samples."""
     n = len(CLASSES)
     score = Score(np.zeros((n, n), np.int64), 0)
     for rgb, labels in samples:
-        known = labels != IGNORE
-        pairs = labels[known].astype(np.int64) * n + predict(session, rgb)[known]
+        labelled = labels != IGNORE
+        pairs = labels[labelled].astype(np.int64) * n + predict(session, rgb)[labelled]
         score.confusion += np.bincount(pairs, minlength=n * n).reshape(n, n)
         score.pictures += 1
     return score
 
 
 def markdown(scores: dict[str, Score]) -> str:
-    """One row a class, one column a set."""
+    """A Markdown table: a row per class, a column per data set."""
     rows = [["", *(f"{name} ({score.pictures})" for name, score in scores.items())]]
     rows.append(["---"] * (len(scores) + 1))
     rows.append(["**mean IoU**", *(f"**{score.mean_iou:.3f}**" for score in scores.values())])
@@ -89,7 +89,7 @@ def markdown(scores: dict[str, Score]) -> str:
 
 
 def open_session(network: Path, threads: int = 0) -> onnxruntime.InferenceSession:
-    """The network on the CPU, whatever else there is: figures shall be reproducible."""
+    """Open the network on the CPU, even if there is a GPU, so that the figures are reproducible."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     providers = ["CPUExecutionProvider"]
@@ -99,11 +99,11 @@ def open_session(network: Path, threads: int = 0) -> onnxruntime.InferenceSessio
 @click.command(context_settings={"show_default": True})
 @click.argument("network", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--camvid", type=click.Path(exists=True, file_okay=False, path_type=Path),
-              help="CamVid's folder; its frames are left out without.")  # fmt: skip
+              help="CamVid's folder; without it, only rendered scenes are measured.")  # fmt: skip
 @click.option("--split", default="test")
-@click.option("--scenes", default=50, help="How many scenes to render and measure on.")
+@click.option("--scenes", default=50, help="The number of scenes to render and measure.")
 @click.option("--first", default=UNSEEN, help="The first scene's seed.")
-@click.option("--threads", default=0, help="Of ONNX Runtime; 0: one a core.")
+@click.option("--threads", default=0, help="Threads of ONNX Runtime; 0 for one per core.")
 @click.option("--json", "target", type=click.Path(dir_okay=False, path_type=Path))
 def main(
     network: Path,
@@ -114,7 +114,7 @@ def main(
     threads: int,
     target: Path | None,
 ) -> None:
-    """Measure NETWORK, print a Markdown table, and write the figures as JSON if asked to."""
+    """Measure NETWORK, print a Markdown table, and with --json write the metrics as JSON."""
     session = open_session(network, threads)
     scores: dict[str, Score] = {}
     if camvid:

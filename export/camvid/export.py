@@ -1,8 +1,8 @@
 """Write trained weights as an ONNX network, node by node.
 
-The graph is built from the arrays alone: PyTorch is not needed, the tensors bear the names that
-a reader of the network would give them, and batch normalisation is folded into the convolution
-before it. ``python -m camvid.export --help`` tells the arguments.
+The graph is built from the arrays alone, without PyTorch. Its tensors have readable names, and
+batch normalisation is folded into the preceding convolution. For the arguments, see
+``python -m camvid.export --help``.
 """
 
 import json
@@ -26,7 +26,7 @@ BN_EPSILON = 1e-5  # PyTorch's default
 
 
 def metadata() -> dict[str, object]:
-    """What the file says of itself under ``ortcam``: classes, colours, preprocessing."""
+    """The file's metadata under ``ortcam``: classes, colours, preprocessing."""
     return {
         "format": 1,
         "classes": list(CLASSES),
@@ -44,7 +44,7 @@ def metadata() -> dict[str, object]:
 
 
 class Graph:
-    """An ONNX graph in the making; every node is named after the tensor that it computes."""
+    """An ONNX graph under construction; every node is named after its output."""
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
@@ -52,16 +52,16 @@ class Graph:
         self.initializers: list[onnx.TensorProto] = []
 
     def node(self, op: str, inputs: list[str], name: str, **attributes: Any) -> str:
-        """Add a node with one output, the tensor ``name``; returns that name."""
+        """Add a node with one output, the tensor ``name``, and return the name."""
         self.nodes.append(helper.make_node(op, inputs, [name], name, **attributes))
         return name
 
     def relu(self, x: str, name: str) -> str:
-        """A rectifier."""
+        """Add a ReLU."""
         return self.node("Relu", [x], name)
 
     def conv(self, x: str, key: str, name: str, stride: int = 1, dilation: int = 1) -> str:
-        """The convolution under ``key``, with the batch normalisation after it folded in."""
+        """Add the convolution under ``key``, with its batch normalisation folded in."""
         if f"{key}.conv.weight" in self.weights:
             kernel, bias = fold(self.weights, key)
         else:
@@ -80,7 +80,7 @@ class Graph:
         )
 
     def block(self, x: str, key: str, stride: int = 1, dilation: int = 1) -> str:
-        """A residual block, as ``network.Block``."""
+        """Add a residual block, as ``network.Block``."""
         y = self.conv(x, f"{key}.branch2a", f"{key}_branch2a", stride, dilation)
         y = self.relu(y, f"{key}_branch2a_relu")
         y = self.conv(y, f"{key}.branch2b", f"{key}_branch2b", 1, dilation)
@@ -89,7 +89,7 @@ class Graph:
         return self.relu(self.node("Add", [y, x], key), f"{key}_relu")
 
     def resize(self, x: str, like: str, name: str) -> str:
-        """``x`` at the height and width of ``like``, whatever these are when the graph runs."""
+        """Resize ``x`` to the height and width that ``like`` has at run time."""
         outer = self.node("Shape", [x], f"{name}_outer", start=0, end=2)
         space = self.node("Shape", [like], f"{name}_space", start=2, end=4)
         sizes = self.node("Concat", [outer, space], f"{name}_sizes", axis=0)
@@ -103,7 +103,7 @@ class Graph:
 
 
 def fold(weights: Weights, key: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Kernel and bias of a convolution that does what convolution and normalisation did."""
+    """Kernel and bias of a convolution equivalent to the convolution and its normalisation."""
     scale = weights[f"{key}.bn.weight"].astype(np.float64)
     scale /= np.sqrt(weights[f"{key}.bn.running_var"].astype(np.float64) + BN_EPSILON)
     kernel = weights[f"{key}.conv.weight"] * scale[:, None, None, None]
@@ -112,7 +112,7 @@ def fold(weights: Weights, key: str) -> tuple[NDArray[np.float32], NDArray[np.fl
 
 
 def build(weights: Weights) -> onnx.ModelProto:
-    """The network of ``network.py`` with a softmax: ``input`` to ``softmax-out``.
+    """Build the network of ``network.py`` with a softmax: ``input`` to ``softmax-out``.
 
     Args:
         weights: the state dict of ``DeepLabV3Plus`` as float32 arrays.
@@ -161,7 +161,7 @@ def build(weights: Weights) -> onnx.ModelProto:
 
 
 def write(model: onnx.ModelProto, path: Path) -> None:
-    """Save under a temporary name first: no reader ever sees half a file."""
+    """Save under a temporary name first, so that no reader sees an incomplete file."""
     partial = path.with_suffix(".partial")
     onnx.save(model, partial)
     partial.replace(path)

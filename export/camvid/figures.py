@@ -1,4 +1,4 @@
-"""What stands upright and is drawn flat: trees, people, cyclists, poles, signs; and fences."""
+"""Upright things drawn flat: trees, people, cyclists, poles and signs; and fences."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,7 +20,7 @@ def pick(rng: np.random.Generator, colours: list[tuple[int, int, int]]) -> Float
 
 
 def lit(light: Light, place: ArrayLike) -> Floats:
-    """Light on an upright figure at a place, half of it turned to the sun, RGB."""
+    """The light on an upright figure, half of which faces the sun, RGB."""
     sun = light.sunlit(np.asarray([place], np.float32))[0]
     return light.ambient * 0.8 + light.direct * np.float32(0.4 * sun)
 
@@ -79,11 +79,11 @@ class Tree:
         self, pen: Pen, rng: np.random.Generator, start: tuple[float, float], angle: float,
         length: float, width: float, bark: Floats,
     ) -> None:  # fmt: skip
-        """A branch and all that grows from it; the twigs stop where they are too fine to see."""
+        """Draw a branch and its twigs, down to those too fine to see."""
         end = (start[0] + length * np.cos(angle), start[1] + length * np.sin(angle))
         pen.line([start, end], width, bark)
         if length < max(self.height * 0.045, 3 / pen.scale):
-            # Between the finest twigs the label is tree, though the sky shines through.
+            # The label between the finest twigs is tree, although the sky is visible there.
             pen.veil(end, max(length, self.height * 0.04))
             return
         for turn in rng.normal([-0.5, 0.45, 0.02], 0.18):
@@ -92,7 +92,7 @@ class Tree:
 
 
 def pedestrian(canvas: Canvas, light: Light, x: float, z: float, rng: np.random.Generator) -> None:
-    """Someone who walks or stands on the pavement or across the road."""
+    """A person who walks or stands on the pavement or the road."""
     height = rng.uniform(1.55, 1.88)
     shine = lit(light, (x, 1, z))
     skin, hair = pick(rng, SKIN) * shine, srgb(50, 38, 30) * shine

@@ -1,4 +1,4 @@
-"""Sun, sky and shadow: what the light of a scene is, and what colour it gives to a surface."""
+"""Sun, sky and shadow: the light of a scene, and the colours that it gives to surfaces."""
 
 from dataclasses import dataclass, field
 
@@ -25,14 +25,14 @@ class Row:
 
 @dataclass
 class Light:
-    """Where the light comes from, and how much of it.
+    """The light sources of a scene.
 
     Args:
         sun: the unit vector towards it.
         direct: linear RGB on a surface that faces the sun.
         ambient: linear RGB from the open sky.
         zenith, haze: the sky's colour above, and at the horizon.
-        clouds: how much of the sky they hide, 0 to 1.
+        clouds: the fraction of the sky that they hide.
     """
 
     sun: Floats
@@ -44,7 +44,7 @@ class Light:
     rows: list[Row] = field(default_factory=list)
 
     def surface(self, colour: ArrayLike, normal: ArrayLike, points: Floats) -> Floats:
-        """What a matt surface sends back: colour ``[3]`` or ``[P, 3]``, points ``[P, 3]``."""
+        """The light off a matt surface: colour ``[3]`` or ``[P, 3]``, points ``[P, 3]``."""
         n = np.asarray(normal, np.float32)
         facing = max(float(n @ self.sun), 0.0)
         # More sky above than below; and the lower, the less sky between the houses.
@@ -59,7 +59,7 @@ class Light:
         return lambda points: self.surface(colour, normal, points)
 
     def sunlit(self, points: Floats) -> Floats:
-        """1 where no house of the street stands between a point and the sun, ``[P]``."""
+        """1 at points in the sun, 0 at those in the shadow of a house, ``[P]``."""
         lit = np.ones(len(points), np.float32)
         for row in self.rows:
             if row.front * self.sun[0] <= 0.02:
@@ -78,7 +78,7 @@ class Light:
 
 
 class Ground:
-    """The shadows that things cast on the ground, drawn as the camera sees them."""
+    """The shadows on the ground, in the camera's view."""
 
     def __init__(self, canvas: Canvas, light: Light) -> None:
         self.canvas, self.light = canvas, light
@@ -86,11 +86,11 @@ class Ground:
         self.soft = Image.new("L", (canvas.width, canvas.height))
 
     def shadow(self, points: ArrayLike) -> None:
-        """Of a convex thing with these corners ``[P, 3]``, in the sun."""
+        """Cast the shadow of a convex thing with these corners ``[P, 3]``."""
         self.fill(self.hard, hull(self.light.cast(points)))
 
     def contact(self, points: ArrayLike) -> None:
-        """The darkness under a thing that stands on this polygon ``[P, 3]``."""
+        """Darken the ground under a thing that stands on this polygon ``[P, 3]``."""
         self.fill(self.soft, np.asarray(points, np.float32))
 
     def fill(self, mask: Image.Image, polygon: Floats) -> None:
@@ -100,7 +100,7 @@ class Ground:
             ImageDraw.Draw(mask).polygon(corners, fill=255)
 
     def darken(self) -> tuple[Floats, Floats]:
-        """What is left of sun and of sky, each ``[H, W]`` in 0 to 1."""
+        """The remaining fractions of sunlight and skylight, each ``[H, W]``."""
         radius = self.canvas.width / 400
         hard = np.asarray(self.hard.filter(ImageFilter.GaussianBlur(radius)), np.float32)
         soft = np.asarray(self.soft.filter(ImageFilter.GaussianBlur(2.5 * radius)), np.float32)
@@ -122,7 +122,7 @@ def hull(points: Floats) -> Floats:
 
 
 def turn(a: list[float], b: list[float], c: list[float]) -> float:
-    """Positive where the way a, b, c turns left."""
+    """Positive if the path a, b, c turns left."""
     return (b[0] - a[0]) * (c[2] - a[2]) - (b[2] - a[2]) * (c[0] - a[0])
 
 
@@ -140,7 +140,7 @@ def noise(rng: np.random.Generator, size: int = 512, octaves: int = 5) -> Floats
 
 
 def sample(tile: Floats, x: Floats, y: Floats) -> Floats:
-    """The tile repeated over the plane, one tile a unit, at ``x`` and ``y``."""
+    """The tile, repeated over the plane at one tile per unit, at ``x`` and ``y``."""
     size = len(tile)
     wrapped: Floats = tile[(y * size).astype(int) % size, (x * size).astype(int) % size]
     return wrapped

@@ -1,4 +1,4 @@
-"""Cross-entropy balanced over the classes, and a loss that descends on the IoU itself."""
+"""Cross-entropy balanced over the classes, and a surrogate loss of the IoU."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from camvid.classes import IGNORE
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """Logits ``[N, C, H, W]`` against labels ``[N, H, W]``, one weight a class."""
+    """Logits ``[N, C, H, W]`` against labels ``[N, H, W]``, one weight per class."""
     return functional.cross_entropy(logits, labels, weights, ignore_index=IGNORE)
 
 
@@ -21,8 +21,8 @@ def lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
     classes = logits.shape[1]
     probabilities = logits.softmax(1).movedim(1, -1).reshape(-1, classes)
     flat = labels.reshape(-1)
-    known = flat != IGNORE
-    probabilities, flat = probabilities[known], flat[known]
+    labelled = flat != IGNORE
+    probabilities, flat = probabilities[labelled], flat[labelled]
     losses = []
     for c in range(classes):
         truth = (flat == c).float()
@@ -34,7 +34,7 @@ def lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def jaccard_steps(truth: Tensor) -> Tensor:
-    """How much the Jaccard loss grows with each error, worst first: ``[P]`` to ``[P]``."""
+    """The increase of the Jaccard loss with each error, worst first: ``[P]`` to ``[P]``."""
     total = truth.sum()
     intersection = total - truth.cumsum(0)
     union = total + (1 - truth).cumsum(0)

@@ -1,9 +1,9 @@
 """DeepLab v3+ on a ResNet-18 of half width, in PyTorch.
 
 Chen et al., "Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation",
-ECCV 2018; He et al., "Deep Residual Learning for Image Recognition", CVPR 2016. Plain
-convolutions take the place of separable ones, and the image-pooling branch is left out.
-The last stage keeps stride 16 and dilates by 2 instead. 4.1 million parameters.
+ECCV 2018; He et al., "Deep Residual Learning for Image Recognition", CVPR 2016. It uses
+plain convolutions instead of separable ones, and has no image-pooling branch. The last stage keeps
+stride 16 and dilates by 2 instead. 4.1 million parameters.
 """
 
 from collections import OrderedDict
@@ -37,7 +37,7 @@ class Block(nn.Module):
         self.branch1 = conv_bn(inputs, outputs, 1, stride) if projects else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of ``[N, inputs, H, W]``."""
+        """``[N, inputs, H, W]`` to ``[N, outputs, H, W]``, strided."""
         shortcut = x if self.branch1 is None else self.branch1(x)
         return functional.relu(self.branch2b(functional.relu(self.branch2a(x))) + shortcut)
 

@@ -22,11 +22,11 @@ OVERSAMPLE = 2
 
 
 def render(seed: int, size: tuple[int, int] = SIZE) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A scene: RGB ``uint8 [H, W, 3]`` and labels ``uint8 [H, W]``; the same for the same seed.
+    """Render a scene: RGB ``uint8 [H, W, 3]`` and labels ``uint8 [H, W]``, determined by the seed.
 
     Args:
-        seed: which scene.
-        size: its width and height.
+        seed: the seed.
+        size: width and height.
     """
     rng = np.random.default_rng(seed)
     canvas = Canvas(
@@ -65,7 +65,7 @@ def weather(rng: np.random.Generator) -> Light:
 
 
 def paint_sky(canvas: Canvas, light: Light, rng: np.random.Generator) -> None:
-    """From haze at the horizon to blue or grey above, with clouds on a plane overhead."""
+    """Paint haze at the horizon, blue or grey above, and clouds on a plane overhead."""
     rays = canvas.rays()
     rise = np.maximum(rays[..., 1], 0.0) / np.linalg.norm(rays, axis=-1)
     blend = np.clip(rise * 2.2, 0, 1)[..., None] ** np.float32(0.6)
@@ -86,7 +86,7 @@ def paint_sky(canvas: Canvas, light: Light, rng: np.random.Generator) -> None:
 
 
 def build(canvas: Canvas, light: Light, rng: np.random.Generator) -> None:
-    """Lay out the street, then paint it; shadows on the ground are cast before it is painted."""
+    """Lay out the street, cast the shadows on the ground, then paint everything."""
     lanes = rng.uniform(6.5, 9.5)
     left = -lanes / 2 + rng.uniform(-0.6, 1.6)
     plan = Plan(left, left + lanes, rng.uniform(1.6, 3.4), rng.uniform(1.6, 3.4))
@@ -216,7 +216,7 @@ def planted(
 
 
 def place(plan: Plan, rng: np.random.Generator) -> float:
-    """Where someone walks: mostly on a pavement, now and then across the road."""
+    """The x of a pedestrian: usually on a pavement, sometimes on the road."""
     if rng.random() < 0.15:
         return float(rng.uniform(plan.left, plan.right))
     side = int(rng.choice([-1, 1]))
@@ -259,7 +259,7 @@ def close(
 def develop(
     canvas: Canvas, light: Light, size: tuple[int, int], rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """What the camera makes of it: haze, exposure, blur, vignette, noise; and labels as seen."""
+    """Develop the canvas as a camera would, with haze, exposure, blur, vignette and noise."""
     depth = np.minimum(canvas.depth, 400.0)[..., None]
     air = np.exp(-depth / np.float32(rng.uniform(250, 700)))
     sky = np.isinf(canvas.depth)[..., None]

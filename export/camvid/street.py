@@ -1,4 +1,4 @@
-"""The ground and the houses: large faces whose texture is a function of where a point lies."""
+"""The ground and the houses: large faces whose texture is a function of position."""
 
 from dataclasses import dataclass
 
@@ -30,88 +30,105 @@ class Plan:
     walk_right: float
 
     def front(self, side: int) -> float:
-        """Where the pavement ends; ``side`` is -1 or 1."""
+        """The outer edge of the pavement; ``side`` is -1 or 1."""
         return self.left - self.walk_left if side < 0 else self.right + self.walk_right
 
     def kerb(self, side: int) -> float:
-        """Where the carriageway ends."""
+        """The edge of the carriageway."""
         return self.left if side < 0 else self.right
+
+
+class GroundTexture:
+    """The colours of carriageway, kerbs, pavements, and the ground beyond, lit and shadowed."""
+
+    def __init__(
+        self, canvas: Canvas, light: Light, ground: Ground, plan: Plan, rng: np.random.Generator
+    ) -> None:
+        self.canvas, self.light, self.plan = canvas, light, plan
+        self.tile, self.grit = noise(rng), rng.standard_normal((512, 512)).astype(np.float32)
+        self.sun_left, self.sky_left = ground.darken()
+        self.asphalt = srgb(*(rng.uniform(84, 128) + rng.normal(0, 1.2, 3)))
+        self.paving = srgb(*(rng.uniform(125, 172) + np.array([6, 2, -4]) + rng.normal(0, 4, 3)))
+        self.wear = rng.uniform(0.06, 0.2)
+        self.lane = (plan.left + plan.right) / 2
+        self.double = rng.random() < 0.5
+        self.dashes = (2.0, 6.0) if rng.random() < 0.5 else (4.0, 6.0)
+        self.patched = rng.random() < 0.6
+
+    def lit(self, colour: Floats, points: Floats) -> Floats:
+        """Surface colours at points, after sun, sky and shadow."""
+        pixels = self.canvas.project(self.canvas.seen(points)).astype(int)
+        x = np.clip(pixels[:, 0], 0, self.canvas.width - 1)
+        y = np.clip(pixels[:, 1], 0, self.canvas.height - 1)
+        light = self.light
+        ambient = light.ambient * self.sky_left[y, x][:, None]
+        direct = light.sunlit(points) * self.sun_left[y, x] * light.sun[1]
+        lit_colour: Floats = colour * (ambient + light.direct * direct[:, None])
+        return lit_colour
+
+    def road(self, points: Floats) -> Floats:
+        """Asphalt, worn by tyres and patched, with its markings."""
+        x, z = points[:, 0], points[:, 2]
+        broad = sample(self.tile, x / 37, z / 90)
+        fine = sample(self.grit, x / 4, z / 4)
+        near = np.clip(1.5 - z / 25, 0.25, 1)
+        tone = 1 + self.wear * broad + 0.1 * fine * near
+        # Tyres polish two tracks in each lane; oil darkens the space between them.
+        tone += 0.05 * np.cos((x - self.lane) * 2 * np.pi / 1.6)
+        if self.patched:
+            cell = np.floor((x - self.plan.left) / 1.7) * 12.99 + np.floor(z / 6.5) * 78.23
+            tone *= np.where(np.sin(cell) * 437.58 % 1 > 0.9, 0.85, 1)
+        gutter = np.minimum(x - self.plan.left, self.plan.right - x)
+        colour = self.marked(self.asphalt * tone[:, None], 0.85 + 0.12 * fine * near, x, z, gutter)
+        colour *= (1 - 0.25 * np.exp(-np.maximum(gutter, 0) / 0.12))[:, None]
+        return self.lit(colour, points)
+
+    def marked(self, colour: Floats, worn: Floats, x: Floats, z: Floats, gutter: Floats) -> Floats:
+        """The asphalt's colours with a dashed centre line, and lines along both gutters."""
+        centre = (np.abs(x - self.lane) < 0.07) & (z % self.dashes[1] < self.dashes[0])
+        edge = np.abs(gutter - 0.3) < 0.045
+        edge |= self.double & (np.abs(gutter - 0.48) < 0.045)
+        colour = np.where(centre[:, None], srgb(215, 215, 208) * worn[:, None], colour)
+        lines = srgb(205, 178, 70) if self.double else self.asphalt * 1.25
+        return np.where(edge[:, None], lines * worn[:, None], colour)
+
+    def pavement(self, points: Floats) -> Floats:
+        """Slabs with joints."""
+        x, z = points[:, 0], points[:, 2]
+        slab = np.floor(x / 0.6) * 7.1 + np.floor(z / 0.75 + np.floor(x / 0.6) % 2 * 0.5) * 3.7
+        tone = 1 + 0.05 * np.sin(slab * 12.9) + 0.12 * sample(self.tile, x / 5, z / 5)
+        joint = (np.abs(x / 0.6 % 1) < 0.04) | (z / 0.75 % 1 < 0.04)
+        tone = np.where(joint & (z < 22), tone * 0.8, tone)
+        return self.lit(self.paving * tone[:, None], points)
+
+    def beyond(self, points: Floats) -> Floats:
+        """Grass behind the pavements."""
+        tone = 1 + 0.3 * sample(self.tile, points[:, 0] / 7, points[:, 2] / 7)
+        return self.lit(srgb(98, 108, 66) * tone[:, None], points)
+
+    def kerb(self, points: Floats) -> Floats:
+        """The upright face of a kerb."""
+        return self.lit(self.paving * 0.72 * np.ones((len(points), 1), np.float32), points)
 
 
 def paint_ground(
     canvas: Canvas, light: Light, ground: Ground, plan: Plan, rng: np.random.Generator
 ) -> None:
-    """Carriageway with its markings, kerbs, pavements, and what lies beyond them."""
-    tile, grit = noise(rng), rng.standard_normal((512, 512)).astype(np.float32)
-    sun_left, sky_left = ground.darken()
-    asphalt = srgb(*(rng.uniform(84, 128) + rng.normal(0, 1.2, 3)))
-    paving = srgb(*(rng.uniform(125, 172) + np.array([6, 2, -4]) + rng.normal(0, 4, 3)))
-    wear = rng.uniform(0.06, 0.2)
-    lane = (plan.left + plan.right) / 2
-    white = srgb(215, 215, 208)
-    double = rng.random() < 0.5
-    dashes = (2.0, 6.0) if rng.random() < 0.5 else (4.0, 6.0)
-    patched = rng.random() < 0.6
-
-    def lit(colour: Floats, points: Floats) -> Floats:
-        pixels = canvas.project(canvas.seen(points)).astype(int)
-        x = np.clip(pixels[:, 0], 0, canvas.width - 1)
-        y = np.clip(pixels[:, 1], 0, canvas.height - 1)
-        ambient = light.ambient * sky_left[y, x][:, None]
-        direct = light.sunlit(points) * sun_left[y, x] * light.sun[1]
-        lit_colour: Floats = colour * (ambient + light.direct * direct[:, None])
-        return lit_colour
-
-    def road(points: Floats) -> Floats:
-        x, z = points[:, 0], points[:, 2]
-        broad = sample(tile, x / 37, z / 90)
-        fine = sample(grit, x / 4, z / 4)
-        near = np.clip(1.5 - z / 25, 0.25, 1)
-        tone = 1 + wear * broad + 0.1 * fine * near
-        # Tyres polish two tracks in each lane; oil darkens what is between them.
-        tone += 0.05 * np.cos((x - lane) * 2 * np.pi / 1.6)
-        if patched:
-            cell = np.floor((x - plan.left) / 1.7) * 12.99 + np.floor(z / 6.5) * 78.23
-            tone *= np.where(np.sin(cell) * 437.58 % 1 > 0.9, 0.85, 1)
-        colour = asphalt * tone[:, None]
-        worn = 0.85 + 0.12 * fine * near
-        centre = (np.abs(x - lane) < 0.07) & (z % dashes[1] < dashes[0])
-        gutter = np.minimum(x - plan.left, plan.right - x)
-        edge = (np.abs(gutter - 0.3) < 0.045) | (double & (np.abs(gutter - 0.48) < 0.045))
-        colour = np.where(centre[:, None], white * worn[:, None], colour)
-        lines = srgb(205, 178, 70) if double else asphalt * 1.25
-        colour = np.where(edge[:, None], lines * worn[:, None], colour)
-        colour *= (1 - 0.25 * np.exp(-np.maximum(gutter, 0) / 0.12))[:, None]
-        return lit(colour, points)
-
-    def walk(points: Floats) -> Floats:
-        x, z = points[:, 0], points[:, 2]
-        slab = np.floor(x / 0.6) * 7.1 + np.floor(z / 0.75 + np.floor(x / 0.6) % 2 * 0.5) * 3.7
-        tone = 1 + 0.05 * np.sin(slab * 12.9) + 0.12 * sample(tile, x / 5, z / 5)
-        joint = (np.abs(x / 0.6 % 1) < 0.04) | (z / 0.75 % 1 < 0.04)
-        tone = np.where(joint & (z < 22), tone * 0.8, tone)
-        return lit(paving * tone[:, None], points)
-
-    def beyond(points: Floats) -> Floats:
-        tone = 1 + 0.3 * sample(tile, points[:, 0] / 7, points[:, 2] / 7)
-        return lit(srgb(98, 108, 66) * tone[:, None], points)
-
-    def kerb(points: Floats) -> Floats:
-        return lit(paving * 0.72 * np.ones((len(points), 1), np.float32), points)
-
-    road_label, walk_label = CLASSES.index("Road"), CLASSES.index("Pavement")
+    """Carriageway with its markings, kerbs, pavements, and the ground beyond them."""
+    texture = GroundTexture(canvas, light, ground, plan, rng)
+    road_label, pavement_label = CLASSES.index("Road"), CLASSES.index("Pavement")
     quad = np.array([[0, 0, 0.0], [1, 0, 0], [1, 0, 1], [0, 0, 1]])
 
     def strip(x0: float, x1: float, y: float) -> Floats:
         return (quad * [x1 - x0, 0, FAR] + [x0, y, 0]).astype(np.float32)
 
-    canvas.face(strip(plan.left, plan.right, 0), road, road_label)
+    canvas.face(strip(plan.left, plan.right, 0), texture.road, road_label)
     for side in (-1, 1):
         inner, outer = plan.kerb(side), plan.front(side)
-        canvas.face(strip(outer, outer + side * 200, KERB), beyond, walk_label)
-        canvas.face(strip(inner, outer, KERB), walk, walk_label)
+        canvas.face(strip(outer, outer + side * 200, KERB), texture.beyond, pavement_label)
+        canvas.face(strip(inner, outer, KERB), texture.pavement, pavement_label)
         upright = np.array([[inner, 0, 0], [inner, KERB, 0], [inner, KERB, FAR], [inner, 0, FAR]])
-        canvas.face(upright, kerb, walk_label)
+        canvas.face(upright, texture.kerb, pavement_label)
 
 
 @dataclass
@@ -158,7 +175,7 @@ class Facade:
         if self.band:
             tone *= np.where(up % self.storey < 0.2, 1.25, 1)
         colour = self.wall * tone[:, None]
-        # Where in its bay and storey a point lies, from the window's middle, in half windows.
+        # A point's offset from the middle of the window in its bay and storey, in half windows.
         column, level = np.floor(along / self.bay), np.floor(up / self.storey)
         across = np.abs(along / self.bay - column - 0.5) / (self.window[0] / 2)
         rise = (up / self.storey - level - 0.55) / (self.window[1] / 2)
@@ -194,7 +211,7 @@ class Facade:
 
 
 def paint_house(canvas: Canvas, light: Light, house: House, tile: Floats) -> None:
-    """The two walls that can be seen from the road, and the roof."""
+    """The two walls that are visible from the road, and the roof."""
     label = CLASSES.index("Building")
     facade = Facade(house.style, light, tile)
     f, b, n, r, h = house.front, house.back, house.near, house.far, house.height
@@ -212,7 +229,7 @@ def paint_house(canvas: Canvas, light: Light, house: House, tile: Floats) -> Non
     street = [[f, 0, n], [f, 0, r], [f, h, r], [f, h, n]]
     canvas.face(street, wall(2, [-side, 0, 0], 1), label)
     if house.style % 4 == 0:
-        return  # a flat roof, not to be seen from below
+        return  # a flat roof, invisible from below
     middle, rise = (f + b) / 2, 0.32 * abs(f - b)
     eaves = f - side * 0.25
     normal = np.array([-side * rise, abs(middle - f), 0]) / np.hypot(rise, middle - f)

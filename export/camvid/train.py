@@ -1,8 +1,8 @@
 """Train the network on CamVid and on rendered scenes.
 
-``python -m camvid.train --help`` tells the arguments. A run is bounded by steps or by time, leaves
-a checkpoint every few minutes, goes on from it when started again, and ends by writing the
-averaged weights as ``weights.npz`` for ``camvid.export``.
+A run is limited by steps or by time. It saves a checkpoint every few minutes, resumes from it when
+started again, and finally writes the averaged weights as ``weights.npz`` for ``camvid.export``. For
+the arguments, see ``python -m camvid.train --help``.
 """
 
 import math
@@ -24,7 +24,7 @@ from camvid.network import DeepLabV3Plus
 
 
 class Crops(IterableDataset[tuple[Tensor, Tensor]]):
-    """Augmented crops without end; ``share`` of them from the scenes, the others from CamVid."""
+    """An endless stream of augmented crops: a ``share`` from the scenes, the rest from CamVid."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ def write_weights(network: nn.Module, path: Path) -> None:
 
 
 class Run:
-    """The network, its moving average and optimiser, and how far they have come."""
+    """The network, its moving average, its optimiser, and their progress."""
 
     def __init__(self, device: torch.device, decay: float, dropout: float, average: float) -> None:
         self.network = DeepLabV3Plus(dropout=dropout).to(device)
@@ -106,7 +106,7 @@ class Run:
         partial.replace(path)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint."""
+        """Resume from a checkpoint."""
         state = torch.load(path, weights_only=True)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
@@ -122,7 +122,7 @@ def rate(progress: float, peak: float) -> float:
 def descend(
     run: Run, batch: tuple[Tensor, Tensor], weights: Tensor, lovasz: float
 ) -> tuple[float, float]:
-    """One step of the optimiser; the two losses."""
+    """Take one step of the optimiser, and return the two losses."""
     device = weights.device
     pictures = batch[0].to(device, memory_format=torch.channels_last)
     labels = batch[1].to(device)
@@ -132,7 +132,7 @@ def descend(
     entropy = cross_entropy(logits, labels, weights)
     loss, gap = entropy, torch.zeros(())
     if lovasz:
-        # Sorting is what costs: every third pixel both ways, from a corner that changes.
+        # Sorting is expensive: use every third row and column, from a changing corner.
         y, x = run.step % 3, run.step // 3 % 3
         gap = lovasz_softmax(logits[:, :, y::3, x::3], labels[:, y::3, x::3])
         loss = (1 - lovasz) * entropy + lovasz * gap
@@ -150,19 +150,19 @@ def descend(
 @click.argument("output", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--scenes", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--init", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Weights (.npz) to start from; random ones without.")  # fmt: skip
+              help="Weights (.npz) to start from.  [default: random]")  # fmt: skip
 @click.option("--split", "splits", multiple=True, default=("train", "val"))
-@click.option("--share", default=0.3, help="The part of the crops that scenes give.")
-@click.option("--minutes", type=float, help="The length of the run, in place of --steps.")
+@click.option("--share", default=0.3, help="The fraction of crops from scenes.")
+@click.option("--minutes", type=float, help="The length of the run, instead of --steps.")
 @click.option("--steps", default=6000)
 @click.option("--batch", default=8)
 @click.option("--crop", default=(384, 288), type=(int, int), help="Width and height.")
 @click.option("--peak", default=1.5e-3, help="The highest learning rate.")
 @click.option("--decay", default=0.03, help="Weight decay.")
-@click.option("--dropout", default=0.1, help="Of whole channels, before the decoder.")
-@click.option("--average", default=0.996, help="Decay of the weights' moving average.")
-@click.option("--lovasz", default=0.5, help="The IoU loss's part once it has come in.")
-@click.option("--lovasz-from", default=0.45, help="Progress at which the IoU loss comes in.")
+@click.option("--dropout", default=0.1, help="Dropout of whole channels before the decoder.")
+@click.option("--average", default=0.996, help="Decay of the moving average of the weights.")
+@click.option("--lovasz", default=0.5, help="The fraction of the IoU loss, once it is used.")
+@click.option("--lovasz-from", default=0.45, help="The progress from which the IoU loss is used.")
 @click.option("--workers", default=1)
 @click.option("--seed", default=0)
 @click.option("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -187,7 +187,7 @@ def main(
     seed: int,
     device: str,
 ) -> None:
-    """Train on the splits of the folder CAMVID; leave checkpoint and weights in OUTPUT."""
+    """Train on the splits of the folder CAMVID; write checkpoint and weights to OUTPUT."""
     output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     run = Run(torch.device(device), decay, dropout, average)

@@ -1,1 +1,1 @@
-"""Many pictures: the data set, the workers, and the journal that a run resumes from."""
+"""Many pictures: the data set, the workers, and the journal from which a run resumes."""

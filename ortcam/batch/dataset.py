@@ -1,24 +1,26 @@
-"""The pictures of a run, each with a name of its own, and their label images."""
+"""The pictures of a run, each with a unique name, and their label images."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from ortcam.errors import InputError, PictureError
 
-__all__ = ["Item", "Paths", "collect", "evenly"]
+__all__ = ["Item", "Paths", "collect", "evenly_spaced"]
+
+T = TypeVar("T")
 
 Paths: TypeAlias = "str | os.PathLike[str] | Iterable[str | os.PathLike[str]]"
-"""Pictures, and folders of them."""
+"""Pictures, and folders of pictures."""
 
 SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
-"""The names by which pictures in a folder are known."""
+"""The suffixes of the files in a folder that are read as pictures."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,10 @@ class Item:
     """A picture of a run.
 
     Attributes:
-        name: its path in the one folder that was given, with ``/``; else the path as given.
-        path: where it lies.
-        truth: where its label image should lie; None where there are none.
+        name: its path relative to the folder, with ``/``, if a single folder was given; else its
+            path as given.
+        path: the picture's file.
+        truth: the file expected to hold its label image; None without label images.
     """
 
     name: str
@@ -36,72 +39,77 @@ class Item:
     truth: Path | None
 
     def label_image(self) -> Path | None:
-        """The label image's path.
+        """Return the path of the label image.
 
         Raises:
-            PictureError: it is not there.
+            PictureError: the file does not exist.
         """
         if self.truth is not None and not self.truth.is_file():
-            raise PictureError(f"there is no label image {self.truth} of {self.path}")
+            raise PictureError(f"{self.path} has no label image: {self.truth} does not exist")
         return self.truth
 
 
 def collect(pictures: Paths, truth: str | os.PathLike[str] | None = None) -> list[Item]:
-    """The pictures, in the order of their names.
+    """Return the pictures, sorted by name.
 
     Args:
-        pictures: pictures and folders; of a folder all pictures in it and the folders in it.
-        truth: the folder of label images, ``NAME.png`` for ``NAME.jpg``, in folders as the
-            pictures are; or of one picture its label image.
+        pictures: pictures and folders; folders are searched recursively.
+        truth: the folder of label images, ``NAME.png`` for ``NAME.jpg``, with the same subfolders
+            as the pictures; or the label image of a single picture.
 
     Raises:
-        InputError: there are none, or no label image of any.
+        InputError: there are no pictures, or none of them has a label image.
     """
-    listed = [pictures] if isinstance(pictures, (str, os.PathLike)) else list(pictures)
-    found = dict(_named([Path(path) for path in listed]))
-    if not found:
+    paths = [pictures] if isinstance(pictures, (str, os.PathLike)) else list(pictures)
+    if not paths:
+        raise InputError("no pictures: give at least one picture or folder")
+    files = dict(_named_files([Path(path) for path in paths]))
+    if not files:
         raise InputError(
-            f"there is no picture in {', '.join(map(str, listed)) or 'nothing'}; a folder's are "
-            f"known by their names' ends: {', '.join(sorted(SUFFIXES))}"
+            f"no picture in {', '.join(map(str, paths))}; files in a folder count as pictures if "
+            f"they end in {', '.join(sorted(SUFFIXES))}"
         )
     labels = None if truth is None else Path(truth)
-    items = [Item(name, found[name], _truth(labels, name)) for name in sorted(found)]
+    items = [Item(name, files[name], _label_path(labels, name)) for name in sorted(files)]
     if labels is not None and not any(item.truth and item.truth.is_file() for item in items):
         raise InputError(
-            f"{labels} holds no label image of any picture; that of {items[0].path} would be "
+            f"{labels} holds no label image of any picture; the one of {items[0].path} would be "
             f"{items[0].truth}"
         )
     return items
 
 
-def evenly(items: list[Item], limit: int | None) -> list[Item]:
-    """So many of them, evenly spaced, so that frames of a film are not all alike.
+def evenly_spaced(items: Sequence[T], limit: int | None) -> list[T]:
+    """Return at most ``limit`` items, evenly spaced, since neighbouring film frames are alike.
 
     Raises:
         InputError: the limit is less than 1.
+
+    Example:
+        >>> evenly_spaced(range(9), 3)
+        [1, 4, 7]
     """
     if limit is None or limit >= len(items):
-        return items
+        return list(items)
     if limit < 1:
-        raise InputError(f"limit is {limit}; it is 1 or more")
+        raise InputError(f"limit must be at least 1, got {limit}")
     return [items[(2 * i + 1) * len(items) // (2 * limit)] for i in range(limit)]
 
 
-def _named(paths: list[Path]) -> Iterator[tuple[str, Path]]:
+def _named_files(paths: list[Path]) -> Iterator[tuple[str, Path]]:
     for path in paths:
         if path.is_dir():
             for file in sorted(path.rglob("*")):
                 if file.suffix.lower() in SUFFIXES and file.is_file():
-                    alone = len(paths) == 1
-                    yield (file.relative_to(path) if alone else file).as_posix(), file
+                    yield (file.relative_to(path) if len(paths) == 1 else file).as_posix(), file
         elif path.exists():
             yield (path.name if len(paths) == 1 else path.as_posix()), path
         else:
-            raise InputError(f"there is no picture and no folder {path}")
+            raise InputError(f"{path} does not exist; give pictures or folders of pictures")
 
 
-def _truth(labels: Path | None, name: str) -> Path | None:
+def _label_path(labels: Path | None, name: str) -> Path | None:
     if labels is None or labels.is_file():
         return labels
-    inside = Path(name).with_suffix(".png")
-    return labels / (inside.name if inside.is_absolute() else inside)
+    relative = Path(name).with_suffix(".png")
+    return labels / (relative.name if relative.is_absolute() else relative)

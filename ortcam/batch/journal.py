@@ -1,13 +1,14 @@
-"""What a run has found so far: a line for each picture, written whole, so that it can go on.
+"""The results of a run so far, one line per picture, so that an interrupted run can resume.
 
-The file's first line says what was asked of what; a run that asks something else does not go on
-with it. It is JSON, line by line; a last line without its end, as a power cut leaves it, is taken
-away. What is read back is checked: the file may come from anywhere.
+The file is JSON Lines. Its first line identifies the run: the artifact and the options; a run that
+differs in these is refused. A partial last line, as a power cut leaves it, is dropped. Everything
+that is read back is validated, since the file may come from anywhere.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -18,24 +19,24 @@ from ortcam.errors import InputError, OutputError
 from ortcam.files.atomic import write_whole
 from ortcam.messages import Option
 
-__all__ = ["Journal", "Points", "Record", "Row"]
+__all__ = ["Journal", "Points", "Record", "Row", "rounded"]
 
 FORMAT = 1
-_LONGEST = 2**26
-"""Bytes of a line at most."""
+_MAX_LINE = 2**26
+"""The longest line that is read, in bytes."""
 
 
 class Row(NamedTuple):
-    """One figure.
+    """The value of one metric.
 
     Attributes:
-        picture: its name.
-        cls: the class's name; empty where it is about none.
+        picture: the picture's name.
+        cls: the class's name; empty for a value that concerns no class.
         layer: the feature layer.
-        method: how the map was made; empty where it is about no map.
-        metric: what was measured.
-        other: of an agreement of two layers the other; of a randomisation how far it went.
-        value: the figure; None where it is not defined, as for a map that shows nothing.
+        method: the method that made the map; empty for a value that concerns no map.
+        metric: the metric's name.
+        other: the second layer of a comparison of two layers; the stage of a randomisation.
+        value: the value; None if it is undefined, as for an all-zero map.
     """
 
     picture: str
@@ -48,13 +49,13 @@ class Row(NamedTuple):
 
 
 class Points(NamedTuple):
-    """One curve.
+    """The points of one curve.
 
     Attributes:
-        picture, cls, layer, method: as for a row.
-        curve: its name.
-        shares: of the picture.
-        values: at these.
+        picture, cls, layer, method: as in :class:`Row`.
+        curve: the curve's name.
+        shares: fractions of the picture.
+        values: the curve's values at these.
     """
 
     picture: str
@@ -68,14 +69,14 @@ class Points(NamedTuple):
 
 @dataclass(frozen=True)
 class Record:
-    """What a unit of work gave.
+    """The result of one unit of work.
 
     Attributes:
-        unit: what was done: a picture, or a step of a check over several.
-        rows: figures.
+        unit: the unit: a picture, or a step of a check over several pictures.
+        rows: values.
         curves: curves.
-        notes: what a reader should know.
-        error: why it could not be done; empty where it was.
+        notes: remarks for the reader.
+        error: why the unit failed; empty if it succeeded.
     """
 
     unit: str
@@ -86,39 +87,39 @@ class Record:
 
 
 class Journal:
-    """The file, and which units are in it.
+    """The file, and which units it holds.
 
     Attributes:
         path: the file.
-        done: the units in it.
+        done: the units in the file.
     """
 
     def __init__(self, path: Path, identity: dict[str, Any], *, restart: bool = False) -> None:
-        """Begins a file, or goes on with one.
+        """Create the file, or resume from it.
 
         Args:
-            path: the file, there or not.
-            identity: what is asked of what, as JSON has it.
-            restart: begin anew whatever is there.
+            path: the file, existing or not.
+            identity: what identifies the run, as JSON data.
+            restart: start over even if the file exists.
 
         Raises:
-            InputError: what is there was asked of something else, or is no journal.
-            OutputError: it cannot be written.
+            InputError: the file belongs to another run, or is no journal.
+            OutputError: the file cannot be written.
         """
         self.path = path
-        head = json.loads(json.dumps({"format": FORMAT, **identity}))
+        header = json.loads(json.dumps({"format": FORMAT, **identity}))
         if restart or not path.exists() or not path.stat().st_size:
-            write_whole(path, _line(head))
+            write_whole(path, _line(header))
         else:
-            _cut_off(path)
-            self._compare(head)
+            _drop_partial_line(path)
+            self._check_header(header)
         self.done = {record.unit for record in self.records()}
 
     def append(self, record: Record) -> None:
-        """Writes a record whole, and sees that it is on the disk.
+        """Append a record, and wait until it is on the disk.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: the file cannot be written.
         """
         try:
             with self.path.open("ab") as file:
@@ -132,7 +133,7 @@ class Journal:
         self.done.add(record.unit)
 
     def records(self) -> Iterator[Record]:
-        """All records, one at a time.
+        """Yield all records, one at a time.
 
         Raises:
             InputError: a line is damaged.
@@ -143,65 +144,76 @@ class Journal:
             try:
                 yield _record(json.loads(line))
             except (KeyError, TypeError, ValueError, RecursionError) as error:
-                raise self._damaged(number) from error
+                raise self._damage(number) from error
 
     def _lines(self) -> Iterator[bytes]:
         try:
             with self.path.open("rb") as file:
                 number = 0
-                while line := file.readline(_LONGEST):
+                while line := file.readline(_MAX_LINE):
                     number += 1
                     if not line.endswith(b"\n"):
-                        raise self._damaged(number)
+                        raise self._damage(number)
                     yield line
         except OSError as error:
             raise InputError(f"{self.path} cannot be read: {error.strerror or error}") from error
 
-    def _damaged(self, number: int) -> InputError:
+    def _damage(self, number: int) -> InputError:
         return InputError(
-            f"line {number} of {self.path} is damaged, so the run cannot go on; begin anew with ",
+            f"line {number} of {self.path} is damaged, so the run cannot resume; start over with ",
             Option("restart", True),
-            ", or in another folder",
+            ", or use another folder",
         )
 
-    def _compare(self, head: dict[str, Any]) -> None:
+    def _check_header(self, header: dict[str, Any]) -> None:
         try:
-            there = json.loads(next(self._lines(), b""))
-            if not isinstance(there, dict) or not isinstance(there.get("format"), int):
+            stored = json.loads(next(self._lines(), b""))
+            if not isinstance(stored, dict) or not isinstance(stored.get("format"), int):
                 raise TypeError
         except (TypeError, ValueError, RecursionError) as error:
-            raise self._damaged(1) from error
-        for key in {**head, **there}:
-            if there.get(key) != head.get(key):
+            raise self._damage(1) from error
+        for key in {**header, **stored}:
+            if stored.get(key) != header.get(key):
                 raise InputError(
-                    f"{self.path.parent} holds a run whose {key} was {_short(there.get(key))}, and "
-                    f"now it is {_short(head.get(key))}; begin anew with ",
+                    f"{self.path.parent} holds a different run ({key}: "
+                    f"{_abbreviation(stored.get(key))} there, {_abbreviation(header.get(key))} "
+                    "here); start over with ",
                     Option("restart", True),
-                    ", or in another folder",
+                    ", or use another folder",
                 )
 
 
-def _short(value: object) -> str:
+def rounded(value: float) -> float | None:
+    """A value as it is stored: six significant digits, None if it is undefined.
+
+    Example:
+        >>> rounded(1 / 3), rounded(float("nan"))
+        (0.333333, None)
+    """
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def _abbreviation(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _line(value: object) -> bytes:
-    # allow_nan=False: NaN is no JSON, and stands as null.
+    # allow_nan=False: NaN is not JSON; undefined values are null.
     return json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
-def _cut_off(path: Path) -> None:
-    """Takes away what stands behind the last whole line, but never the first one."""
+def _drop_partial_line(path: Path) -> None:
+    """Truncate the file after its last complete line, but never before the end of the first."""
     try:
         with path.open("r+b") as file:
             end = file.seek(0, os.SEEK_END)
             while end:
                 begin = max(0, end - 65536)
                 file.seek(begin)
-                at = file.read(end - begin).rfind(b"\n")
-                if at >= 0:
-                    file.truncate(begin + at + 1)
+                position = file.read(end - begin).rfind(b"\n")
+                if position >= 0:
+                    file.truncate(begin + position + 1)
                     return
                 end = begin
     except OSError as error:
@@ -209,7 +221,7 @@ def _cut_off(path: Path) -> None:
 
 
 def _record(data: dict[str, Any]) -> Record:
-    """A record of what was read, which is checked."""
+    """The record in a line's JSON data, validated."""
     for text in (data["unit"], data["error"], *data["notes"]):
         _check(text, str)
     rows = tuple(Row(*row) for row in data["rows"])

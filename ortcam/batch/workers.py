@@ -1,7 +1,7 @@
-"""Several pictures worked on at once: results in order, and work that can be broken off.
+"""A thread pool that works on several pictures at once, returns results in order, and can stop.
 
-By threads, as NumPy and onnxruntime leave Python to others while they compute: what one picture
-takes of the processor fills what another leaves of it, or of a GPU.
+Threads suffice: NumPy and onnxruntime release the interpreter while they compute, so one picture
+uses the processor time that another leaves idle.
 """
 
 from __future__ import annotations
@@ -15,63 +15,64 @@ from typing import TypeVar
 
 from ortcam.errors import InputError
 
-__all__ = ["CancelCheck", "Stopped", "in_order", "usual"]
+__all__ = ["CancelCheck", "Stopped", "default_jobs", "in_order"]
 
 T = TypeVar("T")
 
-
 CancelCheck = Callable[[], None]
-"""Work calls it now and then; it raises :class:`Stopped` where nobody waits for it any more."""
+"""Cancellation check: raises :class:`Stopped` once the caller has gone."""
 
-
-MOST = 4
-"""At once where nobody says how many: each takes memory, and onnxruntime has threads of its own."""
+MAX_DEFAULT_JOBS = 4
+"""The largest default: each job takes memory, and onnxruntime has threads of its own."""
 
 
 class Stopped(Exception):  # noqa: N818, a signal within this package
-    """Nobody waits for this work any more."""
+    """The caller no longer waits for the result."""
 
 
-def usual() -> int:
-    """How many at once where nobody says: one for each core that there is to use, up to four."""
+def default_jobs() -> int:
+    """Return the default number of jobs: one per available core, at most four."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(MOST, cores or 1)
+    return min(MAX_DEFAULT_JOBS, cores or 1)
 
 
 def in_order(tasks: Iterable[Callable[[CancelCheck], T]], jobs: int) -> Iterator[T]:
-    """The results of tasks in their order, a few of which are worked on ahead.
+    """Yield the results of tasks in order, while a few tasks run ahead.
 
-    Where the iteration ends early, by Ctrl-C too, what is being worked on
-    ends where it next asks whether to go on.
+    If the iteration ends early, on Ctrl-C too, running tasks end at their next cancellation check.
 
     Args:
-        tasks: each is given what it is to call now and then.
-        jobs: how many are worked on at once; 1 works in the caller's own thread.
+        tasks: each takes a cancellation check, which it calls regularly.
+        jobs: how many tasks run at once; 1 runs them in the caller's thread.
 
     Raises:
-        InputError: ``jobs`` is below 1.
+        InputError: ``jobs`` is less than 1.
+
+    Example:
+        >>> list(in_order([lambda check, i=i: i * i for i in range(4)], jobs=2))
+        [0, 1, 4, 9]
     """
     if jobs < 1:
-        raise InputError(f"jobs is {jobs}; it is 1 or more")
+        raise InputError(f"jobs must be at least 1, got {jobs}")
     if jobs == 1:
         for task in tasks:
             yield task(lambda: None)
         return
     stop = threading.Event()
 
-    def going() -> None:
+    def check() -> None:
         if stop.is_set():
             raise Stopped
 
-    ahead: deque[Future[T]] = deque()
-    with ThreadPoolExecutor(jobs, thread_name_prefix="ortcam-evaluate") as pool:
+    pending: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(jobs, thread_name_prefix="ortcam") as pool:
         try:
             for task in tasks:
-                ahead.append(pool.submit(task, going))
-                if len(ahead) == 2 * jobs:  # a slow one does not keep the others waiting
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
+                pending.append(pool.submit(task, check))
+                if len(pending) == 2 * jobs:  # twice, so that a slow task does not stall the rest
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
         finally:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)

@@ -1,22 +1,22 @@
-"""The two checks that take the network's graph, by way of the export step.
+"""The two checks that need the network's graph, and so the export step.
 
-Each is done on a few pictures of the run. The gradient's is a unit of work a picture; the
-randomisation's one a step of the cascade, so that one network is in memory at a time.
+Each check takes a few pictures of the run. The gradient check is one unit of work per picture; the
+randomisation is one per step of the cascade, so that a single modified network is in memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ortcam import metrics
 from ortcam.batch.dataset import Item
-from ortcam.batch.journal import Record, Row
-from ortcam.errors import DependencyError, InputError, VerificationError
-from ortcam.evaluation.measure_picture import Looked, look, rounded
+from ortcam.batch.journal import Record, Row, rounded
+from ortcam.errors import InputError, VerificationError
 from ortcam.evaluation.options import Options
+from ortcam.evaluation.sample import Sample, read_sample
+from ortcam.exporter import require_exporter
 from ortcam.grids.resample import upsample
 from ortcam.pictures.network_inputs import feeds
 
@@ -24,106 +24,100 @@ if TYPE_CHECKING:
     from ortcam.cam import Cam
     from ortcam_export.graph_checks import Checked
 
-__all__ = ["Checks", "require_exporter"]
+__all__ = ["GraphChecks", "require_graph"]
 
 
-def require_exporter(cam: Cam) -> None:
-    """Finds out before the work whether the two checks can be done.
+def require_graph(cam: Cam) -> None:
+    """Check, before the work begins, that the two checks can run.
 
     Raises:
-        DependencyError: what the export step builds on is not installed.
+        DependencyError: a package that the export step builds on is missing.
         InputError: the artifact was not read from a file.
     """
-    missing = [name for name in ("onnx", "onnx_ir") if find_spec(name) is None]
-    if missing:
-        raise DependencyError(
-            f"the metrics gradient and randomisation need {' and '.join(missing)}; install what is "
-            "missing with: pip install 'ortcam[export]'"
-        )
+    require_exporter()
     if not Path(cam.source).is_file():
         raise InputError(
-            "the metrics gradient and randomisation read the artifact's file, and it was opened "
+            "the metrics gradient and randomisation read the artifact's file, but it was opened "
             "from memory; export it to a file first"
         )
 
 
-class Checks:
-    """An artifact's graph, read once."""
+class GraphChecks:
+    """The checks of one artifact, whose graph is read once."""
 
-    def __init__(self, cam: Cam, asked: Options) -> None:
-        """Reads the artifact's file again.
+    def __init__(self, cam: Cam, options: Options) -> None:
+        """Read the artifact's file.
 
         Raises:
-            ModelError: it is no usable ONNX file.
+            ModelError: it is not a usable ONNX file.
         """
-        from ortcam_export.graph_checks import Checked
-
-        self._cam, self._asked = cam, asked
-        self._checked: Checked = Checked(Path(cam.source), cam.artifact)
+        self._cam, self._options = cam, options
+        self._graph = _graph(cam)
 
     @property
     def stages(self) -> tuple[int, ...]:
-        """After how many nodes with weights, from the score downwards, maps are compared."""
-        nodes = len(self._checked.weighted)
-        count = min(self._asked.stages, nodes)
+        """The steps of the cascade: how many nodes, counted from the score, are shuffled."""
+        nodes = len(self._graph.weighted)
+        count = min(self._options.stages, nodes)
         return tuple(round((i + 1) * nodes / count) for i in range(count))
 
     def gradient(self, unit: str, item: Item) -> Record:
-        """The gradient's error on a picture, at each layer.
+        """The relative error of the gradient in a picture, at each layer.
 
         Raises:
             PictureError: the picture cannot be read.
         """
-        cam, asked = self._cam, self._asked
-        fed = feeds(
-            cam.artifact,
-            cam._graph.session.inputs,
-            item.path,
-            None,
-            asked.inputs,
-            asked.size,
+        session, options = self._cam._graph.session, self._options
+        network_inputs = feeds(
+            self._cam.artifact, session.inputs, item.path, None, options.inputs, options.size
         )
         try:
-            found = self._checked.gradient_errors(cam._graph.session, fed.arrays)
+            errors = self._graph.gradient_errors(session, network_inputs.arrays)
         except VerificationError as error:
             return Record(unit, notes=(f"{item.name}: {error}",))
         rows = [
-            Row(item.name, "", layer, "", "gradient-error", "", rounded(found[layer]))
-            for layer in asked.layers
+            Row(item.name, "", layer, "", "gradient-error", "", rounded(errors[layer]))
+            for layer in options.layers
         ]
         return Record(unit, tuple(rows))
 
-    def randomised(self, unit: str, last: int, items: Sequence[Item]) -> Record:
-        """How alike the maps are to those of a network whose last weights are shuffled."""
+    def randomisation(self, unit: str, last: int, items: Sequence[Item]) -> Record:
+        """The similarity of the maps before and after the last nodes' weights are shuffled."""
         from ortcam.cam import load
 
-        asked = self._asked
-        names = sorted({method.partition(":")[0] for method in asked.methods})
-        model, tensor = self._checked.shuffled(last, asked.layers, names, asked.seed)
-        other = load(model, providers=self._cam.provider)
-        how_far = f"{last} of {len(self._checked.weighted)}, down to {tensor}"
+        options = self._options
+        methods = sorted({method.partition(":")[0] for method in options.methods})
+        model, tensor = self._graph.shuffled(last, options.layers, methods, options.seed)
+        shuffled = load(model, providers=self._cam.provider)
+        stage = f"{last} of {len(self._graph.weighted)}, down to {tensor}"
         rows: list[Row] = []
         for item in items:
-            looked = look(self._cam, asked, item)
-            if looked.classes:
-                there = Looked(other, asked, item.name, looked.rgb, None)
-                rows += _likeness(looked, there, how_far)
+            sample = read_sample(self._cam, options, item)
+            if sample.classes:
+                other = Sample(shuffled, options, item.name, sample.rgb, None)
+                rows += _similarity(sample, other, stage)
         return Record(unit, tuple(rows))
 
 
-def _likeness(looked: Looked, other: Looked, how_far: str) -> list[Row]:
-    grid = looked.rgb.shape[:2]
+def _graph(cam: Cam) -> Checked:
+    from ortcam_export.graph_checks import Checked
+
+    return Checked(Path(cam.source), cam.artifact)
+
+
+def _similarity(sample: Sample, other: Sample, stage: str) -> list[Row]:
+    grid = sample.rgb.shape[:2]
     rows = []
-    for mine, its in zip(
-        looked.explained(looked.classes), other.explained(looked.classes), strict=True
+    for first, second in zip(
+        sample.explanations(sample.classes), other.explanations(sample.classes), strict=True
     ):
-        for k, index in enumerate(looked.classes):
-            for layer in mine.layers:
-                one, two = (upsample(maps.raw[layer][k], grid) for maps in (mine, its))
-                about = (looked.name, looked.cam.classes[index], layer, mine.method)
-                found = {
+        for k, index in enumerate(sample.classes):
+            for layer in first.layers:
+                one, two = (upsample(maps.raw[layer][k], grid) for maps in (first, second))
+                key = (sample.name, sample.cam.classes[index], layer, first.method)
+                values = {
                     "randomised-spearman": metrics.spearman(one, two),
                     "randomised-top-iou": metrics.top_iou(one, two),
                 }
-                rows += [Row(*about, name, how_far, rounded(v)) for name, v in found.items()]
+                rows += [Row(*key, name, stage, rounded(v)) for name, v in values.items()]
     return rows

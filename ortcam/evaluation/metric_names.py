@@ -1,4 +1,4 @@
-"""What a run can be asked for, what the figures are called, and which way is good."""
+"""The metrics that a run can compute, the names of their values, and which direction is better."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from ortcam.errors import InputError, nearest
 
 __all__ = [
     "AGAINST",
-    "ASKED",
     "BY_EXPORTER",
     "DEFAULT",
     "FIGURES",
+    "METRICS",
     "Figure",
-    "asked_for",
-    "in_words",
+    "format_value",
+    "selected_metrics",
 ]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of a map.
+    """A value that the tables show.
 
     Attributes:
-        words: what it is.
-        good: ``"high"``, ``"low"``, or empty where neither is.
+        words: its description.
+        good: ``"high"``, ``"low"``, or empty if neither is better.
     """
 
     words: str
@@ -33,31 +33,31 @@ class Figure:
 
 
 FIGURES = {
-    "pointing": Figure("the map's maximum lies on the object, or as near as the tolerance", "high"),
-    "energy": Figure("share of the map on the object", "high"),
-    "overlap": Figure("IoU of the object and as many of the map's highest places", "high"),
-    "context": Figure("share of the map outside what is predicted as the class"),
+    "pointing": Figure("the map's maximum lies on the object, within the tolerance", "high"),
+    "energy": Figure("fraction of the map on the object", "high"),
+    "overlap": Figure("IoU of the object and as many of the map's highest pixels", "high"),
+    "context": Figure("fraction of the map outside the pixels predicted as the class"),
     "concentration": Figure("Gini index of the map"),
-    "deletion-score": Figure("area under the class's mean score, highest places deleted", "low"),
-    "deletion-iou": Figure("area under the class's IoU, highest places deleted", "low"),
-    "insertion-score": Figure("area under the class's mean score, highest places first", "high"),
-    "insertion-iou": Figure("area under the class's IoU, highest places first", "high"),
-    "road-score": Figure("(least - most relevant removed) / 2, the class's mean score", "high"),
-    "road-iou": Figure("(least - most relevant removed) / 2, the class's IoU", "high"),
-    "layers-spearman": Figure("rank correlation of the maps of two layers"),
-    "layers-top-iou": Figure("IoU of the highest tenth of the maps of two layers"),
+    "deletion-score": Figure("area under the class's mean score, highest pixels deleted", "low"),
+    "deletion-iou": Figure("area under the class's IoU, highest pixels deleted", "low"),
+    "insertion-score": Figure("area under the class's mean score, highest pixels first", "high"),
+    "insertion-iou": Figure("area under the class's IoU, highest pixels first", "high"),
+    "road-score": Figure("class's mean score, (least - most relevant removed) / 2", "high"),
+    "road-iou": Figure("class's IoU, (least - most relevant removed) / 2", "high"),
+    "layers-spearman": Figure("rank correlation of two layers' maps"),
+    "layers-top-iou": Figure("IoU of the top 10 % of two layers' maps"),
     "gradient-error": Figure("largest relative error against central differences", "low"),
-    "randomised-spearman": Figure("rank correlation with the map of shuffled weights", "low"),
-    "randomised-top-iou": Figure("IoU of the highest tenth with that of shuffled weights", "low"),
-    "against-spearman": Figure("rank correlation of both networks' maps", "high"),
-    "against-pearson": Figure("correlation of both networks' maps", "high"),
-    "against-top-iou": Figure("IoU of the highest tenth of both networks' maps", "high"),
-    "against-difference": Figure("share of one map to be moved to make the other", "low"),
-    "against-prediction": Figure("IoU of what both networks predict as the class", "high"),
+    "randomised-spearman": Figure("rank correlation with the map after weight shuffling", "low"),
+    "randomised-top-iou": Figure("IoU with the map after weight shuffling, top 10 %", "low"),
+    "against-spearman": Figure("rank correlation of the two artifacts' maps", "high"),
+    "against-pearson": Figure("correlation of the two artifacts' maps", "high"),
+    "against-top-iou": Figure("IoU of the top 10 % of the two artifacts' maps", "high"),
+    "against-difference": Figure("total variation distance of the two artifacts' maps", "low"),
+    "against-prediction": Figure("IoU of the pixels that the two predict as the class", "high"),
 }
-"""By the names that stand in the tables."""
+"""By name; the tables list them in this order."""
 
-ASKED = {
+METRICS = {
     "pointing": ("pointing",),
     "energy": ("energy",),
     "overlap": ("overlap",),
@@ -70,37 +70,37 @@ ASKED = {
     "gradient": ("gradient-error",),
     "randomisation": ("randomised-spearman", "randomised-top-iou"),
 }
-"""What can be asked for, and the figures that it gives."""
+"""The figures of each metric that can be requested."""
 
 BY_EXPORTER = ("gradient", "randomisation")
-"""What takes the network's graph, and with it onnx, the ``export`` extra."""
+"""Metrics that need the network's graph, and so onnx, from the ``export`` extra."""
 
-DEFAULT = tuple(name for name in ASKED if name not in BY_EXPORTER)
-"""What is asked for unless something is."""
+DEFAULT = tuple(name for name in METRICS if name not in BY_EXPORTER)
+"""The default metrics."""
 
 AGAINST = tuple(name for name in FIGURES if name.startswith("against-"))
-"""What the comparison of two artifacts gives."""
+"""The figures of a comparison of two artifacts."""
 
 
-def asked_for(names: Iterable[str] | str | None) -> tuple[str, ...]:
-    """What is asked for by these names, in the order of :data:`ASKED`; ``"all"`` for everything.
+def selected_metrics(names: Iterable[str] | str | None) -> tuple[str, ...]:
+    """The metrics with these names, in the order of :data:`METRICS`; ``"all"`` for every metric.
 
     Raises:
         InputError: there is no such metric.
     """
     if names is None:
         return DEFAULT
-    listed = [names] if isinstance(names, str) else list(names)
-    if listed == ["all"]:
-        return tuple(ASKED)
-    for name in listed:
-        if name not in ASKED:
-            raise InputError(f"there is no metric {name!r}{nearest(name, ASKED, most=4)}")
-    if not listed:
-        raise InputError(f"no metric was asked for; there are {', '.join(ASKED)}")
-    return tuple(name for name in ASKED if name in listed)
+    requested = [names] if isinstance(names, str) else list(names)
+    if requested == ["all"]:
+        return tuple(METRICS)
+    for name in requested:
+        if name not in METRICS:
+            raise InputError(f"there is no metric {name!r}{nearest(name, METRICS, most=4)}")
+    if not requested:
+        raise InputError(f"no metric given; choose from {', '.join(METRICS)}")
+    return tuple(name for name in METRICS if name in requested)
 
 
-def in_words(value: float) -> str:
-    """A figure for people: three decimals, or two digits of what these would round to nothing."""
+def format_value(value: float) -> str:
+    """A value for people: three decimals, or two digits if these would round it to zero."""
     return f"{value:.3f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"

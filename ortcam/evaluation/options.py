@@ -1,4 +1,4 @@
-"""What a run was asked for, checked before the work."""
+"""The options of a run, checked before the work begins."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ortcam.errors import InputError, ModelError
-from ortcam.evaluation.metric_names import AGAINST, BY_EXPORTER, asked_for
+from ortcam.evaluation.metric_names import AGAINST, BY_EXPORTER, selected_metrics
+from ortcam.messages import Option
 from ortcam.methods.registry import method_named, require
 from ortcam.pictures.preprocess import Size
 from ortcam.questions.names import Classes, class_indices, named_layers
@@ -19,12 +20,12 @@ from ortcam.questions.names import Classes, class_indices, named_layers
 if TYPE_CHECKING:
     from ortcam.cam import Cam
 
-__all__ = ["Options", "options"]
+__all__ = ["Options", "checked_options"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """See :func:`ortcam.evaluate`; classes are indices here."""
+    """The options of :func:`ortcam.evaluate`, with classes as indices."""
 
     methods: tuple[str, ...]
     metrics: tuple[str, ...]
@@ -32,15 +33,20 @@ class Options:
     layers: tuple[str, ...]
     steps: int
     tolerance: float
-    least: float
+    min_area: float
     checks: int
     stages: int
     seed: int
     size: Size
     inputs: Mapping[str, ArrayLike] = field(default_factory=dict)
 
-    def asked(self) -> dict[str, Any]:
-        """What decides the figures, as JSON has it; the further inputs by their check sums."""
+    @property
+    def by_exporter(self) -> tuple[str, ...]:
+        """The metrics that need the export step."""
+        return tuple(name for name in self.metrics if name in BY_EXPORTER)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON data; further inputs by their checksums."""
         return {
             "methods": list(self.methods),
             "metrics": list(self.metrics),
@@ -48,7 +54,7 @@ class Options:
             "layers": list(self.layers),
             "steps": self.steps,
             "tolerance": self.tolerance,
-            "least": self.least,
+            "min_area": self.min_area,
             "checks": self.checks,
             "stages": self.stages,
             "seed": self.seed,
@@ -59,12 +65,12 @@ class Options:
             },
         }
 
-    def random(self, *about: str) -> np.random.Generator:
-        """Numbers that depend on the seed and on what they are for, not on what came before."""
-        return np.random.default_rng([self.seed, *(zlib.crc32(a.encode()) for a in about)])
+    def random(self, *purpose: str) -> np.random.Generator:
+        """A generator that depends on the seed and the purpose alone, not on earlier draws."""
+        return np.random.default_rng([self.seed, *(zlib.crc32(p.encode()) for p in purpose)])
 
 
-def options(
+def checked_options(
     cam: Cam,
     *,
     methods: Iterable[str] | str,
@@ -74,62 +80,60 @@ def options(
     layers: Iterable[str] | str | None,
     steps: int,
     tolerance: float,
-    least: float,
+    min_area: float,
     checks: int,
     stages: int,
     seed: int,
     size: Size,
     inputs: Mapping[str, ArrayLike] | None,
 ) -> Options:
-    """Checks what was asked for.
+    """Check the options against the artifact.
 
     Raises:
         ArtifactError: the artifact lacks what a method needs.
         ClassError, LayerError: there is no such class or layer.
-        InputError: an option does not fit.
-        ModelError: the network segments no pictures.
+        InputError: an option is out of range.
+        ModelError: the network does not segment pictures.
     """
     if cam._graph.space_rank != 2:
         raise ModelError(
-            f"the score {cam.artifact.score.name!r} labels no pixels of a picture, and an "
-            "evaluation asks whether maps lie on what is labelled; it is for networks that segment "
-            "pictures"
+            f"the score {cam.artifact.score.name!r} does not label the pixels of a picture, so "
+            "there are no objects to evaluate maps against; evaluate a segmentation network of "
+            "2-D pictures"
         )
     if against and metrics is not None:
-        raise InputError("two artifacts are compared by all of their figures; leave metrics out")
-    listed = [methods] if isinstance(methods, str) else list(dict.fromkeys(methods))
-    if not listed:
-        raise InputError("no method was asked for; leave methods out for grad-cam")
-    for name in listed:
+        raise InputError("a comparison of two artifacts has its own metrics; leave metrics out")
+    names = [methods] if isinstance(methods, str) else list(dict.fromkeys(methods))
+    if not names:
+        raise InputError("no method given; leave methods out for grad-cam")
+    for name in names:
         require(method_named(name), cam.artifact, "the artifact")
-    for name, value, lowest in (
+    for option, value, minimum in (
         ("steps", steps, 2),
         ("tolerance", tolerance, 0),
         ("checks", checks, 1),
         ("stages", stages, 1),
         ("seed", seed, 0),
     ):
-        if not value >= lowest:
-            raise InputError(f"{name} is {value}; it is {lowest} or more")
-    if not 0 <= least <= 1:
-        raise InputError(f"least is {least}; it is a share of the picture, from 0 to 1")
-    everything = range(len(cam.classes))
+        if not value >= minimum:
+            raise InputError(f"{option} must be at least {minimum}, got {value}")
+    if not 0 <= min_area <= 1:
+        raise InputError(
+            Option("min_area"), f" must be a fraction of the picture, from 0 to 1, got {min_area}"
+        )
     return Options(
-        methods=tuple(listed),
-        metrics=AGAINST if against else asked_for(metrics),
-        classes=tuple(everything if classes is None else class_indices(classes, cam.classes)),
+        methods=tuple(names),
+        metrics=AGAINST if against else selected_metrics(metrics),
+        classes=tuple(
+            range(len(cam.classes)) if classes is None else class_indices(classes, cam.classes)
+        ),
         layers=tuple(layer.name for layer in named_layers(layers, cam.artifact.layers)),
         steps=steps,
         tolerance=tolerance,
-        least=least,
+        min_area=min_area,
         checks=checks,
         stages=stages,
         seed=seed,
         size=size,
         inputs=inputs or {},
     )
-
-
-def by_exporter(asked: Options) -> tuple[str, ...]:
-    """What takes the export step."""
-    return tuple(name for name in asked.metrics if name in BY_EXPORTER)

@@ -1,4 +1,4 @@
-"""What is timed is what it says: the torch module is the shipped network, questions differ."""
+"""The subjects are what they claim: the torch module is the shipped network, questions differ."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 import onnx
 import pytest
 
-from benchmarks import processes, variants
+from benchmarks import cuda_variants, processes
 from benchmarks.agreement import COARSE, difference
-from benchmarks.contestants import Asked, Plain, rows
-from benchmarks.networks import NETWORKS, SHIPPED, Network, artifact, tensor
+from benchmarks.networks import NETWORKS, Network, artifact, tensor
+from benchmarks.paths import SHIPPED
+from benchmarks.subjects import ArtifactRun, PlainInference, rows
 from ortcam.errors import ProviderError
 
 SMALL = (96, 64)
@@ -27,56 +28,55 @@ def small() -> Network:
 def test_every_row_runs_and_maps_agree(name: str, tmp_path: Path) -> None:
     network = dataclasses.replace(NETWORKS[name], size=SMALL)
     plain = tmp_path / "plain.onnx"
-    network.build(network, plain)
-    unit = Plain(plain, tensor(network), "CPUExecutionProvider")
-    found = rows(network, plain, tmp_path, "CPUExecutionProvider", unit)
-    assert ("batch-2" in found) == network.batches
-    for row in found.values():
-        assert (row.contestant is None) == bool(row.missing)
-        if row.contestant:
-            row.contestant.unit(0)
-            row.contestant.run(0)
-            row.contestant.run(1)
-    truth = found["four-2"].maps
+    assert network.build is not None
+    network.build(plain)
+    unit = PlainInference(plain, tensor(network), "CPUExecutionProvider")
+    table = rows(network, plain, tmp_path, "CPUExecutionProvider", unit)
+    assert ("batch-2" in table) == network.batches
+    for row in table.values():
+        assert (row.subject is None) == bool(row.missing)
+        if row.subject:
+            row.subject.unit(0)
+            row.subject.run(0)
+            row.subject.run(1)
+    truth = table["four-2"].maps
     assert truth is not None
-    for row in found.values():
+    for row in table.values():
         for layer, maps in row.maps().items() if row.maps else ():
             np.testing.assert_allclose(maps, truth()[layer], rtol=1e-3, atol=1e-6)
 
 
-def test_the_pictures_of_a_batch_are_explained_each_for_itself(
-    small: Network, tmp_path: Path
-) -> None:
+def test_the_pictures_of_a_batch_are_explained_separately(small: Network, tmp_path: Path) -> None:
     last = small.layers[-1]
     path = artifact(SHIPPED, (last,), tmp_path / "last.cam.onnx")
     eight = tensor(small, batch=8)
-    maps = Asked(path, eight, "CPUExecutionProvider").batch([3, 8], last)
+    maps = ArtifactRun(path, eight, "CPUExecutionProvider").batch([3, 8], last)
     assert maps.shape[:2] == (2, 8)
-    third = Asked(path, eight[3:4], "CPUExecutionProvider").maps([3, 8], (last,))
+    third = ArtifactRun(path, eight[3:4], "CPUExecutionProvider").maps([3, 8], (last,))
     np.testing.assert_allclose(maps[:, 3], third[last], rtol=1e-3, atol=1e-6)
     assert np.abs(maps[:, 3] - maps[:, 0]).max() > 1e-3
-    single = Asked(path, eight, "CPUExecutionProvider").batch([3, 8], last, together=1)
+    single = ArtifactRun(path, eight, "CPUExecutionProvider").batch([3, 8], last, together=1)
     np.testing.assert_allclose(maps, single, rtol=1e-3, atol=1e-6)
 
 
-def test_what_is_on_cuda_alone_runs_and_maps_agree(
+def test_the_rows_for_cuda_run_and_maps_agree(
     small: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The CPU stands in for CUDA: the networks and artifacts are those that CUDA gets."""
+    """The CPU replaces CUDA, with the same networks and artifacts."""
     for name in ("EXACT", "_TF32", "_GRAPH"):
-        monkeypatch.setattr(variants, name, [("CPUExecutionProvider", {})])
-    unit = Plain(SHIPPED, tensor(small), "CPUExecutionProvider")
-    found = variants.rows(small, SHIPPED, tmp_path, unit)
+        monkeypatch.setattr(cuda_variants, name, [("CPUExecutionProvider", {})])
+    unit = PlainInference(SHIPPED, tensor(small), "CPUExecutionProvider")
+    table = cuda_variants.rows(small, SHIPPED, tmp_path, unit)
     last = artifact(SHIPPED, small.layers[-1:], tmp_path / "last.cam.onnx")
-    truth = Asked(last, tensor(small), "cpu").maps(list(small.asked), small.layers[-1:])
-    assert [name for name, row in found.items() if row.coarse] == [
+    truth = ArtifactRun(last, tensor(small), "cpu").maps(list(small.two_classes), small.layers[-1:])
+    assert [name for name, row in table.items() if row.coarse] == [
         *("last-2-tf32", "last-2-fp16", "last-2-fast")
     ]
-    for name, row in found.items():
-        assert row.contestant is not None, row.missing
+    for name, row in table.items():
+        assert row.subject is not None, row.missing
         assert row.maps is not None
-        row.contestant.unit(0)
-        row.contestant.run(0)
+        row.subject.unit(0)
+        row.subject.run(0)
         assert difference(row.maps(), truth) <= (COARSE if row.coarse else 1e-4), name
     halves = [str(n.op_type) for n in onnx.load(tmp_path / "shipped.half.onnx").graph.node]
     assert "Cast" in halves
@@ -84,53 +84,55 @@ def test_what_is_on_cuda_alone_runs_and_maps_agree(
     assert [d.dim_value for d in fixed.type.tensor_type.shape.dim] == [1, 3, *SMALL[::-1]]
 
 
-def test_without_cuda_the_rows_say_so(small: Network, tmp_path: Path) -> None:
+def test_without_cuda_the_rows_state_the_reason(small: Network, tmp_path: Path) -> None:
     try:
-        Plain(SHIPPED, tensor(small), "cuda")
+        PlainInference(SHIPPED, tensor(small), "cuda")
     except ProviderError:
-        unit = Plain(SHIPPED, tensor(small), "CPUExecutionProvider")
-        found = variants.rows(small, SHIPPED, tmp_path, unit)
-        assert all("CUDAExecutionProvider" in row.missing for row in found.values())
+        unit = PlainInference(SHIPPED, tensor(small), "CPUExecutionProvider")
+        table = cuda_variants.rows(small, SHIPPED, tmp_path, unit)
+        assert all("CUDAExecutionProvider" in row.missing for row in table.values())
     else:
         pytest.skip("CUDA starts")
 
 
-def test_a_process_of_its_own_gets_the_providers(small: Network, tmp_path: Path) -> None:
+def test_processes_get_the_providers(small: Network, tmp_path: Path) -> None:
     for kind, layers in (("last", small.layers[-1:]), ("four", small.layers)):
         artifact(SHIPPED, layers, tmp_path / f"shipped.{kind}.cam.onnx")
-    cpu = [("CPUExecutionProvider", {})]
+    cpu: list[tuple[str, dict[str, str]]] = [("CPUExecutionProvider", {})]
     work = processes.jobs(small, SHIPPED, tmp_path, cpu, "cpu", 2, torch=False)
     assert set(work) == {"plain", "last-2", "four-2"}
     del work["four-2"]
-    found = processes.measure(work, 1, lambda line: None)
-    assert all(values["memory"][0] > 1e6 for values in found.values())
+    results = processes.measure(work, 1, lambda line: None)
+    assert all(values["memory"][0] > 1e6 for values in results.values())
 
 
 @pytest.mark.torch
 def test_the_torch_module_is_the_shipped_network(small: Network) -> None:
     torch = pytest.importorskip("torch")
-    from benchmarks.torch_networks import module
+    from benchmarks.torch_export import module
 
     x = tensor(small)
     with torch.no_grad():
         score = module(small)(torch.from_numpy(x)).numpy()
-    np.testing.assert_allclose(score, Plain(SHIPPED, x, "CPUExecutionProvider").score, atol=1e-5)
+    np.testing.assert_allclose(
+        score, PlainInference(SHIPPED, x, "CPUExecutionProvider").score, atol=1e-5
+    )
 
 
 @pytest.mark.torch
 @pytest.mark.parametrize("batched", [False, True])
-def test_what_is_written_by_hand_makes_the_same_maps(
+def test_handwritten_pytorch_computes_the_same_maps(
     batched: bool, small: Network, tmp_path: Path
 ) -> None:
     torch = pytest.importorskip("torch")
-    from benchmarks.peers import written
-    from benchmarks.torch_networks import module
+    from benchmarks.peers import handwritten
+    from benchmarks.torch_export import module
 
     x = tensor(small)
     path = artifact(SHIPPED, small.layers, tmp_path / "four.cam.onnx")
-    ours = Asked(path, x, "CPUExecutionProvider").maps([3, 8], small.layers)
+    ours = ArtifactRun(path, x, "CPUExecutionProvider").maps([3, 8], small.layers)
     order = torch.channels_last if batched else torch.contiguous_format
-    theirs = written(module(small), x, small.layers, (3, 8), order, batched)()
+    theirs = handwritten(module(small), x, small.layers, (3, 8), order, batched)()
     for layer in small.layers:
         np.testing.assert_allclose(
             theirs[layer], ours[layer], rtol=1e-3, atol=1e-4 * ours[layer].max()

@@ -1,4 +1,4 @@
-"""The benchmark's file, bounds and table, on figures that are made up."""
+"""The file, bounds and table of the benchmark, with invented figures."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from benchmarks.agreement import difference
-from benchmarks.bounds import bounds, figure, short, verdicts
-from benchmarks.contestants import Row
+from benchmarks.bounds import bounds, ci_ratios, figure, verdicts
+from benchmarks.ci_check import too_slow
 from benchmarks.measure import Interval, Pairs
 from benchmarks.networks import NETWORKS
 from benchmarks.record import Record, pairs, read, row
-from benchmarks.run import compared
-from benchmarks.short import too_slow
+from benchmarks.run import compare_maps
+from benchmarks.subjects import Row
 from benchmarks.table import LABELS, markdown
 
 MACHINE = {"processor": "a processor", "threads": 2, "cores": 4, "system": "Linux", "gpu": None}
@@ -42,10 +42,10 @@ def results() -> dict[str, Any]:
     }
 
 
-def test_a_figure_is_found_where_the_bounds_say(results: dict[str, Any]) -> None:
-    found = figure(results, "shipped/last-2", "gradcam-last-2")
-    assert found is not None
-    assert found.median == pytest.approx(7)
+def test_figures_are_found_at_the_places_of_bounds(results: dict[str, Any]) -> None:
+    outcome = figure(results, "shipped/last-2", "gradcam-last-2")
+    assert outcome is not None
+    assert outcome.median == pytest.approx(7)
     memory, start = (figure(results, f"{kind}/last-2") for kind in ("memory", "start"))
     assert memory == Interval(1.2, 1.2, 1.2)
     assert start is not None
@@ -57,28 +57,28 @@ def test_a_figure_is_found_where_the_bounds_say(results: dict[str, Any]) -> None
 
 
 def test_verdicts(results: dict[str, Any]) -> None:
-    found = {(v.what, v.where): v.met for v in verdicts(results)}
-    assert found["2 classes, last feature layer", "shipped/last-2"] is True
-    assert found["2 classes, four layers", "shipped/four-2"] is False
+    outcome = {(v.what, v.where): v.met for v in verdicts(results)}
+    assert outcome["2 classes, last feature layer", "shipped/last-2"] is True
+    assert outcome["2 classes, four layers", "shipped/four-2"] is False
     faster = "times faster than pytorch-grad-cam, 2 classes, one layer"
-    assert found[faster, "shipped/last-2"] is True
-    assert found["peak memory, 2 classes, last feature layer", "memory/last-2"] is False
-    assert found["2 classes, last feature layer", "shipped-large/last-2"] is None
+    assert outcome[faster, "shipped/last-2"] is True
+    assert outcome["peak memory, 2 classes, last feature layer", "memory/last-2"] is False
+    assert outcome["2 classes, last feature layer", "shipped-large/last-2"] is None
 
 
-def test_every_bound_names_rows_that_there_are() -> None:
+def test_every_bound_names_existing_rows() -> None:
     for bound in bounds():
         assert ("at_most" in bound) != ("at_least" in bound)
         for where in bound["at"]:
             kind, name = where.split("/")
-            known = NETWORKS if kind == "size" else LABELS
-            assert name in known
+            names = NETWORKS if kind == "size" else LABELS
+            assert name in names
             assert kind in ("memory", "start", "size") or kind in NETWORKS
         assert bound.get("over", "plain") in LABELS
-    assert set(short()[0]) <= set(LABELS)
+    assert set(ci_ratios()[0]) <= set(LABELS)
 
 
-def test_the_table_says_what_was_found_and_what_was_not(results: dict[str, Any]) -> None:
+def test_the_table_shows_results_and_gaps(results: dict[str, Any]) -> None:
     text = markdown({"cpu": results})
     assert "| 2 classes, last feature layer | shipped/last-2 | at most 1.02 | 1.01 | yes |" in text
     assert "| 2 classes, four layers | shipped/four-2 | at most 1.95 | 2.50 | **no** |" in text
@@ -86,7 +86,7 @@ def test_the_table_says_what_was_found_and_what_was_not(results: dict[str, Any])
     assert "not available: it is not there" in text
     assert "CUDA: not measured." in text
     assert "a processor, 2 of 4 cores, Linux, Python 3.11.0; onnxruntime 1.30.0." in text
-    assert "10.0 MB: 1.10 with the last layer, 2.00 with four" in text
+    assert "10.0 MB: 1.10 with the last layer, 2.00 with four layers" in text
     assert "| ortcam[cpu] | 7 | 177 |" in text
     assert "| Captum | not installed here |" in text
     lines = [line.count(" | ") for line in text.splitlines() if line.startswith("|")]
@@ -106,12 +106,12 @@ def test_results_are_kept_network_by_network(tmp_path: Path) -> None:
     assert read(tmp_path / "none.json") == {}
 
 
-def test_a_row_is_what_its_times_come_to() -> None:
-    measured = Pairs(tuple(0.1 + 0.001 * i for i in range(30)), (0.05,) * 30)
-    entry = row(measured)
+def test_a_row_has_the_medians_of_its_times() -> None:
+    measurement = Pairs(tuple(0.1 + 0.001 * i for i in range(30)), (0.05,) * 30)
+    entry = row(measurement)
     assert entry["seconds"]["median"] == pytest.approx(0.1145)
     assert entry["ratio"]["median"] == pytest.approx(2.29)
-    assert pairs(entry).ratios == pytest.approx(measured.ratios)
+    assert pairs(entry).ratios == pytest.approx(measurement.ratios)
 
 
 def test_maps_that_differ_are_not_timed() -> None:
@@ -124,29 +124,33 @@ def test_maps_that_differ_are_not_timed() -> None:
 
     assert difference({"a": off}, truth) == pytest.approx(0.01)
     rows = {"four-2": entry(truth), "same": entry({"b": truth["b"]}), "timed": Row()}
-    assert compared(rows) == {"four-2": 0, "same": 0}
-    with pytest.raises(ValueError, match=r"the maps of other \(1.0e-02\) are not those of four-2"):
-        compared(rows | {"other": entry({"a": off})})
+    assert compare_maps(rows) == {"four-2": 0, "same": 0}
+    with pytest.raises(
+        ValueError, match=r"the maps of other differ from those of four-2 by 1.0e-02"
+    ):
+        compare_maps(rows | {"other": entry({"a": off})})
     coarse = Row(maps=lambda: {"a": off}, coarse=True)
     peers = rows | {"torch-last-2": entry({"a": off})}
-    assert compared(peers)["torch-last-2"] == pytest.approx(0.01)
+    assert compare_maps(peers)["torch-last-2"] == pytest.approx(0.01)
     assert peers["torch-last-2"] == Row(missing="its maps differ by 1.0e-02")
-    assert compared(rows | {"coarse": coarse})["coarse"] == pytest.approx(0.01)
+    assert compare_maps(rows | {"coarse": coarse})["coarse"] == pytest.approx(0.01)
     far = Row(maps=lambda: {"a": truth["a"] + 10 * (off - truth["a"])}, coarse=True)
-    with pytest.raises(ValueError, match=r"the maps of coarse \(1.0e-01\)"):
-        compared(rows | {"coarse": far})
-    with pytest.raises(ValueError, match="not those"):
-        compared(rows | {"other": entry({"a": off * np.nan})})
+    with pytest.raises(
+        ValueError, match=r"the maps of coarse differ from those of four-2 by 1.0e-01"
+    ):
+        compare_maps(rows | {"coarse": far})
+    with pytest.raises(ValueError, match="the maps of other differ from those of four-2 by nan"):
+        compare_maps(rows | {"other": entry({"a": off * np.nan})})
     with pytest.raises(ValueError, match="no maps of"):
         difference({"a": off[:, :2]}, truth)
 
 
-def test_only_what_is_much_slower_is_too_slow() -> None:
+def test_only_much_slower_rows_are_too_slow() -> None:
     measured = {"x": steady(1.29), "y": steady(1.31), "z": steady(2.5)}
     assert too_slow(measured, {"x": 1.0, "y": 1.0, "z": 2.0}, 1.3) == {"y"}
 
 
-def test_the_chart_begins_at_nothing_and_needs_a_peer(
+def test_the_chart_begins_at_zero_and_needs_a_peer(
     results: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     figures = pytest.importorskip("matplotlib.figure")

@@ -17,7 +17,7 @@ needs_networks = pytest.mark.skipif(
     reason="needs the dependency group `networks`",
 )
 
-#: Of each the layer that a user would expect: operator and extent.
+#: For each, the layer that a user would expect: operator and extent.
 SLICE = {
     ("torchvision squeezenet1_1", "dynamo"): ("Concat", [512, 3, 3]),
     ("torchvision shufflenet_v2_x1_0", "torchscript"): ("Relu", [1024, 2, 2]),
@@ -38,7 +38,7 @@ def named(name: str) -> Any:
 
 @pytest.mark.torch
 @needs_networks
-@pytest.mark.filterwarnings("ignore")  # of other people's imports
+@pytest.mark.filterwarnings("ignore")  # from third-party imports
 @pytest.mark.parametrize(("name", "exporter"), SLICE, ids=map(" ".join, SLICE))
 def test_networks(name: str, exporter: str, tmp_path: Path) -> None:
     from benchmarks.zoo.compare import compare
@@ -55,9 +55,9 @@ def test_networks(name: str, exporter: str, tmp_path: Path) -> None:
 
 @pytest.mark.torch
 @needs_networks
-@pytest.mark.filterwarnings("ignore")  # of other people's imports
-def test_another_network_is_told_apart(tmp_path: Path) -> None:
-    """One filter of the last convolution but 2 % larger in the reference."""
+@pytest.mark.filterwarnings("ignore")  # from third-party imports
+def test_a_slightly_different_network_is_detected(tmp_path: Path) -> None:
+    """In the reference, one filter of the last convolution is 2 % larger."""
     import torch
 
     from benchmarks.zoo.compare import compare
@@ -89,18 +89,18 @@ def row(**changes: Any) -> dict[str, Any]:
     return {**about, **measured, **changes}
 
 
-def test_the_table_counts_what_agrees() -> None:
+def test_the_table_counts_rows_that_agree() -> None:
     page = table([row(), row(exporter="torchscript", weights=2e-3, operators={"Relu": 1})])
-    assert "1 of 2 rows are" in page
+    assert "1 of 2 rows meet this" in page
     assert "| net 64 | dynamo | 2e-06 | 3e-06 | `relu_3` | Relu | 8 x 4 x 4 | softmax |" in page
     assert "- net: Conv, Relu" in page
     assert page.count("Measured on") == 1
 
 
-def test_the_table_says_what_failed() -> None:
+def test_the_table_lists_failures() -> None:
     failed = row(failure="ExportError: no")
     for key in ("picture", "weights"):
         del failed[key]
     page = table([row(), failed])
-    assert "1 of 2 rows are" in page
+    assert "1 of 2 rows meet this" in page
     assert "- net, dynamo: ExportError: no" in page

@@ -1,4 +1,4 @@
-"""The biases undo a score that is too high, and are found on the given pixels alone."""
+"""The calibration lowers the bias of a class whose score is too high."""
 
 import numpy as np
 import pytest

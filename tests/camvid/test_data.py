@@ -1,4 +1,4 @@
-"""Augmentation keeps pictures and labels together, and in range."""
+"""Augmentation keeps pictures and labels aligned and in range."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ import numpy as np
 from PIL import Image
 
 from camvid.classes import IGNORE, MEAN, STD
-from camvid.data import RARE, augment, load_camvid, load_scenes, normalise, paste, warp
+from camvid.data import RARE, Sample, augment, load_camvid, load_scenes, normalise, paste, warp
 
 
-def sample(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A picture whose red channel tells its label."""
+def sample(seed: int = 0) -> Sample:
+    """A picture whose red channel encodes its label."""
     labels = np.random.default_rng(seed).integers(0, 11, (9, 12)).repeat(8, 0).repeat(8, 1)
     rgb = np.stack([labels * 20, labels * 0, labels * 0], -1)
     return rgb.astype(np.uint8), labels.astype(np.uint8)
@@ -21,9 +21,9 @@ def test_warp_moves_picture_and_labels_alike() -> None:
     agree = []
     for _ in range(8):
         rgb, labels = warp(sample(), (64, 48), rng)
-        known = labels != IGNORE
-        agree.append((np.abs(rgb[..., 0] - 20.0 * labels) < 12)[known].mean())
-    assert np.mean(agree) > 0.7  # the rest lies on the blocks' edges
+        labelled = labels != IGNORE
+        agree.append((np.abs(rgb[..., 0] - 20.0 * labels) < 12)[labelled].mean())
+    assert np.mean(agree) > 0.7  # the rest is at the edges of the blocks
 
 
 def test_augment_honours_the_size() -> None:

@@ -2,8 +2,10 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -15,7 +17,7 @@ pytestmark = pytest.mark.torch
 
 
 @pytest.fixture(scope="module")
-def network():
+def network() -> Any:
     from camvid.network import DeepLabV3Plus
 
     torch.manual_seed(0)
@@ -29,12 +31,14 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def model(network):
+def model(network: Any) -> onnx.ModelProto:
     return build({name: value.numpy() for name, value in network.state_dict().items()})
 
 
 @pytest.mark.parametrize("shape", [(1, 48, 64), (2, 97, 131), (2, 33, 50), (1, 90, 31)])
-def test_onnxruntime_agrees_with_torch(network, model, shape) -> None:
+def test_onnxruntime_agrees_with_torch(
+    network: Any, model: onnx.ModelProto, shape: tuple[int, int, int]
+) -> None:
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
@@ -47,14 +51,12 @@ def test_onnxruntime_agrees_with_torch(network, model, shape) -> None:
     np.testing.assert_allclose(probabilities, expected, atol=1e-4)
 
 
-def test_written_whole_with_its_metadata(model, tmp_path: Path) -> None:
-    import onnx
-
+def test_written_whole_with_its_metadata(model: onnx.ModelProto, tmp_path: Path) -> None:
     write(model, tmp_path / "network.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["network.onnx"]
     read = onnx.load(tmp_path / "network.onnx")
     assert {p.key: json.loads(p.value) for p in read.metadata_props} == {"ortcam": metadata()}
 
 
-def test_nodes_bear_their_outputs_names(model) -> None:
+def test_nodes_have_the_names_of_their_outputs(model: onnx.ModelProto) -> None:
     assert all([node.name] == list(node.output) for node in model.graph.node)

@@ -1,4 +1,4 @@
-"""The shipped network: its names, its size, its metadata, and that it sees."""
+"""The shipped network: its names, size, metadata and accuracy."""
 
 import json
 from pathlib import Path
@@ -41,11 +41,11 @@ def test_input_and_output(session: onnxruntime.InferenceSession) -> None:
 def test_metadata(session: onnxruntime.InferenceSession) -> None:
     custom = session.get_modelmeta().custom_metadata_map
     assert list(custom) == ["ortcam"]
-    said = json.loads(custom["ortcam"])
-    assert said["format"] == 1
-    assert said["classes"] == list(CLASSES)
-    assert said["colors"] == [list(color) for color in COLORS]
-    assert said["preprocess"] == {
+    metadata = json.loads(custom["ortcam"])
+    assert metadata["format"] == 1
+    assert metadata["classes"] == list(CLASSES)
+    assert metadata["colors"] == [list(color) for color in COLORS]
+    assert metadata["preprocess"] == {
         "color_order": "RGB",
         "layout": "NCHW",
         "scale": 1 / 255,
@@ -65,7 +65,7 @@ def test_layers() -> None:
     assert set(LAYERS) <= tensors
 
 
-def test_it_understands_scenes_it_has_not_seen(session: onnxruntime.InferenceSession) -> None:
+def test_it_segments_unseen_scenes(session: onnxruntime.InferenceSession) -> None:
     score = measure(session, (render(seed) for seed in range(UNSEEN, UNSEEN + 6)))
     assert score.mean_iou > 0.6, score.as_dict()
     assert score.accuracy > 0.9
@@ -73,7 +73,7 @@ def test_it_understands_scenes_it_has_not_seen(session: onnxruntime.InferenceSes
 
 @pytest.mark.camvid
 @pytest.mark.slow
-def test_the_card_tells_its_score(session: onnxruntime.InferenceSession, camvid: Path) -> None:
+def test_the_card_has_its_score(session: onnxruntime.InferenceSession, camvid: Path) -> None:
     score = measure(session, load_camvid(camvid, ["test"]))
     assert score.pictures == 233
     assert f"| **mean IoU** | **{score.mean_iou:.3f}** |" in CARD.read_text(encoding="utf-8")

@@ -1,9 +1,9 @@
-"""Rendered scenes are what they claim to be: exact, complete, repeatable."""
+"""Rendered scenes are exact, complete and repeatable."""
 
 import numpy as np
 import pytest
 
-from camvid.canvas import Canvas, clip
+from camvid.canvas import Canvas, Floats, clip
 from camvid.classes import CLASSES
 from camvid.light import hull, noise
 from camvid.scenes import render
@@ -31,11 +31,12 @@ def test_size_and_types(size: tuple[int, int]) -> None:
 
 
 def test_a_few_scenes_show_every_class() -> None:
-    counts = sum(np.bincount(render(s, SMALL)[1].ravel(), minlength=11) for s in range(8))
+    labels = [render(seed, SMALL)[1].ravel() for seed in range(8)]
+    counts = np.bincount(np.concatenate(labels), minlength=11)
     assert np.all(counts > 20), dict(zip(CLASSES, counts, strict=True))
 
 
-def test_a_street_has_its_sky_above_and_its_road_below() -> None:
+def test_the_sky_is_above_the_road() -> None:
     _, labels = render(2, SMALL)
     rows = np.arange(SMALL[1])[:, None] * np.ones_like(labels)
     sky, road = (rows[labels == CLASSES.index(name)].mean() for name in ("Sky", "Road"))
@@ -50,29 +51,34 @@ def wall(z: float) -> list[list[float]]:
     return [[-9, -9, z], [9, -9, z], [9, 9, z], [-9, 9, z]]
 
 
-def test_what_is_nearer_hides_what_is_farther() -> None:
+def test_nearer_faces_hide_farther_ones() -> None:
     scene = canvas()
     for z, label in ((5.0, 1), (9.0, 2)):
         scene.face(wall(z), lambda p: np.ones_like(p), label)
     assert np.all(scene.labels == 1)
 
 
-def test_paint_gets_the_points_that_the_pixels_show() -> None:
+def test_paint_gets_the_points_behind_the_pixels() -> None:
     scene = canvas()
-    points = []
-    scene.face(wall(5), lambda p: points.append(p) or np.ones_like(p), 1)
+    points: list[Floats] = []
+
+    def paint(p: Floats) -> Floats:
+        points.append(p)
+        return np.ones_like(p)
+
+    scene.face(wall(5), paint, 1)
     np.testing.assert_allclose(points[0][:, 2], 5, atol=1e-4)
     pixels = scene.project(scene.seen(points[0]))
     np.testing.assert_allclose(pixels % 1, 0.5, atol=1e-2)
 
 
-def test_a_polygon_behind_the_camera_is_cut_off() -> None:
+def test_a_polygon_behind_the_camera_is_clipped() -> None:
     triangle = np.array([[0, 0, -4], [1, 0, 4], [-1, 0, 4]], np.float32)
     assert np.all(clip(triangle)[:, 2] >= 0.599)
     assert len(clip(triangle * [1, 1, -1] - [0, 0, 9])) == 0
 
 
-def test_hull_keeps_the_corners_alone() -> None:
+def test_hull_keeps_only_the_corners() -> None:
     points = np.array([[x, 0, z] for x in range(4) for z in range(3)], np.float32)
     corners = {(x, z) for x, _, z in hull(points).tolist()}
     assert corners == {(0, 0), (3, 0), (3, 2), (0, 2)}

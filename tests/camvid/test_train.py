@@ -1,4 +1,4 @@
-"""The losses are what the papers say, and a run leaves what it promises."""
+"""The losses match the papers, and a run writes its checkpoint and weights."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def test_lovasz_descends() -> None:
     assert lovasz_softmax(logits - 500 * gradient, truth) < before
 
 
-def test_rate_rises_and_falls_to_nearly_nothing() -> None:
+def test_rate_rises_and_falls_to_nearly_zero() -> None:
     from camvid.train import rate
 
     rates = [rate(p, 1.0) for p in np.linspace(0, 1, 200)]
@@ -40,7 +40,7 @@ def test_rate_rises_and_falls_to_nearly_nothing() -> None:
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+def test_a_run_resumes_from_its_checkpoint(tmp_path: Path) -> None:
     from click.testing import CliRunner
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""A network of which it is known what it looks at, as an artifact made by hand and in NumPy."""
+"""A network that sees only a disc, as an artifact built by hand and in NumPy."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ SLOPE, THRESHOLD = 6.0, 0.7
 
 
 def disc() -> NDArray[np.bool_]:
-    """What the network looks at; whatever lies elsewhere it does not see."""
+    """The pixels that the network sees."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
-    return np.hypot(y - 10, x - 12) <= 5
+    mask: NDArray[np.bool_] = np.hypot(y - 10, x - 12) <= 5
+    return mask
 
 
 def score_of(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The network in NumPy: at each pixel of the disc, is it bright?"""
+    """The network in NumPy: the brightness of each pixel of the disc, as a probability."""
     bright = rgb.mean(axis=2) / 255
-    return 1 / (1 + np.exp(-SLOPE * (disc() * bright - THRESHOLD)))
+    score: NDArray[np.float64] = 1 / (1 + np.exp(-SLOPE * (disc() * bright - THRESHOLD)))
+    return score
 
 
 def artifact(slope: float = SLOPE, layer: str = "bright", name: str = "Spot") -> bytes:
-    """One feature, the brightness; one class; the gradient written out."""
+    """One feature, the brightness; one class; an explicit gradient."""
 
     def constant(name: str, values: object) -> onnx.TensorProto:
         return numpy_helper.from_array(np.asarray(values, np.float32), name)
@@ -59,12 +61,12 @@ def artifact(slope: float = SLOPE, layer: str = "bright", name: str = "Spot") ->
         numpy_helper.from_array(np.array([2]), "axis2"),
     ]
     space = [HEIGHT, WIDTH]
-    inputs = {
+    inputs: dict[str, list[str | int | None]] = {
         "input": ["N", 3, *space],
         "class_weights": ["K", "M", 1],
         "region": ["R", "S", "y", "x"],
     }
-    outputs = {
+    outputs: dict[str, list[str | int | None]] = {
         "score": ["N", 1, *space],
         layer: ["N", 1, *space],
         f"{layer}.weights": ["K", "N", 1],
@@ -87,14 +89,15 @@ def artifact(slope: float = SLOPE, layer: str = "bright", name: str = "Spot") ->
     )
     helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
     onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString()
+    artifact: bytes = model.SerializeToString()
+    return artifact
 
 
 def scene(seed: int = 0) -> NDArray[np.uint8]:
-    """Dark, with a checkerboard of bright pixels in the disc and one more beside it."""
+    """A dark picture with a checkerboard of bright pixels in the disc, and another beside it."""
     rgb = np.random.default_rng(seed).integers(0, 60, (HEIGHT, WIDTH, 3), np.uint8)
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     board = (y + x) % 2 == 0
     rgb[board & disc()] = 250
-    rgb[board & (x > 22)] = 250  # as bright, and not looked at
+    rgb[board & (x > 22)] = 250  # as bright, but unseen
     return rgb

@@ -1,10 +1,10 @@
 """The stored reference: maps of the shipped network on rendered scenes, by float64 autograd.
 
-Made, and made again when the network changes, by
+When the network changes, write it again by
 
     python tests/support/stored_reference.py
 
-which needs PyTorch; the tests that read it do not.
+This needs PyTorch; the tests that read the reference do not.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def scene(seed: int) -> NDArray[np.uint8]:
 
 
 def maps(picture: NDArray[np.uint8]) -> dict[str, Maps]:
-    """By float64 autograd, for each layer: weights [classes, C], raw maps and their scale.
+    """Weights [classes, C], raw maps and their scale of each layer, by float64 autograd.
 
-    ``raw`` [classes, h, w] is the ReLU of sum_k alpha_k A_k; ``scale`` [classes] the largest value
-    over cells of sum_k |alpha_k A_k|.
+    ``raw`` [classes, h, w] is the ReLU of sum_k alpha_k A_k; ``scale`` [classes] is the largest
+    value over cells of sum_k |alpha_k A_k|.
     """
     from reference import pooled_gradients
 
@@ -49,19 +49,19 @@ def maps(picture: NDArray[np.uint8]) -> dict[str, Maps]:
     gradients = pooled_gradients(
         onnx.load(NETWORK), {"input": x}, "softmax-out", LAYERS, weights, np.ones((1, 1, 1, 1))
     )
-    found = {}
+    parts = {}
     for layer, (alpha, features) in gradients.items():
         terms = alpha[:, 0, :, None, None] * features
-        found[layer] = {
+        parts[layer] = {
             "weights": alpha[:, 0],
             "raw": np.maximum(terms.sum(1), 0),
             "scale": np.abs(terms).sum(1).max((-1, -2)),
         }
-    return found
+    return parts
 
 
 def stored(seed: int) -> dict[str, Maps]:
-    """What :func:`maps` gave for a scene when the reference was made."""
+    """The stored results of :func:`maps` for a scene."""
     with np.load(FOLDER / "reference.npz", allow_pickle=False) as data:
         return {
             layer: {part: data[f"{seed}/{layer}/{part}"] for part in ("weights", "raw", "scale")}
@@ -83,7 +83,7 @@ def sha256() -> str:
 def _make() -> None:
     from camvid.scenes import render
 
-    arrays: Maps = {"network": np.asarray(sha256())}
+    arrays: dict[str, Any] = {"network": np.asarray(sha256())}
     for seed in SCENES:
         picture, _ = render(seed, (480, 360))
         Image.fromarray(picture).save(FOLDER / f"scene{seed}.png", optimize=True)

@@ -12,7 +12,7 @@ from ortcam.cli.open_artifact import open_artifact
 from ortcam.cli.options.shared import artifact_argument, entering_options, session_options
 from ortcam.cli.options.types import FILE
 from ortcam.cli.table import table
-from ortcam.evaluation.metric_names import ASKED, BY_EXPORTER, FIGURES, in_words
+from ortcam.evaluation.metric_names import BY_EXPORTER, FIGURES, METRICS, format_value
 from ortcam.methods.registry import GRAD_CAM
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ HEADER = ("metric", "layer", "method", "", "pictures", "mean", "95 % interval", 
     "metrics",
     metavar="METRIC",
     multiple=True,
-    help=f"What is measured, or all; may be given several times: {', '.join(ASKED)}.  [default: "
+    help=f"What is measured, or all; may be given several times: {', '.join(METRICS)}.  [default: "
     f"all but {' and '.join(BY_EXPORTER)}, which need what exports need]",
 )
 @click.option(
@@ -110,12 +110,13 @@ HEADER = ("metric", "layer", "method", "", "pictures", "mean", "95 % interval", 
     help="How far off the object the map's maximum may lie in the pointing game.",
 )
 @click.option(
+    "--min-area",
     "--least",
-    metavar="SHARE",
+    metavar="FRACTION",
     type=click.FloatRange(min=0, max=1),
     default=0.001,
     show_default=True,
-    help="The share of a picture that a class must have to count there.",
+    help="Skip classes that cover less than this fraction of a picture.",
 )
 @click.option(
     "--checks",
@@ -217,7 +218,7 @@ def _report(summary: Summary, output: Path) -> list[str]:
 
 def _row(line: Line) -> tuple[str, ...]:
     good = FIGURES[line.metric].good
-    metric = line.metric + (f" ({good} is good)" if good else "")
+    metric = line.metric + (f" ({good} is better)" if good else "")
     return (
         metric,
         line.layer,
@@ -231,4 +232,4 @@ def _row(line: Line) -> tuple[str, ...]:
 
 
 def _number(value: float | None) -> str:
-    return "undefined" if value is None else in_words(value)
+    return "undefined" if value is None else format_value(value)

@@ -1,1 +1,1 @@
-"""What an evaluation writes: summary, tables, page, and the worst pictures."""
+"""The files of an evaluation: the tables, the summary, and the page with the worst pictures."""

@@ -1,7 +1,7 @@
-"""What many figures come to: means, medians and intervals, mean curves, the worst pictures.
+"""The summary of a run: means, medians and intervals, mean curves, and the worst pictures.
 
-The unit is the picture: its classes are averaged first, so that a picture of many classes counts no
-more than another, and intervals are of the mean over pictures like these.
+The unit is the picture. Its classes are averaged first, so that a picture with many classes counts
+no more than another; the intervals are those of the mean over pictures.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ortcam.batch.journal import Points, Record, Row
+from ortcam.batch.journal import Points, Record, Row, rounded
 from ortcam.evaluation.metric_names import FIGURES
 
 __all__ = ["Line", "MeanCurve", "Summary", "interval", "summarise"]
 
 DRAWS = 1000
-"""Resamplings of an interval."""
+"""Bootstrap samples of an interval."""
 
 
 class _Key(NamedTuple):
@@ -35,14 +35,14 @@ class _Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Line:
-    """What one figure comes to.
+    """The summary of one figure.
 
     Attributes:
-        metric, layer, method, cls, other: what it is of; ``cls`` is empty for all classes together.
-        pictures: in how many it is defined.
-        undefined: how often it is not, as for a map that shows nothing.
+        metric, layer, method, cls, other: as in a row; ``cls`` is empty for all classes together.
+        pictures: the number of pictures in which it is defined.
+        undefined: the number of undefined values, as of all-zero maps.
         mean, median: over the pictures.
-        low, high: the mean's 95 % interval, by bootstrap; None for fewer than two pictures.
+        low, high: the 95 % interval of the mean, by bootstrap; None for fewer than two pictures.
     """
 
     metric: str
@@ -60,7 +60,7 @@ class Line:
 
 @dataclass(frozen=True)
 class MeanCurve:
-    """A curve in the mean over the pictures, all classes together."""
+    """A curve averaged over the pictures, all classes together."""
 
     curve: str
     layer: str
@@ -72,15 +72,15 @@ class MeanCurve:
 
 @dataclass(frozen=True)
 class Summary:
-    """All of it.
+    """The summary of a run.
 
     Attributes:
-        done: how many pictures were looked at.
-        left_out: those for which it could not be done, and why.
+        done: the number of pictures with results.
+        left_out: the pictures that could not be evaluated, each with the reason.
         lines: the figures, those of all classes together first.
-        curves: mean curves.
-        worst: for each figure of which one way is good, its worst rows, at most one a picture.
-        notes: what was said of pictures, and of how many.
+        curves: the mean curves.
+        worst: the worst rows of each figure that has a better direction, at most one per picture.
+        notes: the notes on pictures, each with its number of pictures.
     """
 
     done: int
@@ -91,7 +91,7 @@ class Summary:
     notes: list[tuple[str, int]]
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """As JSON data."""
         return {
             "done": self.done,
             "left_out": [{"picture": name, "error": error} for name, error in self.left_out],
@@ -114,13 +114,13 @@ class _Values:
 
 
 def summarise(records: Iterable[Record], worst: int) -> Summary:
-    """Takes in records one at a time; what is kept is a number for each figure and picture.
+    """Summarise records, read one at a time; memory holds one number per figure and picture.
 
     Args:
-        records: what a run gave.
-        worst: how many of the worst rows are kept for each figure.
+        records: the records of a run.
+        worst: the number of worst rows of each figure.
     """
-    found: dict[_Key, _Values] = {}
+    values: dict[_Key, _Values] = {}
     curves: dict[tuple[str, str, str], tuple[int, list[float], NDArray[np.float64]]] = {}
     poorest: dict[str, list[tuple[float, int, Row]]] = {}
     notes: dict[str, int] = {}
@@ -133,16 +133,15 @@ def summarise(records: Iterable[Record], worst: int) -> Summary:
         pictures |= {row.picture for row in record.rows}
         for note in record.notes:
             notes[note] = notes.get(note, 0) + 1
-        _take_rows(found, record.rows)
-        _take_curves(curves, record.curves)
-        _take_worst(poorest, record.rows, worst, number)
-    keys = _ordered(found)
+        _add_rows(values, record.rows)
+        _add_curves(curves, record.curves)
+        _add_worst(poorest, record.rows, worst, number)
     return Summary(
         done=len(pictures),
         left_out=left_out,
-        lines=[_line_of(key, found[key]) for key in keys],
+        lines=[_line(key, values[key]) for key in _ordered(values)],
         curves=[
-            MeanCurve(*key, count, shares, [_short(v) for v in total / count])
+            MeanCurve(*key, count, shares, [rounded(v) or 0.0 for v in total / count])
             for key, (count, shares, total) in curves.items()
         ],
         worst={
@@ -154,99 +153,97 @@ def summarise(records: Iterable[Record], worst: int) -> Summary:
 
 
 def _ordered(keys: Iterable[_Key]) -> list[_Key]:
-    """Layers, methods and what they are compared with in the order in which they were measured."""
-    listed = list(keys)
+    """Sort by figure; layers, methods and stages stay in the order of the work."""
+    unsorted = list(keys)
     rank = {
-        part: {name: i for i, name in enumerate(dict.fromkeys(getattr(k, part) for k in listed))}
+        part: {name: i for i, name in enumerate(dict.fromkeys(getattr(k, part) for k in unsorted))}
         for part in ("layer", "method", "other")
     }
 
-    def place(key: _Key) -> tuple[bool, int, int, int, str, int]:
+    def position(key: _Key) -> tuple[bool, int, int, int, str, int]:
         layer, method, other = (rank[part][getattr(key, part)] for part in rank)
         return key.cls != "", list(FIGURES).index(key.metric), layer, method, key.cls, other
 
-    return sorted(listed, key=place)
+    return sorted(unsorted, key=position)
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float] | None:
-    """The 95 % interval of the mean, by the bootstrap's percentiles.
+    """The 95 % interval of the mean, by the percentile bootstrap with 1000 samples.
 
-    B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", 1993: values are drawn with
-    replacement, as many as there are, and their mean taken, 1000 times.
+    B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", 1993.
 
     Args:
         values: [pictures].
 
     Returns:
-        The percentiles 2.5 and 97.5; None of fewer than two values.
+        The percentiles 2.5 and 97.5; None for fewer than two values.
     """
     if len(values) < 2:
         return None
     random = np.random.default_rng(0)
-    at_once = max(1, 2**20 // len(values))
+    chunk = max(1, 2**20 // len(values))
     means = [
-        values[random.integers(len(values), size=(min(at_once, DRAWS - done), len(values)))].mean(1)
-        for done in range(0, DRAWS, at_once)
+        values[random.integers(len(values), size=(min(chunk, DRAWS - done), len(values)))].mean(1)
+        for done in range(0, DRAWS, chunk)
     ]
     low, high = np.percentile(np.concatenate(means), (2.5, 97.5))
     return float(low), float(high)
 
 
-def _take_rows(found: dict[_Key, _Values], rows: Iterable[Row]) -> None:
-    """A value for each class, and their mean for all together; for each picture of its own."""
-    together: dict[tuple[str, _Key], list[float]] = {}
+def _add_rows(by_key: dict[_Key, _Values], rows: Iterable[Row]) -> None:
+    """Add the value of each class, and for each picture the mean over its classes."""
+    by_picture: dict[tuple[str, _Key], list[float]] = {}
     for row in rows:
         if row.metric not in FIGURES:
             continue
-        everything = _Key(row.metric, row.layer, row.method, "", row.other)
-        keys = {everything, everything._replace(cls=row.cls)}
-        for key in keys:
-            values = found.setdefault(key, _Values())
+        all_classes = _Key(row.metric, row.layer, row.method, "", row.other)
+        for key in {all_classes, all_classes._replace(cls=row.cls)}:
+            values = by_key.setdefault(key, _Values())
             if row.value is None:
                 values.undefined += 1
             elif key.cls:
                 values.values.append(row.value)
         if row.value is not None:
-            together.setdefault((row.picture, everything), []).append(row.value)
-    for (_, key), several in together.items():
-        found[key].values.append(math.fsum(several) / len(several))
+            by_picture.setdefault((row.picture, all_classes), []).append(row.value)
+    for (_, key), class_values in by_picture.items():
+        by_key[key].values.append(math.fsum(class_values) / len(class_values))
 
 
-def _take_curves(
+def _add_curves(
     curves: dict[tuple[str, str, str], tuple[int, list[float], NDArray[np.float64]]],
     points: Iterable[Points],
 ) -> None:
-    own: dict[tuple[str, str, str], list[Points]] = {}
-    for one in points:
-        own.setdefault((one.curve, one.layer, one.method), []).append(one)
-    for key, several in own.items():
-        mean = np.mean([one.values for one in several], axis=0)
-        count, shares, total = curves.get(key, (0, several[0].shares, np.zeros_like(mean)))
+    by_key: dict[tuple[str, str, str], list[Points]] = {}
+    for curve in points:
+        by_key.setdefault((curve.curve, curve.layer, curve.method), []).append(curve)
+    for key, of_classes in by_key.items():
+        mean = np.mean([curve.values for curve in of_classes], axis=0)
+        count, shares, total = curves.get(key, (0, of_classes[0].shares, np.zeros_like(mean)))
         curves[key] = count + 1, shares, total + mean
 
 
-def _take_worst(
-    poorest: dict[str, list[tuple[float, int, Row]]], rows: Iterable[Row], most: int, number: int
+def _add_worst(
+    poorest: dict[str, list[tuple[float, int, Row]]], rows: Iterable[Row], limit: int, number: int
 ) -> None:
-    own: dict[str, tuple[float, int, Row]] = {}
+    candidates: dict[str, tuple[float, int, Row]] = {}
     for row in rows:
         good = FIGURES[row.metric].good if row.metric in FIGURES else ""
         if not good or not row.layer or row.value is None or row.other or not row.cls:
             continue
-        if row.value == {"high": 1, "low": 0}[good]:  # as good as can be
+        if row.value == {"high": 1, "low": 0}[good]:  # perfect
             continue
         badness = row.value if good == "low" else -row.value
-        if row.metric not in own or badness > own[row.metric][0]:
-            own[row.metric] = badness, -number, row
-    for metric, entry in own.items():
+        if row.metric not in candidates or badness > candidates[row.metric][0]:
+            candidates[row.metric] = badness, -number, row
+    for metric, entry in candidates.items():
         heap = poorest.setdefault(metric, [])
         heapq.heappush(heap, entry)
-        if len(heap) > most:
+        if len(heap) > limit:
             heapq.heappop(heap)
 
 
-def _line_of(key: _Key, found: _Values) -> Line:
-    values = np.array(found.values, np.float64)
+def _line(key: _Key, entry: _Values) -> Line:
+    values = np.array(entry.values, np.float64)
     ends = interval(values)
     return Line(
         metric=key.metric,
@@ -255,13 +252,9 @@ def _line_of(key: _Key, found: _Values) -> Line:
         cls=key.cls,
         other=key.other,
         pictures=len(values),
-        undefined=found.undefined,
-        mean=_short(values.mean()) if len(values) else None,
-        median=_short(np.median(values)) if len(values) else None,
-        low=None if ends is None else _short(ends[0]),
-        high=None if ends is None else _short(ends[1]),
+        undefined=entry.undefined,
+        mean=rounded(values.mean()) if len(values) else None,
+        median=rounded(float(np.median(values))) if len(values) else None,
+        low=None if ends is None else rounded(ends[0]),
+        high=None if ends is None else rounded(ends[1]),
     )
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.6g}")

@@ -1,4 +1,4 @@
-"""Figures and curves as CSV, a row each, and the summary as JSON; each file whole or not at all."""
+"""Values and curves as CSV and the summary as JSON; each file is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ SUMMARY = "summary.json"
 
 
 def write_metrics(folder: Path, records: Iterable[Record]) -> None:
-    """A row for each picture, class, layer, method and metric; what is not defined is empty.
+    """Write a row per picture, class, layer, method and metric; undefined values are empty.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     header = ("picture", "class", "layer", "method", "metric", "other", "value")
     _write(folder / METRICS, header, (row for record in records for row in record.rows))
 
 
 def write_curves(folder: Path, records: Iterable[Record]) -> None:
-    """A row for each point of each curve; no file where there is none.
+    """Write a row per point of each curve.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
 
     def points() -> Iterator[Sequence[Any]]:
         for record in records:
-            for *about, shares, values in record.curves:
+            for *key, shares, values in record.curves:
                 for share, value in zip(shares, values, strict=True):
-                    yield (*about, share, value)
+                    yield (*key, share, value)
 
     _write(
         folder / CURVES,
@@ -50,10 +50,10 @@ def write_curves(folder: Path, records: Iterable[Record]) -> None:
 
 
 def write_summary(folder: Path, summary: dict[str, Any]) -> None:
-    """The summary.
+    """Write the summary.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(folder / SUMMARY, text.encode() + b"\n")

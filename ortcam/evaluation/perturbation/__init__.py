@@ -1,1 +1,1 @@
-"""Deletion, insertion and ROAD: the score as pixels are removed."""
+"""Deletion, insertion and ROAD: the network's response as pixels are removed or inserted."""

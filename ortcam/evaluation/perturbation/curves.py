@@ -1,9 +1,9 @@
-"""What a network says of a class while the picture is taken away, or put in, in a map's order.
+"""The response of a network to a picture whose pixels are removed, or inserted, in a map's order.
 
-The class is looked for where the network sees it in the whole picture, the region R. Two things are
-read from every picture on the way: the mean of the class's score over R, and the IoU of the pixels
-that are now predicted as the class with R. RISE and ROAD read a classifier's one score; this is the
-same for a network that has one at each pixel.
+The region R is where the network predicts the class in the intact picture. Every perturbed picture
+yields two numbers: the mean score of the class over R, and the IoU of R with the pixels that are
+now predicted as the class. RISE and ROAD read the single score of a classifier; this adapts them to
+networks with a score at each pixel.
 """
 
 from __future__ import annotations
@@ -19,8 +19,14 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from ortcam import metrics
-from ortcam.evaluation.perturbation import pictures as perturb
 from ortcam.evaluation.perturbation.imputation import impute
+from ortcam.evaluation.perturbation.pictures import (
+    blurred,
+    deleted,
+    first_pixels,
+    inserted,
+    pixel_order,
+)
 from ortcam.questions.coverage import coverage
 from ortcam.results.segmentation import Segmentation
 
@@ -28,22 +34,22 @@ if TYPE_CHECKING:
     from ortcam.cam import Cam
     from ortcam.pictures.preprocess import Size
 
-__all__ = ["Curve", "Scene", "deletion", "insertion", "road", "road_combined"]
+__all__ = ["Curve", "PerturbedPicture", "deletion", "insertion", "road", "road_combined"]
 
 Picture = NDArray[np.uint8]
-Said = tuple[float, float]
-"""The mean score in the region, and the IoU with it."""
+Response = tuple[float, float]
+"""The mean score in the region, and the IoU with the region."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """What the network says of a class on the way.
+    """The response to a class as the picture is perturbed.
 
     Attributes:
         name: ``"deletion"``, ``"insertion"``, ``"road-most"`` or ``"road-least"``.
-        shares: of the pixels that are taken away, or put in.
-        score: the class's mean score inside the region.
-        iou: of the pixels predicted as the class with the region.
+        shares: fractions of the pixels that are removed, or inserted.
+        score: the mean score of the class inside the region.
+        iou: the IoU of the region and the pixels predicted as the class.
     """
 
     name: str
@@ -53,21 +59,21 @@ class Curve:
 
     @property
     def areas(self) -> tuple[float, float]:
-        """Under both, by trapezoids, over the width."""
+        """The areas under both, by the trapezoidal rule, over the width."""
         return metrics.area_under(self.score, self.shares), metrics.area_under(
             self.iou, self.shares
         )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Scene:
-    """A picture as it enters the network, and what the network sees in it.
+class PerturbedPicture:
+    """A picture at the network's input size, and the network's predictions as it is perturbed.
 
     Attributes:
         cam: the artifact.
-        picture: [H, W, 3] uint8, of the size at which it enters.
+        picture: [H, W, 3] uint8, at the input size.
         inputs: the network's further inputs.
-        batch: how many pictures enter together.
+        batch: how many perturbed pictures enter the network together.
     """
 
     cam: Cam
@@ -78,11 +84,12 @@ class Scene:
     @classmethod
     def of(
         cls, cam: Cam, rgb: Picture, size: Size, inputs: Mapping[str, ArrayLike], batch: int = 4
-    ) -> Scene:
-        """A picture [H, W, 3] brought to the size at which it enters the network."""
+    ) -> PerturbedPicture:
+        """Resize a picture [H, W, 3] to the network's input size."""
         shape = cam.preprocess(rgb, size=size).shape
-        how = cam.artifact.expects.preprocess
-        height, width = shape[1:3] if how is not None and how.layout == "NHWC" else shape[2:4]
+        preprocess = cam.artifact.expects.preprocess
+        channels_last = preprocess is not None and preprocess.layout == "NHWC"
+        height, width = shape[1:3] if channels_last else shape[2:4]
         if rgb.shape[:2] != (height, width):
             image = Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR)
             rgb = np.asarray(image)
@@ -96,126 +103,139 @@ class Scene:
 
     @cached_property
     def intact(self) -> Segmentation:
-        """Of the whole picture."""
+        """The prediction of the intact picture."""
         return next(self.segmentations([self.picture]))
 
     @cached_property
     def blurred(self) -> Picture:
-        """What insertion begins with."""
-        return perturb.blurred(self.picture)
+        """The start of insertion."""
+        return blurred(self.picture)
 
     @cached_property
-    def ends(self) -> tuple[Segmentation, Segmentation]:
-        """Of what deletion ends with, a plain picture, and what insertion begins with."""
-        nothing = perturb.deleted(self.picture, np.ones(self.grid, np.bool_))
-        plain, blurred = self.segmentations([nothing, self.blurred])
-        return plain, blurred
+    def extremes(self) -> tuple[Segmentation, Segmentation]:
+        """The predictions of the end of deletion, a uniform picture, and the start of insertion."""
+        empty = deleted(self.picture, np.ones(self.grid, np.bool_))
+        uniform, start = self.segmentations([empty, self.blurred])
+        return uniform, start
 
     def region(self, index: int) -> NDArray[np.bool_]:
-        """[H, W], the pixels that are predicted as a class in the whole picture."""
+        """The pixels [H, W] predicted as a class in the intact picture."""
         region: NDArray[np.bool_] = self.intact.labels == index
         return region
 
     def segmentations(self, pictures: Iterable[Picture]) -> Iterator[Segmentation]:
-        """What the network sees in pictures of this size."""
+        """The predictions of pictures of this size."""
         height, width = self.grid
-        left = iter(pictures)
-        while some := list(islice(left, self.batch)):
+        rest = iter(pictures)
+        while chunk := list(islice(rest, self.batch)):
             yield from self.cam.segment_batch(
-                some, inputs=self.inputs, size=(width, height), batch=self.batch
+                chunk, inputs=self.inputs, size=(width, height), batch=self.batch
             )
 
-    def said(self, index: int, seen: Iterable[Segmentation]) -> list[Said]:
-        """What segmentations say of a class."""
+    def responses(self, index: int, segmentations: Iterable[Segmentation]) -> list[Response]:
+        """The score and the IoU of a class in each prediction."""
         region = self.region(index)
         weights = region[None].astype(np.float32)
-        found = []
-        for one in seen:
-            plane = one.score[index]
+        responses = []
+        for segmentation in segmentations:
+            plane = segmentation.score[index]
             (cells,) = coverage(weights, plane.shape)
             score = metrics.mean_inside(plane, cells)
-            found.append((score, metrics.iou(one.labels == index, region)))
-        return found
+            responses.append((score, metrics.iou(segmentation.labels == index, region)))
+        return responses
 
 
 def deletion(
-    scene: Scene, index: int, map: NDArray[np.float32], steps: int, random: np.random.Generator
+    picture: PerturbedPicture,
+    index: int,
+    map: NDArray[np.float32],
+    steps: int,
+    random: np.random.Generator,
 ) -> Curve:
-    """The highest places take on the picture's mean colour, ever more of them; low is good.
+    """Replace the highest pixels, ever more of them, by the picture's mean colour; low is better.
 
-    V. Petsiuk et al., 2018, who replace them by the mean colour of their data.
+    V. Petsiuk et al., 2018, who use the mean colour of their data set.
 
     Args:
-        scene: the picture.
+        picture: the picture.
         index: the class.
-        map: [H, W] on the scene's grid.
-        steps: into how many equal parts the picture is divided.
-        random: for the order of ties.
+        map: [H, W] on the picture's grid.
+        steps: the number of equal parts into which the picture is divided.
+        random: breaks ties.
     """
-    places = perturb.order(map, random)
-    shares = _inner(steps)
+    order = pixel_order(map, random)
+    shares = _inner_shares(steps)
     pictures = (
-        perturb.deleted(scene.picture, perturb.first(places, s, scene.grid)) for s in shares
+        deleted(picture.picture, first_pixels(order, share, picture.grid)) for share in shares
     )
-    seen = chain([scene.intact], scene.segmentations(pictures), scene.ends[:1])
-    return _curve("deletion", (0.0, *shares, 1.0), scene.said(index, seen))
+    segmentations = chain([picture.intact], picture.segmentations(pictures), picture.extremes[:1])
+    return _curve("deletion", (0.0, *shares, 1.0), picture.responses(index, segmentations))
 
 
 def insertion(
-    scene: Scene, index: int, map: NDArray[np.float32], steps: int, random: np.random.Generator
+    picture: PerturbedPicture,
+    index: int,
+    map: NDArray[np.float32],
+    steps: int,
+    random: np.random.Generator,
 ) -> Curve:
-    """The highest places of a blurred picture become sharp, ever more of them; high is good.
+    """Sharpen the highest pixels of a blurred picture, ever more of them; high is better.
 
     V. Petsiuk et al., 2018. The arguments are those of :func:`deletion`.
     """
-    places = perturb.order(map, random)
-    shares = _inner(steps)
+    order = pixel_order(map, random)
+    shares = _inner_shares(steps)
     pictures = (
-        perturb.inserted(scene.picture, scene.blurred, perturb.first(places, s, scene.grid))
-        for s in shares
+        inserted(picture.picture, picture.blurred, first_pixels(order, share, picture.grid))
+        for share in shares
     )
-    seen = chain(scene.ends[1:], scene.segmentations(pictures), [scene.intact])
-    return _curve("insertion", (0.0, *shares, 1.0), scene.said(index, seen))
+    segmentations = chain(picture.extremes[1:], picture.segmentations(pictures), [picture.intact])
+    return _curve("insertion", (0.0, *shares, 1.0), picture.responses(index, segmentations))
 
 
 def road(
-    scene: Scene, index: int, map: NDArray[np.float32], steps: int, random: np.random.Generator
+    picture: PerturbedPicture,
+    index: int,
+    map: NDArray[np.float32],
+    steps: int,
+    random: np.random.Generator,
 ) -> tuple[Curve, Curve]:
-    """Places are taken away and imputed from those around them: most relevant first, and least.
+    """Remove pixels and impute them from their neighbours, most and least relevant first.
 
-    Y. Rong et al., 2022. The arguments are those of :func:`deletion`, and the shares its inner
+    Y. Rong et al., 2022. The arguments are those of :func:`deletion`; the shares are its inner
     ones.
 
     Returns:
-        ``"road-most"``, of which low is good, and ``"road-least"``, of which high is good.
+        ``"road-most"``, where low is better, and ``"road-least"``, where high is better.
     """
-    places = perturb.order(map, random)
-    shares = _inner(steps)
+    most_relevant_first = pixel_order(map, random)
+    shares = _inner_shares(steps)
 
     def curve(name: str, order: NDArray[np.int64]) -> Curve:
-        missing = (perturb.first(order, s, scene.grid) for s in shares)
-        pictures = (impute(scene.picture, mask, random) for mask in missing)
-        return _curve(name, shares, scene.said(index, scene.segmentations(pictures)))
+        masks = (first_pixels(order, share, picture.grid) for share in shares)
+        pictures = (impute(picture.picture, mask, random) for mask in masks)
+        segmentations = picture.segmentations(pictures)
+        return _curve(name, shares, picture.responses(index, segmentations))
 
-    return curve("road-most", places), curve("road-least", places[::-1])
+    return curve("road-most", most_relevant_first), curve("road-least", most_relevant_first[::-1])
 
 
 def road_combined(most: Curve, least: Curve) -> tuple[float, float]:
-    """(least - most) / 2 in the mean over the shares, of score and IoU; high is good.
+    """(least - most) / 2, averaged over the shares, of score and IoU; high is better.
 
-    As ``ROADCombined`` of pytorch-grad-cam.
+    As ``ROADCombined`` in pytorch-grad-cam.
     """
     score, iou = (
-        (np.mean(getattr(least, what)) - np.mean(getattr(most, what))) / 2
-        for what in ("score", "iou")
+        (np.mean(getattr(least, quantity)) - np.mean(getattr(most, quantity))) / 2
+        for quantity in ("score", "iou")
     )
     return float(score), float(iou)
 
 
-def _inner(steps: int) -> tuple[float, ...]:
+def _inner_shares(steps: int) -> tuple[float, ...]:
     return tuple(i / steps for i in range(1, steps))
 
 
-def _curve(name: str, shares: tuple[float, ...], said: Iterable[Said]) -> Curve:
-    score, iou = zip(*said, strict=True)
+def _curve(name: str, shares: tuple[float, ...], responses: Iterable[Response]) -> Curve:
+    score, iou = zip(*responses, strict=True)
     return Curve(name, shares, score, iou)

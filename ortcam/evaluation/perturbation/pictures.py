@@ -1,8 +1,7 @@
-"""Pictures with their pixels taken away, or put in, in the order of a map.
+"""Pictures whose pixels are removed, or inserted, in the order of a map.
 
-The curves of V. Petsiuk et al., "RISE: Randomized Input Sampling for Explanation of Black-box
-Models", BMVC 2018, and of ROAD (:mod:`ortcam.evaluation.perturbation.imputation`) are of what a
-network says of these.
+They make the curves of V. Petsiuk et al., "RISE: Randomized Input Sampling for Explanation of
+Black-box Models", BMVC 2018, and of ROAD (:mod:`ortcam.evaluation.perturbation.imputation`).
 """
 
 from __future__ import annotations
@@ -11,50 +10,54 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-__all__ = ["blurred", "deleted", "first", "inserted", "order"]
+__all__ = ["BLUR", "blurred", "deleted", "first_pixels", "inserted", "pixel_order"]
 
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
 BLUR = 0.05
-"""The blur's standard deviation, as a share of the picture's shorter side."""
+"""The standard deviation of the blur, as a fraction of the picture's shorter side."""
 
 
-def order(map: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.int64]:
-    """The pixels of a map [H, W], as places in the flat map, from the highest to the lowest.
+def pixel_order(map: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.int64]:
+    """The pixels of a map [H, W], as indices into the flat map, from highest to lowest.
 
-    Ties are in random order: after its ReLU much of a map is 0, and row by row the picture's upper
-    part would always go first.
+    Ties are in random order. After its ReLU much of a map is zero, and in row order the upper part
+    of the picture would always come first.
+
+    Example:
+        >>> pixel_order(np.array([[0.1, 0.3], [0.7, 0.2]]), np.random.default_rng(0)).tolist()
+        [2, 1, 3, 0]
     """
     shuffled = random.permutation(map.size)
-    places: NDArray[np.int64] = shuffled[np.argsort(-map.ravel()[shuffled], kind="stable")]
-    return places
+    order: NDArray[np.int64] = shuffled[np.argsort(-map.ravel()[shuffled], kind="stable")]
+    return order
 
 
-def first(places: NDArray[np.int64], share: float, grid: tuple[int, ...]) -> Mask:
-    """The mask [H, W] of the first pixels in an order, so large a share of all."""
-    mask = np.zeros(places.size, np.bool_)
-    mask[places[: round(share * places.size)]] = True
+def first_pixels(order: NDArray[np.int64], share: float, grid: tuple[int, ...]) -> Mask:
+    """The mask [H, W] of the first pixels in an order, a share of all."""
+    mask = np.zeros(order.size, np.bool_)
+    mask[order[: round(share * order.size)]] = True
     return mask.reshape(grid)
 
 
-def deleted(picture: Picture, gone: Mask) -> Picture:
-    """A picture [H, W, 3] with some pixels of its mean colour."""
+def deleted(picture: Picture, mask: Mask) -> Picture:
+    """A picture [H, W, 3] whose pixels in the mask have its mean colour."""
     mean = np.rint(picture.mean(axis=(0, 1))).astype(np.uint8)
-    return np.where(gone[..., None], mean, picture)
+    return np.where(mask[..., None], mean, picture)
 
 
-def inserted(picture: Picture, blurred: Picture, there: Mask) -> Picture:
-    """A blurred picture [H, W, 3] with some pixels as they are."""
-    return np.where(there[..., None], picture, blurred)
+def inserted(picture: Picture, blurred: Picture, mask: Mask) -> Picture:
+    """A blurred picture [H, W, 3] whose pixels in the mask are sharp."""
+    return np.where(mask[..., None], picture, blurred)
 
 
 def blurred(picture: Picture, share: float = BLUR) -> Picture:
-    """A picture [H, W, 3] after a Gaussian blur (Pillow's, by three boxes).
+    """A picture [H, W, 3] after a Gaussian blur (Pillow's, by three box filters).
 
     Args:
         picture: uint8.
-        share: the standard deviation, as a share of the shorter side.
+        share: the standard deviation, as a fraction of the shorter side.
     """
     sigma = share * min(picture.shape[:2])
     return np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(sigma)))

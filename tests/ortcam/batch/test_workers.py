@@ -1,4 +1,4 @@
-"""Several tasks at once: their results in order, and their end where nobody waits for them."""
+"""Several tasks at once: results in order, and an early end if the caller stops."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ WAIT = 10.0
 def numbered(
     do: Callable[[int, CancelCheck], int], count: int
 ) -> list[Callable[[CancelCheck], int]]:
-    return [lambda going, i=i: do(i, going) for i in range(count)]  # type: ignore[misc]
+    return [lambda check, i=i: do(i, check) for i in range(count)]  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 5])
-def test_results_are_in_order_whoever_ends_first(jobs: int) -> None:
+def test_results_are_in_order_whichever_ends_first(jobs: int) -> None:
     def do(i: int, _: CancelCheck) -> int:
         time.sleep(0.02 if i % 3 == 0 else 0)
         return i
@@ -29,12 +29,12 @@ def test_results_are_in_order_whoever_ends_first(jobs: int) -> None:
     assert list(in_order(numbered(do, 12), jobs)) == list(range(12))
 
 
-def test_as_many_work_at_once_as_asked_and_no_more_are_begun_than_are_needed() -> None:
+def test_all_jobs_run_at_once_and_few_run_ahead() -> None:
     together, begun = threading.Barrier(3), []
 
     def do(i: int, _: CancelCheck) -> int:
         begun.append(i)
-        together.wait(WAIT)  # breaks unless three are at it
+        together.wait(WAIT)  # breaks unless three run
         return i
 
     results = in_order(numbered(do, 30), 3)
@@ -43,16 +43,16 @@ def test_as_many_work_at_once_as_asked_and_no_more_are_begun_than_are_needed() -
     assert list(results) == list(range(1, 30))
 
 
-def test_one_job_works_in_the_caller() -> None:
+def test_one_job_runs_in_the_callers_thread() -> None:
     threads = list(in_order([lambda _: threading.current_thread()], 1))
     assert threads == [threading.current_thread()]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_work_ends_where_nobody_waits_for_it(error: type[BaseException]) -> None:
+def test_running_work_ends_if_the_caller_stops(error: type[BaseException]) -> None:
     begun, ended = threading.Event(), threading.Event()
 
-    def do(i: int, going: CancelCheck) -> int:
+    def do(i: int, check: CancelCheck) -> int:
         if i == 0:
             assert begun.wait(WAIT)
             raise error
@@ -60,7 +60,7 @@ def test_work_ends_where_nobody_waits_for_it(error: type[BaseException]) -> None
         try:
             for _ in range(1000):
                 time.sleep(WAIT / 1000)
-                going()
+                check()
         except Stopped:
             ended.set()
             raise
@@ -73,14 +73,14 @@ def test_work_ends_where_nobody_waits_for_it(error: type[BaseException]) -> None
     assert time.monotonic() - start < WAIT / 2
 
 
-def test_what_has_not_begun_is_never_begun_where_the_iteration_ends() -> None:
+def test_pending_work_never_begins_once_the_iteration_ends() -> None:
     begun: list[int] = []
 
-    def do(i: int, going: CancelCheck) -> int:
+    def do(i: int, check: CancelCheck) -> int:
         begun.append(i)
         while i:
             time.sleep(0.001)
-            going()
+            check()
         return i
 
     results = in_order(numbered(do, 100), 2)
@@ -90,5 +90,5 @@ def test_what_has_not_begun_is_never_begun_where_the_iteration_ends() -> None:
 
 
 def test_no_jobs_are_refused() -> None:
-    with pytest.raises(InputError, match="jobs is 0; it is 1 or more"):
+    with pytest.raises(InputError, match="jobs must be at least 1, got 0"):
         next(in_order([lambda _: 0], 0))

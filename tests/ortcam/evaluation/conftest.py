@@ -1,4 +1,4 @@
-"""The network that looks at a disc, and a folder of pictures for it."""
+"""The network that sees only a disc, and a folder of pictures for it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import ortcam
 
 @pytest.fixture(scope="session")
 def spotted() -> ortcam.Cam:
-    """That artifact, opened."""
+    """The artifact, opened."""
     return ortcam.load(artifact(), providers="cpu")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three pictures, their label images in a folder beside them."""
+    """Three pictures, and their label images in a folder beside them."""
     for i in range(3):
         for name in ("pictures", "labels"):
             (tmp_path / name).mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Runs over a folder: what they measure, and that they go on where they were broken off."""
+"""Runs over a folder: their results, and how they resume."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ from PIL import Image
 
 import ortcam
 from ortcam import metrics
+from ortcam.batch.dataset import collect
 from ortcam.batch.journal import Record
-from ortcam.batch.workers import Stopped
+from ortcam.batch.workers import CancelCheck, Stopped
 from ortcam.errors import ArtifactError, ClassError, InputError, LayerError, ModelError
-from ortcam.evaluation import run
-from ortcam.evaluation.metric_names import ASKED, DEFAULT
+from ortcam.evaluation.compare_artifacts import compare, correspondence
+from ortcam.evaluation.measure_picture import measure
+from ortcam.evaluation.metric_names import DEFAULT, METRICS
+from ortcam.evaluation.options import checked_options
 from ortcam.grids.resample import upsample
 
 CHEAP = ("pointing", "energy", "overlap", "context", "concentration")
@@ -49,8 +52,8 @@ def test_figures_are_those_of_the_maps(spotted: ortcam.Cam, folder: Path) -> Non
         metrics=CHEAP,
         tolerance=0,
     )
-    found = {(r["picture"], r["method"], r["metric"]): float(r["value"]) for r in rows(out)}
-    assert len(found) == len(rows(out)) == 3 * 2 * len(CHEAP)
+    results = {(r["picture"], r["method"], r["metric"]): float(r["value"]) for r in rows(out)}
+    assert len(results) == len(rows(out)) == 3 * 2 * len(CHEAP)
     for i in range(3):
         path = folder / "pictures" / f"{i}.png"
         object = np.asarray(Image.open(folder / "labels" / f"{i}.png")) == 0
@@ -58,22 +61,22 @@ def test_figures_are_those_of_the_maps(spotted: ortcam.Cam, folder: Path) -> Non
             explanation = spotted.explain(path, "Spot", method=method)
             map = explanation.map()
             inside = map[object].sum() / map.sum()
-            assert found[f"{i}.png", method, "energy"] == pytest.approx(inside, rel=1e-4)
+            assert results[f"{i}.png", method, "energy"] == pytest.approx(inside, rel=1e-4)
             # The labels are what the network predicts here.
-            assert found[f"{i}.png", method, "context"] == pytest.approx(1 - inside, abs=1e-5)
+            assert results[f"{i}.png", method, "context"] == pytest.approx(1 - inside, abs=1e-5)
             gini = metrics.concentration(map)
-            assert found[f"{i}.png", method, "concentration"] == pytest.approx(gini, rel=1e-4)
+            assert results[f"{i}.png", method, "concentration"] == pytest.approx(gini, rel=1e-4)
             overlap = metrics.overlap(map, object)
-            assert found[f"{i}.png", method, "overlap"] == pytest.approx(overlap, rel=1e-4)
+            assert results[f"{i}.png", method, "overlap"] == pytest.approx(overlap, rel=1e-4)
             highest = object[map == map.max()].mean()
-            assert found[f"{i}.png", method, "pointing"] == pytest.approx(highest, rel=1e-4)
+            assert results[f"{i}.png", method, "pointing"] == pytest.approx(highest, rel=1e-4)
 
 
 def test_a_method_that_sees_what_the_network_sees_ranks_first(
     spotted: ortcam.Cam, folder: Path
 ) -> None:
-    """Grad-CAM's one weight makes it bright wherever the picture is, looked at or not."""
-    found = ortcam.evaluate(
+    """Grad-CAM has a single weight here, so its map is bright wherever the picture is."""
+    results = ortcam.evaluate(
         spotted,
         folder / "pictures",
         folder / "out",
@@ -82,7 +85,9 @@ def test_a_method_that_sees_what_the_network_sees_ranks_first(
         steps=6,
         tolerance=0,
     )
-    means = {(line.metric, line.method): line.mean for line in found.summary.lines if not line.cls}
+    means = {
+        (line.metric, line.method): line.mean for line in results.summary.lines if not line.cls
+    }
     for metric, good in (
         ("energy", 1),
         ("overlap", 1),
@@ -99,18 +104,18 @@ def test_a_method_that_sees_what_the_network_sees_ranks_first(
         assert good * one > good * other, metric
 
 
-def test_a_run_goes_on_where_it_was_broken_off(
+def test_an_interrupted_run_resumes(
     spotted: ortcam.Cam, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(out: Path, **options: Any) -> None:
         ortcam.evaluate(spotted, folder / "pictures", out, steps=3, **options)
 
     run(folder / "whole")
-    asked: list[int] = []
+    reports: list[int] = []
 
     def stop(done: int, total: int) -> None:
-        asked.append(done)
-        if len(asked) == 2:
+        reports.append(done)
+        if len(reports) == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -121,11 +126,10 @@ def test_a_run_goes_on_where_it_was_broken_off(
     with (folder / "parts" / "journal.jsonl").open("ab") as file:
         file.write(b'{"unit": "1.png", "rows": [["1.p')
     measured = []
-    measure = ortcam.evaluation.run.measure  # type: ignore[attr-defined]
 
-    def counted(cam: Any, options: Any, item: Any, going: Any) -> Any:
+    def counted(cam: Any, options: Any, item: Any, check: CancelCheck) -> Record:
         measured.append(item.name)
-        return measure(cam, options, item, going)
+        return measure(cam, options, item, check)
 
     monkeypatch.setattr("ortcam.evaluation.run.measure", counted)
     run(folder / "parts", jobs=1)
@@ -136,22 +140,20 @@ def test_a_run_goes_on_where_it_was_broken_off(
     assert measured == ["1.png", "2.png"]
 
 
-def test_figures_do_not_depend_on_how_many_are_worked_on_at_once(
-    spotted: ortcam.Cam, folder: Path
-) -> None:
+def test_figures_do_not_depend_on_the_number_of_jobs(spotted: ortcam.Cam, folder: Path) -> None:
     for jobs in (1, 3):
         ortcam.evaluate(spotted, folder / "pictures", folder / str(jobs), steps=3, jobs=jobs)
     for name in ("metrics.csv", "curves.csv", "journal.jsonl"):
         assert (folder / "1" / name).read_bytes() == (folder / "3" / name).read_bytes()
 
 
-def test_ctrl_c_does_not_wait_for_the_pictures_in_work(
+def test_ctrl_c_does_not_wait_for_pictures_in_progress(
     spotted: ortcam.Cam, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was done before is in the tables, and the other pictures' work ends half way."""
+    """Finished pictures are in the tables, and work on the others ends half way."""
     begun, half_way = threading.Event(), []
 
-    def slow(cam: Any, asked: Any, item: Any, going: Callable[[], None]) -> Record:
+    def slow(cam: Any, options: Any, item: Any, check: CancelCheck) -> Record:
         if item.name == "0.png":
             assert begun.wait(10)
             return Record(item.name, notes=("done",))
@@ -159,7 +161,7 @@ def test_ctrl_c_does_not_wait_for_the_pictures_in_work(
         try:
             for _ in range(1000):
                 time.sleep(0.01)
-                going()
+                check()
         except Stopped:
             half_way.append(item.name)
             raise
@@ -180,9 +182,9 @@ def test_ctrl_c_does_not_wait_for_the_pictures_in_work(
     assert (folder / "out" / "summary.json").is_file()
 
 
-def test_work_on_a_picture_asks_often_whether_to_go_on(spotted: ortcam.Cam, folder: Path) -> None:
+def test_work_on_a_picture_often_checks_for_cancellation(spotted: ortcam.Cam, folder: Path) -> None:
     """Before each class and layer, and after each of the curves, which take the longest."""
-    asked = run.options(
+    options = checked_options(
         spotted,
         methods=["grad-cam", "hires-cam"],
         metrics=["deletion", "insertion", "road"],
@@ -191,36 +193,38 @@ def test_work_on_a_picture_asks_often_whether_to_go_on(spotted: ortcam.Cam, fold
         layers=None,
         steps=2,
         tolerance=15,
-        least=0.001,
+        min_area=0.001,
         checks=1,
         stages=1,
         seed=0,
         size=None,
         inputs=None,
     )
-    (item, *_) = run.collect(folder / "pictures", None)
+    (item, *_) = collect(folder / "pictures", None)
     calls: list[None] = []
-    run.measure(spotted, asked, item, lambda: calls.append(None))
+    measure(spotted, options, item, lambda: calls.append(None))
     assert len(calls) == 2 * (1 + 3)
     calls.clear()
-    pairs = run.match(spotted, spotted, asked)
-    run.compare(spotted, spotted, pairs, asked, item, lambda: calls.append(None))
+    shared = correspondence(spotted, spotted, options)
+    compare(spotted, spotted, shared, options, item, lambda: calls.append(None))
     assert len(calls) == 2
 
 
-def test_another_question_does_not_go_on(spotted: ortcam.Cam, folder: Path) -> None:
+def test_a_run_with_other_options_does_not_resume(spotted: ortcam.Cam, folder: Path) -> None:
     def run(cam: ortcam.Cam = spotted, **options: Any) -> None:
         ortcam.evaluate(cam, folder / "pictures", folder / "out", metrics=CHEAP, **options)
 
     run()
-    with pytest.raises(InputError, match=r"holds a run whose options was .*begin anew with"):
+    with pytest.raises(
+        InputError, match=r"a different run \(options: .*start over with restart=True"
+    ):
         run(seed=1)
-    with pytest.raises(InputError, match="holds a run whose truth was null, and now it is"):
+    with pytest.raises(InputError, match=r"holds a different run \(truth: null there, "):
         run(truth=folder / "labels")
     other = ortcam.load(artifact(slope=5), providers="cpu")
-    run(other)  # the same metadata and no file: nobody can tell
+    run(other)  # the same metadata and no file: indistinguishable
     (folder / "other.onnx").write_bytes(artifact(slope=5))
-    with pytest.raises(InputError, match="holds a run whose artifact was"):
+    with pytest.raises(InputError, match=r"holds a different run \(artifact: "):
         run(ortcam.load(folder / "other.onnx", "cpu"))
     run(seed=1, restart=True)
     assert len(lines(folder / "out")) == 4
@@ -268,41 +272,39 @@ def test_figures_do_not_depend_on_what_came_before(spotted: ortcam.Cam, folder: 
     assert [row for row in all if row["picture"] == few[0]["picture"]] == few
 
 
-def test_pictures_for_which_it_cannot_be_done_are_left_out(
-    spotted: ortcam.Cam, folder: Path
-) -> None:
+def test_pictures_that_cannot_be_evaluated_are_left_out(spotted: ortcam.Cam, folder: Path) -> None:
     (folder / "pictures" / "0.png").write_bytes(b"no picture")
     (folder / "labels" / "1.png").unlink()
-    found = ortcam.evaluate(
+    results = ortcam.evaluate(
         spotted, folder / "pictures", folder / "out", truth=folder / "labels", metrics=CHEAP
     ).summary
-    assert found.done == 1
-    (one, why), (other, because) = found.left_out
+    assert results.done == 1
+    (one, why), (other, because) = results.left_out
     assert (one, other) == ("0.png", "1.png")
     assert "not a picture" in why
-    assert "there is no label image" in because
+    assert "has no label image" in because
     summary = json.loads((folder / "out" / "summary.json").read_text())
     assert [entry["picture"] for entry in summary["left_out"]] == ["0.png", "1.png"]
     assert summary["objects"] == "as labelled"
 
 
-def test_a_class_that_is_not_there_is_not_asked_about(spotted: ortcam.Cam, folder: Path) -> None:
+def test_a_class_that_is_not_there_is_not_evaluated(spotted: ortcam.Cam, folder: Path) -> None:
     Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(folder / "pictures" / "1.png")
-    found = ortcam.evaluate(spotted, folder / "pictures", folder / "out", metrics=CHEAP).summary
-    assert {line.pictures for line in found.lines} == {2}
-    assert found.notes == [("none of the classes asked about is there", 1)]
+    results = ortcam.evaluate(spotted, folder / "pictures", folder / "out", metrics=CHEAP).summary
+    assert {line.pictures for line in results.lines} == {2}
+    assert results.notes == [("the picture has none of the selected classes", 1)]
 
 
 def test_a_map_that_shows_nothing_is_undefined(folder: Path) -> None:
     flat = ortcam.load(artifact(slope=0), providers="cpu")  # the score is 0.5 everywhere
-    found = ortcam.evaluate(flat, folder / "pictures", folder / "out", metrics=DEFAULT).summary
-    assert {(line.pictures, line.undefined, line.mean) for line in found.lines} == {(0, 3, None)}
+    results = ortcam.evaluate(flat, folder / "pictures", folder / "out", metrics=DEFAULT).summary
+    assert {(line.pictures, line.undefined, line.mean) for line in results.lines} == {(0, 3, None)}
     assert all(row["value"] == "" for row in rows(folder / "out"))
-    assert any("all zero" in note for note, _ in found.notes)
+    assert any("all zero" in note for note, _ in results.notes)
 
 
-def test_curves_stand_in_their_table(spotted: ortcam.Cam, folder: Path) -> None:
-    found = ortcam.evaluate(
+def test_curves_are_in_their_table(spotted: ortcam.Cam, folder: Path) -> None:
+    results = ortcam.evaluate(
         spotted, folder / "pictures", folder / "out", metrics=["deletion", "road"], steps=4
     ).summary
     with (folder / "out" / "curves.csv").open(newline="") as file:
@@ -320,7 +322,7 @@ def test_curves_stand_in_their_table(spotted: ortcam.Cam, folder: Path) -> None:
         if (row["picture"], row["metric"]) == ("1.png", "deletion-score")
     )
     assert value == pytest.approx(area, rel=1e-4)
-    mean = next(curve for curve in found.curves if curve.curve == "deletion-score")
+    mean = next(curve for curve in results.curves if curve.curve == "deletion-score")
     first = [
         float(r["value"]) for r in table if r["curve"] == "deletion-score" and r["share"] == "0.0"
     ]
@@ -336,9 +338,9 @@ def test_layers_agree_as_their_maps_do(small: Small, rgb: Any, tmp_path: Path) -
     cam = small().load()
     Image.fromarray(rgb).save(tmp_path / "picture.png")
     ortcam.evaluate(cam, tmp_path / "picture.png", tmp_path / "out", metrics=["layers"])
-    found = rows(tmp_path / "out")
-    assert found
-    for row in found:
+    results = rows(tmp_path / "out")
+    assert results
+    for row in results:
         assert (row["layer"], row["other"]) == ("early", "late")
         raw = cam.explain(rgb, row["class"]).raw
         maps = [upsample(raw[layer][0], rgb.shape[:2]) for layer in ("early", "late")]
@@ -369,16 +371,16 @@ def test_channels_may_come_last(small: Small, rgb: Any, tmp_path: Path) -> None:
 
 
 def test_an_artifact_against_itself_is_alike(spotted: ortcam.Cam, folder: Path) -> None:
-    found = ortcam.evaluate(
+    results = ortcam.evaluate(
         spotted, folder / "pictures", folder / "out", against=spotted, methods="hires-cam"
     ).summary
-    means = {line.metric: line.mean for line in found.lines if not line.cls}
+    means = {line.metric: line.mean for line in results.lines if not line.cls}
     assert means["against-difference"] == pytest.approx(0, abs=1e-6)
     for name in ("spearman", "pearson", "top-iou", "prediction"):
         assert means[f"against-{name}"] == pytest.approx(1, abs=1e-5)
 
 
-def test_what_differs_is_told(folder: Path) -> None:
+def test_differences_are_measured(folder: Path) -> None:
     one = ortcam.load(artifact(), providers="cpu")
     other = ortcam.load(artifact(slope=20, layer="bright_DequantizeLinear_Output"), providers="cpu")
     ortcam.evaluate(one, folder / "pictures", folder / "out", against=other, methods="hires-cam")
@@ -387,12 +389,12 @@ def test_what_differs_is_told(folder: Path) -> None:
         for cam in (one, other)
     )
     moved = np.abs(map / map.sum() - its / its.sum()).sum() / 2
-    found = {r["metric"]: r for r in rows(folder / "out") if r["picture"] == "0.png"}
-    assert float(found["against-difference"]["value"]) == pytest.approx(moved, rel=1e-4)
+    results = {r["metric"]: r for r in rows(folder / "out") if r["picture"] == "0.png"}
+    assert float(results["against-difference"]["value"]) == pytest.approx(moved, rel=1e-4)
     assert moved > 0.01
-    assert found["against-difference"]["layer"] == "bright"
+    assert results["against-difference"]["layer"] == "bright"
     summary = json.loads((folder / "out" / "summary.json").read_text())
-    assert "bright is compared with bright_DequantizeLinear_Output" in summary["matched"]
+    assert "layer bright is compared with bright_DequantizeLinear_Output" in summary["matched"]
     assert summary["worst"]["against-difference"][0]["value"] == max(
         float(r["value"]) for r in rows(folder / "out") if r["metric"] == "against-difference"
     )
@@ -419,23 +421,23 @@ def test_artifacts_without_anything_in_common_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"metrics": ["enrgy"]}, "there is no metric 'enrgy'; the nearest is 'energy'"),
-        ({"metrics": []}, "no metric was asked for"),
-        ({"methods": []}, "no method was asked for"),
+        ({"metrics": []}, "no metric given; choose from pointing, energy"),
+        ({"methods": []}, "no method given; leave methods out for grad-cam"),
         ({"methods": ["grad"]}, "there is no method 'grad'"),
-        ({"steps": 1}, "steps is 1; it is 2 or more"),
-        ({"tolerance": -1}, "tolerance is -1"),
-        ({"least": 2}, "least is 2; it is a share"),
-        ({"limit": 0}, "limit is 0; it is 1 or more"),
+        ({"steps": 1}, "steps must be at least 2, got 1"),
+        ({"tolerance": -1}, "tolerance must be at least 0, got -1"),
+        ({"min_area": 2}, "min_area= must be a fraction of the picture, from 0 to 1, got 2"),
+        ({"limit": 0}, "limit must be at least 1, got 0"),
         ({"metrics": ["gradient"]}, "was opened from memory; export it to a file first"),
     ],
 )
 def test_options_are_checked_before_the_work(
-    spotted: ortcam.Cam, folder: Path, options: dict[str, Any], said: str
+    spotted: ortcam.Cam, folder: Path, options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         ortcam.evaluate(spotted, folder / "pictures", folder / "out", **options)
     assert not (folder / "out" / "metrics.csv").exists()
 
@@ -445,24 +447,42 @@ def test_what_does_not_fit_is_refused(spotted: ortcam.Cam, small: Small, folder:
         ortcam.evaluate(spotted, folder / "pictures", folder / "out", classes="Spt")
     with pytest.raises(LayerError, match="no layer 'dark'"):
         ortcam.evaluate(spotted, folder / "pictures", folder / "out", layers="dark")
-    with pytest.raises(ModelError, match="labels no pixels of a picture"):
+    with pytest.raises(ModelError, match="does not label the pixels of a picture"):
         ortcam.evaluate(small(classifier=True).load(), folder / "pictures", folder / "out")
     with pytest.raises(ArtifactError, match="methods='hires-cam'"):
         ortcam.evaluate(small().load(), folder / "pictures", folder / "out", methods="hires-cam")
     (folder / "nothing").mkdir()
-    with pytest.raises(InputError, match="there is no picture in"):
+    with pytest.raises(InputError, match=r"no picture in .*nothing; files in a folder count"):
         ortcam.evaluate(spotted, folder / "nothing", folder / "out")
     with pytest.raises(InputError, match="holds no label image of any picture"):
         ortcam.evaluate(spotted, folder / "pictures", folder / "out", truth=folder / "nothing")
 
 
-def test_every_metric_can_be_asked_for_by_itself(spotted: ortcam.Cam, folder: Path) -> None:
+def test_every_metric_can_be_computed_alone(spotted: ortcam.Cam, folder: Path) -> None:
     for name in DEFAULT:
-        found = ortcam.evaluate(
+        results = ortcam.evaluate(
             spotted, folder / "pictures", folder / name, metrics=name, steps=2, limit=1
         ).summary
-        told = {line.metric for line in found.lines}
-        assert told == (set() if name == "layers" else set(ASKED[name]))  # there is one layer
+        figures = {line.metric for line in results.lines}
+        assert figures == (set() if name == "layers" else set(METRICS[name]))  # there is one layer
+
+
+def test_the_old_name_of_the_smallest_area_warns(spotted: ortcam.Cam, folder: Path) -> None:
+    def run(name: str, **options: Any) -> bytes:
+        ortcam.evaluate(spotted, folder / "pictures", folder / name, metrics=CHEAP, **options)
+        return (folder / name / "metrics.csv").read_bytes()
+
+    with pytest.warns(DeprecationWarning, match="least= is now min_area="):
+        old = run("old", least=0.9)
+    assert old == run("new", min_area=0.9) != run("default")
+
+
+def test_the_old_name_of_the_metrics_module_warns() -> None:
+    with pytest.warns(DeprecationWarning, match=r"ortcam\.evaluation\.metrics is now"):
+        from ortcam.evaluation import metrics as old
+    assert old is metrics
+    with pytest.raises(AttributeError, match="no attribute 'metric'"):
+        ortcam.evaluation.metric  # noqa: B018
 
 
 def test_the_disc_is_what_the_network_sees() -> None:

@@ -63,7 +63,9 @@ def test_it_goes_on_and_says_why_it_does_not(
     assert len((tmp_path / "out" / "journal.jsonl").read_text().splitlines()) == 4
     result = run(*arguments, "--seed", 5)
     assert result.exit_code == 1
-    assert re.search(r"Error: .*options was .*begin anew with --restart", result.stderr)
+    assert re.search(
+        r"Error: .*a different run \(options: .*start over with --restart", result.stderr
+    )
     assert run(*arguments, "--seed", 5, "--restart").exit_code == 0
 
 
@@ -75,7 +77,7 @@ def test_against_an_artifact_of_other_layers(
     arguments = ("evaluate", artifact, pictures, "-o", tmp_path / "out", "--against", one)
     result = run(*arguments)
     assert result.exit_code == 0, result.output
-    assert "against-spearman (high is good)" in result.stdout
+    assert "against-spearman (high is better)" in result.stdout
     assert "relu1" not in result.stdout
     matched = json.loads((tmp_path / "out" / "summary.json").read_text())["matched"]
     assert matched == ["the other artifact has no layer relu1"]
@@ -92,7 +94,7 @@ def test_the_labels_are_the_truth(run: Run, artifact: Path, pictures: Path, tmp_
     result = run("evaluate", artifact, pictures, *arguments)
     assert result.exit_code == 0, result.output
     assert "2 pictures; files in" in result.stdout
-    assert "left out: 2.png: there is no label image" in result.stdout
+    assert f"left out: 2.png: {pictures / '2.png'} has no label image" in result.stdout
     with (tmp_path / "out" / "metrics.csv").open(newline="") as file:
         assert {row["class"] for row in csv.DictReader(file)} == {"Car", "Sky"}
 

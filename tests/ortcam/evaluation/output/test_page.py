@@ -1,4 +1,4 @@
-"""The page: all in one file, names stay text, the worst pictures with their maps."""
+"""The page: a single file, names as text, the worst pictures with their maps."""
 
 from __future__ import annotations
 
@@ -69,19 +69,19 @@ def test_it_shows_the_worst_pictures_and_nothing_from_outside(
 
 
 def test_the_worst_map_is_the_one_in_the_table(spotted: ortcam.Cam, folder: Path) -> None:
-    found = ortcam.evaluate(
+    summary = ortcam.evaluate(
         spotted, folder / "pictures", folder / "out", metrics=["energy"], worst=1
     ).summary
-    (row,) = found.worst["energy"]
+    (row,) = summary.worst["energy"]
     picture, map = (
         np.asarray(i.convert("RGB")) for i in images(read(folder / "out" / "page.html"))
     )
-    own = np.asarray(Image.open(folder / "pictures" / row.picture).convert("RGB"))
-    far = ~spotted.segment(own).labels.astype(bool)  # Spot is 0, none is -1
+    original = np.asarray(Image.open(folder / "pictures" / row.picture).convert("RGB"))
+    far = ~spotted.segment(original).labels.astype(bool)  # Spot is 0, none is -1
     away = np.zeros_like(far)
-    away[:2, :4] = True  # where neither an outline nor the disc is
+    away[:2, :4] = True  # neither outline nor disc
     assert far.any()
-    assert np.abs(picture[away].astype(int) - own[away]).mean() < 8  # JPEG
+    assert np.abs(picture[away].astype(int) - original[away]).mean() < 8  # JPEG
     assert np.abs(map.astype(int) - picture).max() > 40
 
 

@@ -1,4 +1,4 @@
-"""ROAD's imputation against the same linear system, written out and solved directly."""
+"""ROAD's imputation against a direct solution of the same linear system."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ortcam.evaluation.perturbation import imputation
 
 
 def exact(planes: NDArray[np.float32], missing: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Row by row: the sum of the neighbours' weights times a pixel, less theirs, is 0."""
+    """Row by row: a pixel times the sum of its weights, minus its neighbours' part, is 0."""
     _, height, width = planes.shape
     number = {(int(y), int(x)): i for i, (y, x) in enumerate(np.argwhere(missing))}
     system, right = np.zeros((len(number), len(number))), np.zeros((len(number), len(planes)))
@@ -42,27 +42,28 @@ def picture(height: int, width: int, seed: int = 0) -> NDArray[np.float32]:
 def blob(height: int, width: int, share: float) -> NDArray[np.bool_]:
     y, x = np.mgrid[0:height, 0:width]
     distance = np.hypot(y - 0.4 * height, 1.2 * (x - 0.6 * width))
-    return distance <= np.quantile(distance, share)
+    mask: NDArray[np.bool_] = distance <= np.quantile(distance, share)
+    return mask
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("size", [(31, 44), (7, 50), (40, 40)])
 def test_missing_pixels_solve_the_system(size: tuple[int, int], share: float) -> None:
     planes, missing = picture(*size), blob(*size, share)
-    found = imputation.solve(planes, missing)
-    wanted = exact(planes, missing)
-    np.testing.assert_array_equal(found[:, ~missing], planes[:, ~missing])
+    filled_in = imputation.solve(planes, missing)
+    expected = exact(planes, missing)
+    np.testing.assert_array_equal(filled_in[:, ~missing], planes[:, ~missing])
     # A tenth of the noise that is added to them.
-    assert np.abs(found - wanted).max() < imputation.NOISE / 10
+    assert np.abs(filled_in - expected).max() < imputation.NOISE / 10
 
 
-def test_scattered_pixels_do_so_too() -> None:
+def test_scattered_pixels_solve_it_too() -> None:
     planes, missing = picture(37, 29), np.random.default_rng(1).random((37, 29)) < 0.7
-    found = imputation.solve(planes, missing)
-    assert np.abs(found - exact(planes, missing)).max() < imputation.NOISE / 10
+    filled_in = imputation.solve(planes, missing)
+    assert np.abs(filled_in - exact(planes, missing)).max() < imputation.NOISE / 10
 
 
-def test_what_is_missing_is_not_looked_at() -> None:
+def test_values_at_missing_pixels_are_ignored() -> None:
     planes, missing = picture(20, 20), blob(20, 20, 0.4)
     other = np.where(missing, np.float32(np.nan), planes)
     np.testing.assert_array_equal(
@@ -77,14 +78,14 @@ def test_nothing_missing_leaves_all_and_all_missing_is_refused() -> None:
         imputation.solve(planes, np.ones((12, 12), bool))
 
 
-def test_noise_lies_on_the_missing_pixels_alone() -> None:
+def test_only_missing_pixels_get_noise() -> None:
     rgb = np.full((60, 60, 3), 120, np.uint8)
     missing = blob(60, 60, 0.5)
-    found = imputation.impute(rgb, missing, np.random.default_rng(0))
-    assert found.dtype == np.uint8
-    np.testing.assert_array_equal(found[~missing], rgb[~missing])
-    off = (found[missing].astype(float) - 120) / 255
-    # Rounding to whole greys adds its variance, 1/12 of a grey's.
-    wanted = np.hypot(imputation.NOISE, 1 / 255 / 12**0.5)
-    assert off.std() == pytest.approx(wanted, rel=0.05)
-    assert abs(off.mean()) < 4 * wanted / off.size**0.5
+    filled_in = imputation.impute(rgb, missing, np.random.default_rng(0))
+    assert filled_in.dtype == np.uint8
+    np.testing.assert_array_equal(filled_in[~missing], rgb[~missing])
+    off = (filled_in[missing].astype(float) - 120) / 255
+    # Rounding to integers adds its variance, 1/12.
+    expected = np.hypot(imputation.NOISE, 1 / 255 / 12**0.5)
+    assert off.std() == pytest.approx(expected, rel=0.05)
+    assert abs(off.mean()) < 4 * expected / off.size**0.5

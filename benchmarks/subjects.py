@@ -1,10 +1,9 @@
-"""The plain network and ortcam, as things to be timed.
+"""The plain network and ortcam, as subjects.
 
-All take a preprocessed array and give raw maps, before their upsampling. The unit is
-``session.run`` of the plain network, its score fetched. What ortcam is timed at is its own way to
-the same session: the run of the artifact, score, features and weights fetched, then Grad-CAM's
-weighted sum and ReLU in NumPy. The rows "as called" time ``Cam.explain`` whole, with what it looks
-up, checks and notes besides.
+All take a preprocessed array and return raw maps, before upsampling. The unit is ``session.run`` of
+the plain network, which returns its score. ortcam's time is that of the same for the artifact,
+which returns score, features and weights, followed by the weighted sum and the ReLU of Grad-CAM in
+NumPy. The rows "as called" time ``Cam.explain`` with all its checks and notes.
 """
 
 from __future__ import annotations
@@ -19,29 +18,28 @@ from numpy.typing import NDArray
 
 import ortcam
 from benchmarks.machine import THREADS
-from benchmarks.measure import Contestant
-from benchmarks.networks import Network, artifact, rewritten, tensor
+from benchmarks.measure import Subject
+from benchmarks.networks import Network, artifact, tensor, with_fast_softmax
 from ortcam.artifact import METADATA_KEY, Artifact
 from ortcam.cam import MEMORY
 from ortcam.inference.artifact_graph import ArtifactGraph
 from ortcam.inference.providers import Providers
 from ortcam.inference.session import Session
-from ortcam.methods import grad_cam as maps
+from ortcam.methods import grad_cam
 from ortcam.pictures.network_inputs import feeds
+from ortcam.view import View
 
-__all__ = ["Maps", "Plain", "Row", "rows"]
+__all__ = ["ArtifactRun", "Maps", "PlainInference", "Row", "rows"]
 
 Maps = dict[str, NDArray[np.float32]]
-"""[questions, h, w] for each layer."""
+"""[questions, h, w] by layer."""
 
 BATCH = 8
 QUESTIONS = 16
-"""How many questions the rows go round in that ask a new one in every iteration."""
-
-_OPENED = ("opened-1", "opened-2-early")
+"""The number of questions that rows with a new question in every iteration cycle through."""
 
 
-class Plain:
+class PlainInference:
     """The unmodified network in onnxruntime."""
 
     def __init__(self, network: Path, x: NDArray[np.float32], provider: Providers) -> None:
@@ -51,12 +49,12 @@ class Plain:
         self._run: Callable[[], object] = lambda: session.run([score], {name: x})
 
     def __call__(self, _iteration: int = 0) -> object:
-        """One inference."""
+        """Run the network once."""
         return self._run()
 
 
-class Asked:
-    """An artifact in onnxruntime, asked by ortcam's own means."""
+class ArtifactRun:
+    """An artifact in onnxruntime, run by ortcam."""
 
     def __init__(self, path: Path, x: NDArray[np.float32], provider: Providers) -> None:
         self.session = Session(path, provider, THREADS)
@@ -73,34 +71,34 @@ class Asked:
     ) -> Maps:
         """The raw maps of one picture."""
         rows = np.eye(self._graph.classes, dtype=np.float32)[classes]
-        chosen = tuple(layer for layer in self.artifact.layers if layer.name in layers)
-        own = None if cells is None else cells[:, None]
-        (answer,) = self._graph.open(self._feeds).ask(rows[:, None], own, chosen, MEMORY)
+        selection = tuple(layer for layer in self.artifact.layers if layer.name in layers)
+        region = None if cells is None else cells[:, None]
+        (answer,) = self._graph.open(self._feeds).ask(rows[:, None], region, selection, MEMORY)
         return answer.maps | {
-            name: maps.rectified(maps.weighted_sums(features, answer.weights[name]))
+            name: grad_cam.rectified(grad_cam.weighted_sums(features, answer.weights[name]))
             for name, features in answer.features.items()
         }
 
     @property
     def space(self) -> tuple[int, int]:
-        """The score's (rows, columns)."""
+        """The (rows, columns) of the score."""
         height, width = self._graph.open(self._feeds).score_space
         return height, width
 
-    def look(self) -> object:
-        """What ``segment`` runs."""
+    def score(self) -> object:
+        """The score alone, as for ``segment``."""
         return self._graph.open(self._feeds).score
 
     def batch(self, classes: list[int], layer: str, together: int = BATCH) -> NDArray[np.float32]:
         """The raw maps of all pictures of the batch, [classes, pictures, h, w].
 
         Args:
-            classes: what is asked about.
-            layer: where.
-            together: how many pictures enter the network in one run.
+            classes: the classes.
+            layer: the feature layer.
+            together: the number of pictures per run of the network.
         """
         a = self.artifact
-        chosen = next(one for one in a.layers if one.name == layer)
+        features = next(one for one in a.layers if one.name == layer)
         rows = np.eye(self._graph.classes, dtype=np.float32)[classes]
         question = {
             a.class_weights: rows[:, None],
@@ -109,10 +107,10 @@ class Asked:
         sums = []
         for start in range(0, len(self._x), together):
             part = {a.picture: self._x[start : start + together]}
-            out = self.session.run([a.score.name, chosen.name, chosen.weights], part | question)
-            each = zip(out[chosen.name], out[chosen.weights].swapaxes(0, 1), strict=True)
-            sums += [maps.weighted_sums(features, weights) for features, weights in each]
-        return maps.rectified(np.stack(sums, 1))
+            out = self.session.run([a.score.name, features.name, features.weights], part | question)
+            pairs = zip(out[features.name], out[features.weights].swapaxes(0, 1), strict=True)
+            sums += [grad_cam.weighted_sums(planes, weights) for planes, weights in pairs]
+        return grad_cam.rectified(np.stack(sums, 1))
 
 
 @dataclass(frozen=True)
@@ -120,51 +118,53 @@ class Row:
     """A row of the table.
 
     Attributes:
-        contestant: what is timed; None where it is not to be had.
-        maps: makes the maps that it is compared by, those of the network's two classes.
-        missing: why there is no contestant.
-        coarse: whether it computes in fewer digits than float32 has.
+        subject: the subject; None if it is not available.
+        maps: computes its maps of the network's two classes, for the comparison.
+        missing: why there is no subject.
+        coarse: True if its precision is lower than float32.
     """
 
-    contestant: Contestant | None = None
+    subject: Subject | None = None
     maps: Callable[[], Maps] | None = None
     missing: str = ""
     coarse: bool = False
 
 
 def rows(
-    network: Network, plain: Path, folder: Path, provider: Providers, unit: Plain
+    network: Network, plain: Path, folder: Path, provider: Providers, unit: PlainInference
 ) -> dict[str, Row]:
-    """The rows of one network by their names; its artifacts are left in the folder.
+    """The rows of one network, by name; its artifacts are written to the folder.
 
     Args:
-        network: which.
-        plain: its file.
-        folder: for the artifacts.
-        provider: of onnxruntime.
-        unit: the plain network, in its session.
+        network: the network.
+        plain: the file of the plain network.
+        folder: the folder for the artifacts.
+        provider: the execution provider.
+        unit: the plain network in its session.
     """
     x = tensor(network)
-    two, everything = list(network.asked), list(range(network.classes))
+    two, everything = list(network.two_classes), list(range(network.classes))
     last = network.layers[-1:]
     last_file = artifact(plain, last, folder / f"{network.name}.last.cam.onnx")
     four_file = artifact(plain, network.layers, folder / f"{network.name}.four.cam.onnx")
-    one, four = Asked(last_file, x, provider), Asked(four_file, x, provider)
+    one, four = ArtifactRun(last_file, x, provider), ArtifactRun(four_file, x, provider)
     cam = ortcam.Cam(one.session, one.artifact)
-    news = _questions(network, one.space)
+    questions = _questions(network, one.space)
 
     def row(run: Callable[[int], object], maps: Callable[[], Maps] | None = None) -> Row:
-        return Row(Contestant(run, unit), maps)
+        return Row(Subject(run, unit), maps)
 
     def new(count: int) -> Callable[[int], object]:
         def ask(iteration: int) -> Maps:
-            first, cells = news[iteration % len(news)]
+            first, cells = questions[iteration % len(questions)]
             return one.maps([(first + k) % network.classes for k in range(count)], last, cells)
 
         return ask
 
-    softmax = Plain(rewritten(plain, folder / f"{network.name}.softmax.onnx"), x, provider)
-    found = {
+    softmax = PlainInference(
+        with_fast_softmax(plain, folder / f"{network.name}.softmax.onnx"), x, provider
+    )
+    table = {
         "plain": row(unit),
         "plain-softmax": row(softmax),
         "last-1": row(lambda _: one.maps(two[:1], last)),
@@ -180,64 +180,60 @@ def rows(
             lambda _: four.maps(two, network.layers), lambda: four.maps(two, network.layers)
         ),
         "four-2-last": row(lambda _: four.maps(two, last), lambda: four.maps(two, last)),
-        "four-segment": row(lambda _: four.look()),
+        "four-segment": row(lambda _: four.score()),
         **_opened(network, plain, folder, provider, unit),
     }
     if network.batches:
         eight = tensor(network, batch=BATCH)
-        many = Asked(last_file, eight, provider)
-        found["batch-2"] = Row(
-            Contestant(lambda _: many.batch(two, last[0]), Plain(plain, eight, provider)),
+        many = ArtifactRun(last_file, eight, provider)
+        table["batch-2"] = Row(
+            Subject(lambda _: many.batch(two, last[0]), PlainInference(plain, eight, provider)),
             lambda: {last[0]: many.batch(two, last[0])[:, 0]},
         )
-        found["batch-2-single"] = Row(
-            Contestant(
+        table["batch-2-single"] = Row(
+            Subject(
                 lambda _: many.batch(two, last[0]), lambda _: many.batch(two, last[0], together=1)
             ),
             lambda: {last[0]: many.batch(two, last[0], together=1)[:, 0]},
         )
-    return found
+    return table
 
 
 def _opened(
-    network: Network, plain: Path, folder: Path, provider: Providers, unit: Plain
+    network: Network, plain: Path, folder: Path, provider: Providers, unit: PlainInference
 ) -> dict[str, Row]:
-    """New questions on a picture that was run once, by a pair of artifacts."""
-    if not hasattr(ortcam.Cam, "open"):
-        return {name: Row(missing="this ortcam opens no pictures") for name in _OPENED}
-    two, last, early = network.asked, network.layers[-1:], network.layers[:1]
-    x, found = tensor(network), {}
+    """New questions on an opened picture, by artifacts in two parts."""
+    two, last, early = network.two_classes, network.layers[-1:], network.layers[:1]
+    table = {}
     pixels = [
         (first, cells[0])
         for first, cells in _questions(network, (network.size[1], network.size[0]))
     ]
     for name, layers, count in (("opened-1", last, 1), ("opened-2-early", early, 2)):
         pair = artifact(plain, layers, folder / f"{network.name}.{name}.cam.onnx", split=True)
-        cam: Any = ortcam.load(pair, provider, threads=THREADS)  # one without `open` too
-        view = cam.open(tensor=x)
+        view = ortcam.load(pair, provider, threads=THREADS).open(tensor=tensor(network))
 
-        def ask(iteration: int, view: Any = view, count: int = count) -> object:
+        def ask(iteration: int, view: View = view, count: int = count) -> object:
             first, region = pixels[iteration % len(pixels)]
             classes = [(first + k) % network.classes for k in range(count)]
             return view.explain(classes=classes, region=region, upsample="none")
 
-        def raw(view: Any = view) -> Maps:
-            answer: Maps = view.explain(classes=list(two), upsample="none").raw
-            return answer
+        def raw(view: View = view) -> Maps:
+            return dict(view.explain(classes=list(two), upsample="none").raw)
 
-        found[name] = Row(Contestant(ask, unit), raw)
-    return found
+        table[name] = Row(Subject(ask, unit), raw)
+    return table
 
 
 def _questions(network: Network, space: tuple[int, int]) -> list[tuple[int, NDArray[np.float32]]]:
-    """Another class and another rectangle each, [1, rows, columns] of zeros and ones."""
-    draw = np.random.default_rng(0)
+    """Random classes, each with a random rectangle [1, rows, columns] of zeros and ones."""
+    random = np.random.default_rng(0)
     questions = []
     for _ in range(QUESTIONS):
         (top, bottom), (left, right) = (
-            np.sort(draw.choice(n + 1, 2, replace=False)) for n in space
+            np.sort(random.choice(n + 1, 2, replace=False)) for n in space
         )
         cells = np.zeros((1, *space), np.float32)
         cells[:, top:bottom, left:right] = 1
-        questions.append((int(draw.integers(network.classes)), cells))
+        questions.append((int(random.integers(network.classes)), cells))
     return questions

@@ -1,4 +1,4 @@
-"""Bytes on the disk that a package and all it requires take, by what their records list."""
+"""The size of a package and its dependencies on the disk, from the records of installed files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
-__all__ = ["KITS", "installed"]
+__all__ = ["KITS", "install_size"]
 
 KITS = {
     "onnxruntime alone": ("onnxruntime",),
@@ -19,22 +19,22 @@ KITS = {
     "pytorch-grad-cam": ("grad-cam",),
     "Captum": ("captum",),
 }
-"""What has to be installed; ortcam's own files, 0.4 MB, are left out where it is editable."""
+"""The packages of each tool; ortcam's own files, 0.4 MB, are not counted."""
 
 
-def installed(packages: Iterable[str]) -> dict[str, int] | None:
-    """How many distributions a package needs, itself among them, and their bytes.
+def install_size(packages: Iterable[str]) -> dict[str, int] | None:
+    """The number of distributions that packages need, including themselves, and their bytes.
 
     Returns:
-        ``{"packages": ..., "bytes": ...}``; None where one of them is not installed.
+        ``{"packages": ..., "bytes": ...}``; None if one of them is not installed.
     """
-    waiting = [(canonicalize_name(name), frozenset[str]()) for name in packages]
-    seen: dict[NormalizedName, frozenset[str]] = {}
-    while waiting:
-        name, extras = waiting.pop()
-        if extras <= seen.get(name, frozenset()) and name in seen:
+    queue = [(canonicalize_name(name), frozenset[str]()) for name in packages]
+    extras_of: dict[NormalizedName, frozenset[str]] = {}
+    while queue:
+        name, extras = queue.pop()
+        if extras <= extras_of.get(name, frozenset()) and name in extras_of:
             continue
-        seen[name] = seen.get(name, frozenset()) | extras
+        extras_of[name] = extras_of.get(name, frozenset()) | extras
         try:
             distribution = metadata.distribution(name)
         except metadata.PackageNotFoundError:
@@ -44,11 +44,11 @@ def installed(packages: Iterable[str]) -> dict[str, int] | None:
             if need.marker is None or any(
                 need.marker.evaluate({"extra": extra}) for extra in extras or {""}
             ):
-                waiting.append((canonicalize_name(need.name), frozenset(need.extras)))
+                queue.append((canonicalize_name(need.name), frozenset(need.extras)))
     total = 0
-    for name in seen:
+    for name in extras_of:
         for file in metadata.distribution(name).files or ():
             path = Path(file.locate())
             if path.is_file():
                 total += path.stat().st_size
-    return {"packages": len(seen), "bytes": total}
+    return {"packages": len(extras_of), "bytes": total}

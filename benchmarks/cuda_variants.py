@@ -1,6 +1,6 @@
-"""What there is on CUDA alone: other number formats, CUDA graphs, and maps made on the device.
+"""Rows for CUDA alone: other number formats, CUDA graphs, and maps computed on the device.
 
-Each is timed over a plain inference in the same format, and as a CUDA graph where it is one.
+Each is timed over plain inference in the same format, as a CUDA graph too if the row is one.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 import onnx
 
-from benchmarks.contestants import Asked, Plain, Row
-from benchmarks.measure import Contestant
+from benchmarks.measure import Subject
 from benchmarks.networks import Network, artifact, tensor
+from benchmarks.subjects import ArtifactRun, PlainInference, Row
 from ortcam.errors import OrtcamError
 
 __all__ = ["EXACT", "rows"]
@@ -21,28 +21,29 @@ __all__ = ["EXACT", "rows"]
 _CUDA = "CUDAExecutionProvider"
 
 EXACT = [(_CUDA, {"use_tf32": "0"})]
-"""float32 throughout, as PyTorch is set up too; by default both round to TF32 in convolutions."""
+"""Pure float32, as in PyTorch's setup here; by default both round to TF32 in convolutions."""
 
 _TF32 = [(_CUDA, {"use_tf32": "1"})]
 _GRAPH = [(_CUDA, {"use_tf32": "0", "enable_cuda_graph": "1"})]
 
 
-def rows(network: Network, plain: Path, folder: Path, unit: Plain) -> dict[str, Row]:
-    """The rows of one network, which takes pictures of any size.
+def rows(network: Network, plain: Path, folder: Path, unit: PlainInference) -> dict[str, Row]:
+    """The rows of one network, whose size is dynamic.
 
     Args:
-        network: which.
-        plain: its file.
-        folder: for what is made of it.
-        unit: the plain network, in its session.
+        network: the network.
+        plain: the file of the plain network.
+        folder: the folder for its variants.
+        unit: the plain network in its session.
     """
     half = _half(plain, folder / f"{network.name}.half.onnx")
 
-    def row(name: str, model: Path, providers: Any, own: Unit, **how: bool) -> Row:
-        return _row(network, model, folder / f"{network.name}.{name}.cam.onnx", providers, own, how)
+    def row(name: str, model: Path, providers: Any, unit: Unit, **options: bool) -> Row:
+        path = folder / f"{network.name}.{name}.cam.onnx"
+        return _row(network, model, path, providers, unit, options)
 
     def inference(model: Path, providers: Any) -> Unit:
-        return lambda: Plain(model, tensor(network), providers)
+        return lambda: PlainInference(model, tensor(network), providers)
 
     fixed = _static(network, plain, folder / f"{network.name}.static.onnx")
     fixed_half = _static(network, half, folder / f"{network.name}.half.static.onnx")
@@ -57,7 +58,7 @@ def rows(network: Network, plain: Path, folder: Path, unit: Plain) -> dict[str, 
     }
 
 
-Unit = Callable[[], Plain]
+Unit = Callable[[], PlainInference]
 
 
 def _row(
@@ -66,27 +67,26 @@ def _row(
     path: Path,
     providers: Sequence[tuple[str, dict[str, str]]],
     unit: Unit,
-    how: dict[str, bool],
+    options: dict[str, bool],
 ) -> Row:
-    """What cannot be run says why, and the others are timed all the same."""
-    two, last = list(network.asked), network.layers[-1:]
+    """A row; one that cannot run states the reason, and the others are timed regardless."""
+    two, last = list(network.two_classes), network.layers[-1:]
     try:
-        asked = Asked(
-            artifact(model, last, path, size=network.size, **how), tensor(network), providers
-        )
-        asked.maps(two, last)
-        own = unit()
+        exported = artifact(model, last, path, size=network.size, **options)
+        run = ArtifactRun(exported, tensor(network), providers)
+        run.maps(two, last)
+        inference = unit()
     except OrtcamError as error:
         return Row(missing=str(error))
     return Row(
-        Contestant(lambda _: asked.maps(two, last), own),
-        lambda: asked.maps(two, last),
+        Subject(lambda _: run.maps(two, last), inference),
+        lambda: run.maps(two, last),
         coarse=".half." in model.name or providers is _TF32,
     )
 
 
 def _half(network: Path, path: Path) -> Path:
-    """A network in float16, whose input and output are float32."""
+    """A network in float16 with float32 input and output."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     onnx.save(convert_float_to_float16(onnx.load(network), keep_io_types=True), path)
@@ -94,12 +94,12 @@ def _half(network: Path, path: Path) -> Path:
 
 
 def _static(network: Network, model: Path, path: Path) -> Path:
-    """A plain network whose input is one picture of its size."""
+    """A plain network whose input is a single picture of a fixed size."""
     proto, (width, height) = onnx.load(model), network.size
     dims = proto.graph.input[0].type.tensor_type.shape.dim
     for dim, extent in zip(dims, (1, 3, height, width), strict=True):
         dim.dim_value = extent
     for output in proto.graph.output:
-        output.type.tensor_type.ClearField("shape")  # it follows
+        output.type.tensor_type.ClearField("shape")  # inferred from the input
     onnx.save(proto, path)
     return path

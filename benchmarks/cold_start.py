@@ -1,7 +1,7 @@
-"""One job in a process of its own: how much memory it takes, and when its first map is there.
+"""One job in a fresh process: its peak memory, and the time to its first map.
 
-``python -P fresh.py JOB`` with a job as JSON; it prints what it measured as JSON. Nothing but the
-job's own packages is imported here, so that their cost is the job's.
+``python -P cold_start.py JOB`` takes a job as JSON, and prints its measurements as JSON. Only the
+job's own packages are imported here, so that the job bears their cost.
 """
 
 import json
@@ -12,7 +12,7 @@ BEGIN = time.perf_counter()
 
 
 def main() -> None:
-    """Does the job, a few times, and says when what was there."""
+    """Run the job a few times, and print the measurements."""
     job = json.loads(sys.argv[1])
     first = PREPARE[job["work"]](job)
     imported = time.perf_counter() - BEGIN
@@ -25,9 +25,9 @@ def main() -> None:
 
 
 def peak() -> int:
-    """Bytes: the most that was resident at a time.
+    """The peak resident memory, in bytes.
 
-    Linux carries ``ru_maxrss`` over from the process that started this one; ``VmHWM`` it does not.
+    On Linux, ``ru_maxrss`` includes the process that started this one; ``VmHWM`` does not.
     """
     try:
         with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123 - no pathlib yet
@@ -40,7 +40,8 @@ def peak() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-# Each imports what its work needs, and gives what loads the network and gives the run.
+# Each function imports the packages of its job, and returns one that loads the network; this
+# returns the function to run.
 
 
 def plain(job):
@@ -62,9 +63,9 @@ def plain(job):
 
 
 def explain(job):
-    """ortcam, as called."""
+    """``Cam.explain``."""
     import numpy
-    import onnxruntime  # noqa: F401 - ortcam imports it when it loads, and it counts as imported
+    import onnxruntime  # noqa: F401 - ortcam imports it on load, but it counts as an import
 
     import ortcam
 
@@ -79,12 +80,12 @@ def explain(job):
 
 
 def providers(job):
-    """As onnxruntime takes them, who knows a pair by its being a tuple."""
+    """The providers as tuples, as onnxruntime requires."""
     return [tuple(provider) for provider in job["providers"]]
 
 
 def torch_plain(job):
-    """An inference in PyTorch."""
+    """Inference in PyTorch."""
     return _peer(job, lambda peers, model, x: peers.inference(model, x))
 
 
@@ -99,11 +100,11 @@ def captum(job):
 
 
 def torch(job):
-    """PyTorch, by hand."""
+    """Handwritten PyTorch."""
 
     def make(peers, model, x):
         order = peers.torch.contiguous_format
-        return peers.written(model, x, job["layers"], job["classes"], order, False)
+        return peers.handwritten(model, x, job["layers"], job["classes"], order, False)
 
     return _peer(job, make)
 
@@ -121,7 +122,7 @@ def _peer(job, make):
     peers.set_up(job["device"], job["threads"])
 
     def load():
-        model = torch.load(job["model"], weights_only=False)  # this benchmark's own file
+        model = torch.load(job["model"], weights_only=False)  # written by this benchmark
         return make(peers, model.to(job["device"]), numpy.load(job["tensor"]))
 
     return load

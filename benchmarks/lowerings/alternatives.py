@@ -1,4 +1,4 @@
-"""The choices, each with its ways as small ONNX models that compute the same."""
+"""The choices of the gradient engine, each with its alternatives as equivalent ONNX models."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ Array = NDArray[np.float32]
 Constants = dict[str, NDArray[np.generic]]
 
 K = 2
-"""Questions asked at once."""
+"""The number of questions per run."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A choice among ways to the same numbers.
+    """A choice among equivalent models.
 
     Attributes:
         name: its key in the results.
-        title: what is computed, as the table calls it.
-        ways: by their names, the one that the engine takes first.
-        feeds: what each is fed, of all inputs that it has.
-        taken: the module that makes the choice.
+        title: its name in the table.
+        alternatives: by name; the first is the engine's choice.
+        feeds: the values of all inputs.
+        module: the module that makes the choice.
     """
 
     name: str
     title: str
-    ways: dict[str, onnx.ModelProto]
+    alternatives: dict[str, onnx.ModelProto]
     feeds: dict[str, Array]
-    taken: str
+    module: str
 
 
 def _model(
@@ -45,10 +45,10 @@ def _model(
     constants: Constants | None = None,
     outputs: Sequence[str] = ("y",),
 ) -> onnx.ModelProto:
-    """A model whose inputs have a batch axis of any extent."""
+    """A model whose inputs have a dynamic batch axis."""
     graph = helper.make_graph(
         list(nodes),
-        "way",
+        "alternative",
         [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *array.shape[1:]])
             for name, array in inputs.items()
@@ -66,8 +66,8 @@ def _noise(*shape: int) -> Array:
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
-def _turned(w: Array, group: int) -> Array:
-    """The adjoint's kernel of a convolution at stride 1: channels swapped, taps turned round."""
+def _flipped(w: Array, group: int) -> Array:
+    """The kernel of the adjoint convolution at stride 1: channels swapped, taps flipped."""
     return np.ascontiguousarray(_swapped(w, group)[..., ::-1, ::-1])
 
 
@@ -81,14 +81,14 @@ def _swapped(w: Array, group: int) -> Array:
 def _even(
     name: str, title: str, space: tuple[int, int], channels: int, dilation: int = 1, group: int = 1
 ) -> Choice:
-    """The gradient of a 3x3 convolution at stride 1, as many channels in as out."""
+    """The gradient of a 3x3 convolution at stride 1 with equal input and output channels."""
     w, g = _noise(channels, channels // group, 3, 3), _noise(K, channels, *space)
     same: dict[str, Any] = {"group": group, "dilations": [dilation] * 2, "pads": [dilation] * 4}
-    ways = {
-        way: _model([_node(way, ["g", "w"], ["y"], **same)], {"g": g}, {"w": kernel})
-        for way, kernel in (("Conv", _turned(w, group)), ("ConvTranspose", w))
+    alternatives = {
+        op: _model([_node(op, ["g", "w"], ["y"], **same)], {"g": g}, {"w": kernel})
+        for op, kernel in (("Conv", _flipped(w, group)), ("ConvTranspose", w))
     }
-    return Choice(name, title, ways, {"g": g}, "rules/convolution.py")
+    return Choice(name, title, alternatives, {"g": g}, "rules/convolution.py")
 
 
 def _strided(
@@ -114,7 +114,9 @@ def _strided(
     )
     taps = -(-k // 2)
     phases = np.zeros((c, 2, 2, o // group, taps, taps), np.float32)
-    for y, x in np.ndindex(k, k):  # place 2 m + f of the long output is reached by taps f, f + 2...
+    for y, x in np.ndindex(
+        k, k
+    ):  # position 2 m + f of the long output is reached by taps f, f + 2...
         phases[:, y % 2, x % 2, :, taps - 1 - y // 2, taps - 1 - x // 2] = swapped[:, :, y, x]
     after = [-(-(n + p) // 2) - n // 2 for n in space]
     apart = [
@@ -128,20 +130,20 @@ def _strided(
         _node("Conv", ["s", "w"], ["y"], group=group, pads=[k - 1 - p, k - 1 - p, p, p]),
     ]
     stuffing: Constants = {
-        "w": _turned(w, group),
+        "w": _flipped(w, group),
         "axes_": np.array([3, 5]),
         "behind": np.array([0] * 6 + [0, 0, 0, 1, 0, 1]),
         "shape": np.array([0, o, *space]),
     }
     by_phase = phases.reshape(4 * c, o // group, taps, taps)
-    ways = {
+    alternatives = {
         "ConvTranspose": _model([transposed, crop], {"g": g}, {"w": w, **cut}),
         "Conv for each phase, DepthToSpace": _model(
             [*apart, crop], {"g": g}, {"w": by_phase, **cut}
         ),
         "zeros between, Conv": _model(zeros, {"g": g}, stuffing),
     }
-    return Choice(name, title, ways, {"g": g}, "rules/convolution.py")
+    return Choice(name, title, alternatives, {"g": g}, "rules/convolution.py")
 
 
 def _softmax(name: str, title: str, classes: int, space: tuple[int, int]) -> Choice:
@@ -153,17 +155,17 @@ def _softmax(name: str, title: str, classes: int, space: tuple[int, int]) -> Cho
         _node("ReduceSum", ["e", "axes"], ["sum"]),
         _node("Div", ["e", "sum"], ["y"]),
     ]
-    turned = [
+    transposed_softmax = [
         _node("Transpose", ["x"], ["t"], perm=[0, 2, 3, 1]),
         _node("Softmax", ["t"], ["s"], axis=-1),
         _node("Transpose", ["s"], ["y"], perm=[0, 3, 1, 2]),
     ]
-    ways = {
+    alternatives = {
         "Exp, ReduceSum, Div": _model(parts, {"x": x}, {"axes": np.array([1])}),
         "Softmax": _model([_node("Softmax", ["x"], ["y"], axis=1)], {"x": x}),
-        "Softmax between Transposes": _model(turned, {"x": x}),
+        "Softmax between Transposes": _model(transposed_softmax, {"x": x}),
     }
-    return Choice(name, title, ways, {"x": x}, "faster.py")
+    return Choice(name, title, alternatives, {"x": x}, "append/fast_softmax.py")
 
 
 def _relu(name: str, title: str, shape: tuple[int, int, int]) -> Choice:
@@ -173,16 +175,16 @@ def _relu(name: str, title: str, shape: tuple[int, int, int]) -> Choice:
         _node("Cast", ["mask"], ["m"], to=TensorProto.FLOAT),
         _node("Mul", ["g", "m"], ["y"]),
     ]
-    chosen = [_node("Where", ["mask", "g", "zero"], ["y"])]
+    where = [_node("Where", ["mask", "g", "zero"], ["y"])]
     zero: Constants = {"zero": np.zeros((), np.float32)}
-    ways = {
+    alternatives = {
         "product with the mask": _model([positive, *product], {"a": y, "g": g}, zero),
-        "Where": _model([positive, *chosen], {"a": y, "g": g}, zero),
+        "Where": _model([positive, *where], {"a": y, "g": g}, zero),
     }
-    return Choice(name, title, ways, {"a": y, "g": g}, "rules/activation.py")
+    return Choice(name, title, alternatives, {"a": y, "g": g}, "rules/activation.py")
 
 
-def _pool(name: str, title: str, shape: tuple[int, int, int], *, asked: bool) -> Choice:
+def _pool(name: str, title: str, shape: tuple[int, int, int], *, gradient: bool) -> Choice:
     """A convolution, a MaxPool 3x3 at stride 2, a convolution; and the pool's gradient."""
     c, height, width = shape
     x, g = _noise(1, *shape), _noise(K, c, height // 2, width // 2)
@@ -208,21 +210,21 @@ def _pool(name: str, title: str, shape: tuple[int, int, int], *, asked: bool) ->
     own = [before, _node("MaxPool", ["a"], ["m", "i"], **window), after]
     plain = [before, _node("MaxPool", ["a"], ["m"], **window), after]
     again = _node("MaxPool", ["a"], ["unused", "i"], **window)
-    if not asked:
-        ways = {
+    if not gradient:
+        alternatives = {
             "the pool without Indices": _model(plain, {"x": x}, constants),
             "the pool with Indices": _model(own, {"x": x}, constants),
         }
-        return Choice(name, title, ways, {"x": x}, "rules/pooling.py")
-    ways = {
-        "Indices of a pool of its own": _model(
+        return Choice(name, title, alternatives, {"x": x}, "rules/pooling.py")
+    alternatives = {
+        "Indices of a separate pool": _model(
             [*plain, again, *put], {"x": x, "g": g}, constants, ["y", "z"]
         ),
         "Indices of the network's pool": _model(
             [*own, *put], {"x": x, "g": g}, constants, ["y", "z"]
         ),
     }
-    return Choice(name, title, ways, {"x": x, "g": g}, "rules/pooling.py")
+    return Choice(name, title, alternatives, {"x": x, "g": g}, "rules/pooling.py")
 
 
 CHOICES: dict[str, Callable[[], Choice]] = {
@@ -253,11 +255,11 @@ CHOICES: dict[str, Callable[[], Choice]] = {
     ),
     "relu": lambda: _relu("relu", "ReLU, 128 channels, 90 x 120", (128, 90, 120)),
     "pool-unasked": lambda: _pool(
-        "pool-unasked", "between two Conv, MaxPool 3x3 at stride 2, 64 channels, 180 x 240: "
-        "nobody asks", (64, 180, 240), asked=False,
+        "pool-unasked", "MaxPool 3x3 at stride 2 between two Conv, 64 channels, 180 x 240: "
+        "no gradient", (64, 180, 240), gradient=False,
     ),
     "pool-asked": lambda: _pool(
-        "pool-asked", "the same, and its gradient", (64, 180, 240), asked=True
+        "pool-asked", "the same with its gradient", (64, 180, 240), gradient=True
     ),
 }  # fmt: skip
-"""The choices by their names, made when they are measured."""
+"""The choices by name; each is built when it is measured."""
