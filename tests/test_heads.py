@@ -131,7 +131,7 @@ def test_the_command_names_its_own_options(tmp_path: Path) -> None:
     )
     assert "too: 'aux'; choose by --reduction-layer\n" in result.output
     assert "changes every map; --score logits explains the logits" in result.output
-    assert "say it by --scale, --mean, --std and --bgr\n" in result.output
+    assert "say it by --rescale, --mean, --std and --bgr\n" in result.output
 
 
 # ---- Classes and masks apart

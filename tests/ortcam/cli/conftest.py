@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -31,7 +32,7 @@ Run = Callable[..., Result]
 def run() -> Run:
     """``run("layers", path)``: the command in this process, its stdout and stderr apart."""
 
-    def invoke(*arguments: object, **options: object) -> Result:
+    def invoke(*arguments: object, **options: Any) -> Result:
         return CliRunner().invoke(main, [str(a) for a in arguments], **options)
 
     return invoke
@@ -52,7 +53,7 @@ def network_model() -> onnx.ModelProto:
             "Conv", [x, *parts], [name], name, strides=[stride] * 2, pads=[pad] * 4
         )
 
-    initializers = [numpy_helper.from_array(np.float32([1, 1, 2, 2]), "scales")]
+    initializers = [numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales")]
     nodes = [
         conv("picture", "conv1", (6, 3, 3, 3)),
         helper.make_node("Relu", ["conv1"], ["relu1"], "relu1"),

@@ -1,8 +1,10 @@
-"""Pictures that enter together: what is written is what is written of each by itself."""
+"""Pictures in batches give the results that each gives alone; progress of many passes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,7 @@ import pytest
 from click.testing import Result
 from PIL import Image
 
-from ortcam.batch.lookahead import Together
-from ortcam.errors import PictureError
+from ortcam.cli.per_picture import pass_progress
 from ortcam.inference.session import Session
 
 Run = Callable[..., Result]
@@ -20,7 +21,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> list[Path]:
-    """Five of two sizes, by turns, and a file that is none in their midst."""
+    """Five pictures of two sizes, alternating, with a file among them that is no picture."""
     random = np.random.default_rng(0)
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -34,23 +35,23 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def entered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many pictures entered, run by run."""
-    seen: list[int] = []
+    """The number of pictures that enter the network, run by run."""
+    counts: list[int] = []
     run = Session.run
 
     def counted(self: Session, outputs: Any, feeds: Any) -> Any:
-        seen.append(len(feeds["picture"]))
+        counts.append(len(feeds["picture"]))
         return run(self, outputs, feeds)
 
     monkeypatch.setattr(Session, "run", counted)
-    return seen
+    return counts
 
 
-def same(found: Path, expected: Path) -> None:
+def assert_same_arrays(folder: Path, expected: Path) -> None:
     names = sorted(path.name for path in expected.iterdir())
-    assert sorted(path.name for path in found.iterdir()) == names
+    assert sorted(path.name for path in folder.iterdir()) == names
     for name in names:
-        with np.load(found / name) as one, np.load(expected / name) as other:
+        with np.load(folder / name) as one, np.load(expected / name) as other:
             assert one.files == other.files
             for key in one.files:
                 if one[key].dtype.kind == "f":
@@ -60,7 +61,7 @@ def same(found: Path, expected: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "arguments",
     [
         ("segment",),
         ("explain",),
@@ -70,8 +71,8 @@ def same(found: Path, expected: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_each_is_told_what_it_is_told_alone(
-    asked: tuple[str, ...],
+def test_batches_change_no_result(
+    arguments: tuple[str, ...],
     run: Run,
     artifact: Path,
     pictures: list[Path],
@@ -80,62 +81,53 @@ def test_each_is_told_what_it_is_told_alone(
 ) -> None:
     np.save(array := tmp_path / "array.npy", np.zeros((1, 3, 16, 24), np.float32))
     listed = [*pictures[:3], array, *pictures[3:]]
-    command, *options = asked
-    said = []
+    command, *options = arguments
+    outputs = []
     for batch in (1, 2, 8):
         entered.clear()
         out = ("-o", tmp_path / str(batch), "--format", "npz")
         result = run(command, artifact, *listed, *options, *out, "--batch", batch)
         assert result.exit_code == 1
         assert result.stderr.endswith("1 of 7 pictures were left out.\n")
-        said.append([result.stdout.replace(str(out[1]), ""), result.stderr])
-        same(tmp_path / str(batch), tmp_path / "1")
-        assert max(entered) == (batch if batch < 8 else 1)  # 8 hold the one that is none
-    assert said[0] == said[1] == said[2]
+        outputs.append([result.stdout.replace(str(out[1]), ""), result.stderr])
+        assert_same_arrays(tmp_path / str(batch), tmp_path / "1")
+        assert max(entered) == (batch if batch < 8 else 1)  # a batch of 8 holds the bad one
+    assert outputs[0] == outputs[1] == outputs[2]
 
 
 def test_pictures_of_all_sizes_that_are_resized_alike_go_together(
     run: Run, artifact: Path, pictures: list[Path], tmp_path: Path, entered: list[int]
 ) -> None:
     sound = [path for path in pictures if path.name != "2.png"]
-    asked = ("-o", tmp_path / "out", "--format", "npz", "--batch", 3)
-    assert run("segment", artifact, *sound, *asked).exit_code == 0
+    options = ("-o", tmp_path / "out", "--format", "npz", "--batch", 3)
+    assert run("segment", artifact, *sound, *options).exit_code == 0
     assert entered == [3, 2]
     entered.clear()
-    assert run("segment", artifact, *sound, *asked, "--size", "native").exit_code == 0
+    assert run("segment", artifact, *sound, *options, "--size", "native").exit_code == 0
     assert sorted(entered) == [1, 1, 1, 2]  # of two sizes, three at a time
 
 
 def test_on_the_cpu_each_goes_by_itself(
     run: Run, artifact: Path, pictures: list[Path], tmp_path: Path, entered: list[int]
 ) -> None:
-    asked = (*pictures[3:], "-o", tmp_path / "out", "--format", "npz", "--provider", "cpu")
-    assert run("segment", artifact, *asked).exit_code == 0
+    options = (*pictures[3:], "-o", tmp_path / "out", "--format", "npz", "--provider", "cpu")
+    assert run("segment", artifact, *options).exit_code == 0
     assert set(entered) == {1}
-    assert run("segment", artifact, *asked, "--batch", 0).exit_code == 2
+    assert run("segment", artifact, *options, "--batch", 0).exit_code == 2
 
 
-def test_no_more_results_are_kept_than_enter_together() -> None:
-    runs: list[list[str]] = []
-
-    def many(paths: Sequence[Path]) -> list[str]:
-        runs.append([path.name for path in paths])
-        if Path("bad") in paths:
-            raise PictureError("bad")
-        return [path.name.upper() for path in paths]
-
-    def one(path: Path, progress: Any = None) -> str:
-        runs.append([path.name])
-        return path.name.upper()
-
-    listed = [Path(name) for name in ("a", "b", "x.npy", "c", "a", "bad", "d", "e", "f")]
-    together = Together(listed, 2, one, many)
-    kept = 0
-    for path in listed:
-        assert together(path) == path.name.upper()
-        kept = max(kept, len(together._found))
-    assert kept == 1
-    # x.npy alone; a again, after its fellow; bad and its fellow alone; the last alone
-    assert runs == [
-        *(["a", "b"], ["x.npy"], ["c", "bad"], ["c"], ["a", "b"], ["bad"], ["d", "e"], ["f"])
-    ]
+def test_passes_have_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = StringIO()
+    screen.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stderr", screen)
+    with pass_progress(hidden=False) as progress:
+        assert progress is not None
+        for done in range(4):
+            progress(done, 3)
+    assert "passes" in screen.getvalue()
+    assert "100%" in screen.getvalue()
+    with pass_progress(hidden=True) as progress:
+        assert progress is None
+    monkeypatch.setattr(sys, "stderr", StringIO())
+    with pass_progress(hidden=False) as progress:
+        assert progress is None

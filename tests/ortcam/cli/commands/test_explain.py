@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,12 +16,11 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 import ortcam
-from ortcam.cli.per_picture import passes
 
 Run = Callable[..., Result]
 
 
-def maps(path: Path) -> np.ndarray:
+def maps(path: Path) -> Any:
     with np.load(path, allow_pickle=False) as arrays:
         return arrays["maps"]
 
@@ -250,7 +249,7 @@ def test_a_further_input(
 
     out, results = tmp_path / "out.npz", []
     for gain in (1.0, 3.0):
-        np.save(tmp_path / "gain.npy", np.float32([gain]))
+        np.save(tmp_path / "gain.npy", np.array([gain], np.float32))
         asked = ("-c", "Car", "--input", f"gain={tmp_path}/gain.npy")
         result = run("explain", artifact, picture, *asked, "-o", out)
         assert result.exit_code == 0, result.output
@@ -275,20 +274,3 @@ def test_a_plain_network_is_exported_for_the_method(
         assert arrays["maps"].shape == (1, 1, 21, 31)
         assert list(arrays["layers"]) == ["picture"]
         assert str(arrays["method"]) == "smooth-grad:samples=2"
-
-
-def test_passes_have_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = StringIO()
-    screen.isatty = lambda: True  # type: ignore[method-assign]
-    monkeypatch.setattr(sys, "stderr", screen)
-    with passes(hidden=False) as progress:
-        assert progress is not None
-        for done in range(4):
-            progress(done, 3)
-    assert "passes" in screen.getvalue()
-    assert "100%" in screen.getvalue()
-    with passes(hidden=True) as progress:
-        assert progress is None
-    monkeypatch.setattr(sys, "stderr", StringIO())
-    with passes(hidden=False) as progress:
-        assert progress is None

@@ -48,9 +48,9 @@ def test_options_reach_the_artifact(
     options = (
         *("-l", "relu1", "-l", "relu2", "-r", "logits", "--score", "logits"),
         *("--labels", tmp_path / "names.txt", "--colors", tmp_path / "colors.txt"),
-        *("--mean", "0.1,0.2,0.3", "--std", "1,2,4", "--scale", "1/128", "--bgr"),
+        *("--mean", "0.1,0.2,0.3", "--std", "1,2,4", "--rescale", "1/128", "--bgr"),
         *("--layout", "NCHW", "--size", "32x24", "--divisor", "8"),
-        *("--picture", "picture", "--no-verify"),
+        *("--picture-input", "picture", "--no-verify"),
     )
     result = run("export", tmp_path / "plain.onnx", "-o", out, *options)
     assert result.exit_code == 0, result.output
@@ -86,7 +86,7 @@ def test_the_network_is_not_replaced(run: Run, network: Path) -> None:
     before = network.read_bytes()
     result = run("export", network, "-o", network.parent / "." / network.name)
     assert result.exit_code == 2
-    assert "is the network itself, and would be replaced" in result.stderr
+    assert "is the network itself and would be overwritten" in result.stderr
     assert network.read_bytes() == before
 
 

@@ -43,5 +43,5 @@ def test_the_scale_is_told_as_people_write_it(
     run: Run, network: Path, tmp_path: Path, scale: str, said: str
 ) -> None:
     out = tmp_path / "a.onnx"
-    assert run("export", network, "-o", out, "--scale", scale, "--no-verify").exit_code == 0
+    assert run("export", network, "-o", out, "--rescale", scale, "--no-verify").exit_code == 0
     assert f"({said} - mean) / std\n" in run("info", out).stdout

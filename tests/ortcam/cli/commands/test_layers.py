@@ -105,7 +105,7 @@ def test_what_the_network_expects_is_said_as_to_export(
 ) -> None:
     options = ("--picture", picture, "-c", "Car", "--json")
     plain = json.loads(run("layers", network, *options).stdout)
-    brighter = json.loads(run("layers", network, *options, "--scale", "1/60").stdout)
+    brighter = json.loads(run("layers", network, *options, "--rescale", "1/60").stdout)
     assert plain[0]["concentration"] != brighter[0]["concentration"]
     named = run("layers", network, *options, "--picture-input", "photo")
     assert named.exit_code == 1
@@ -128,7 +128,7 @@ def test_an_artifact_has_its_own_layers(run: Run, artifact: Path, picture: Path)
 def test_what_takes_a_picture_says_so(run: Run, network: Path, options: list[str]) -> None:
     result = run("layers", network, *options)
     assert result.exit_code == 2
-    assert "takes a picture: give --picture too." in result.stderr
+    assert "needs a picture: add --picture FILE." in result.stderr
 
 
 def test_a_figure_that_cannot_be_written_is_found_before_the_work(

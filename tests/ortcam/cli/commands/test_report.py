@@ -92,8 +92,8 @@ def test_an_output_that_will_not_do(
     html = tmp_path / "a.html"
     Image.new("RGB", (4, 4)).save(html, "PNG")
     for out, pictures, said in (
-        (tmp_path / "r.png", [picture], "is no .html file"),
-        (html, [html], "would be replaced"),
+        (tmp_path / "r.png", [picture], "is not an .html file"),
+        (html, [html], "would be overwritten"),
     ):
         result = run("report", artifact, *pictures, "-o", out)
         assert result.exit_code == 2

@@ -69,5 +69,5 @@ def test_several_pictures_need_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["missing/out.png", "file/out.png", "file/folder"])
 def test_what_cannot_be_written_is_found_before_the_work(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"cannot be (written|made): "):
+    with pytest.raises(OutputError, match=r"cannot be (written|created): "):
         planned(tmp_path / name, "street.png")

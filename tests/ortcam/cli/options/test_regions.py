@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -27,9 +28,9 @@ def artifact(
     model = onnx.ModelProto()
     model.CopyFrom(network_model)
     x = np.random.default_rng(0).random((1, 3, 16, 24), np.float32)
-    score = ReferenceEvaluator(model).run(None, {"picture": x})[0]
+    scores: Any = ReferenceEvaluator(model).run(None, {"picture": x})
     (bias,) = (i for i in model.graph.initializer if i.name == "scorer.bias")
-    even = numpy_helper.to_array(bias) - np.log(score).mean(axis=(0, 2, 3))
+    even = numpy_helper.to_array(bias) - np.log(scores[0]).mean(axis=(0, 2, 3))
     bias.CopyFrom(numpy_helper.from_array(even.astype(np.float32), bias.name))
     folder = tmp_path_factory.mktemp("even")
     onnx.save(model, folder / "even.onnx")
@@ -79,7 +80,13 @@ def truth(tmp_path: Path, picture: Path) -> Path:
     ids=lambda v: " ".join(v) if isinstance(v, tuple) else "",
 )
 def test_a_place_is_the_object_s(
-    run: Run, artifact: Path, picture: Path, truth: Path, tmp_path: Path, options, part
+    run: Run,
+    artifact: Path,
+    picture: Path,
+    truth: Path,
+    tmp_path: Path,
+    options: tuple[str, ...],
+    part: Any,
 ) -> None:
     cam = ortcam.load(artifact)
     file = truth / f"{picture.stem}.png"
@@ -150,10 +157,10 @@ def test_a_picture_without_the_class_is_left_out_of_several(
         (("--box", "1,2,3"), 2, "a left, upper, right and lower edge"),
         (("--polygon", "1,2,3,4"), 2, "three or more corners"),
         (("--polygon", "1,2,3,4,5,nan"), 2, "three or more corners"),
-        (("--where", "component"), 2, "takes a pixel of the object: --at X,Y"),
-        (("--where", "mistaken"), 2, "takes a label image: --truth FILE"),
-        (("--truth", "."), 2, "--where labelled or mistaken"),
-        (("--border-width", "3"), 2, "--border-width is for --where border"),
+        (("--where", "component"), 2, "needs a pixel of the object: add --at X,Y"),
+        (("--where", "mistaken"), 2, "needs a label image: add --truth FILE"),
+        (("--truth", "."), 2, "--truth needs --where labelled or --where mistaken"),
+        (("--border-width", "3"), 2, "--border-width needs --where border"),
         (("--at", "99,8"), 1, "does not lie in the picture of 31 x 21"),
         (("--box", "5,5,5,9"), 1, "the box 5,5,5,9 is empty"),
         (("--where", "mistaken", "--truth", "."), 1, "holds no label image"),
@@ -163,7 +170,13 @@ def test_a_picture_without_the_class_is_left_out_of_several(
     ids=lambda v: " ".join(v) if isinstance(v, tuple) else "",
 )
 def test_what_does_not_go_together_is_said(
-    run: Run, artifact: Path, picture: Path, tmp_path: Path, options, code, said: str
+    run: Run,
+    artifact: Path,
+    picture: Path,
+    tmp_path: Path,
+    options: tuple[str, ...],
+    code: int,
+    said: str,
 ) -> None:
     out = tmp_path / "out.npz"
     result = run("explain", artifact, picture, "-c", "Car", *options, "-o", out)
