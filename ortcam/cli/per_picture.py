@@ -27,7 +27,7 @@ Work = Callable[[Path, Path], list[str]]
 
 @dataclass(frozen=True)
 class _Report:
-    """What is printed about a picture: its file and notes, or the error that it failed with."""
+    """A picture's result for the user: its file and notes, or the error."""
 
     picture: Path
     file: Path
@@ -50,8 +50,8 @@ def for_each(pictures: Sequence[Path], files: Sequence[Path], work: Work, *, qui
     Args:
         pictures: the pictures' paths.
         files: the file to write for each.
-        work: what to do.
-        quiet: print nothing but errors.
+        work: the work.
+        quiet: print errors only.
 
     Raises:
         PictureError, RegionError: the only picture failed.

@@ -1,4 +1,4 @@
-"""How maps are drawn: options of the commands that explain."""
+"""The options of the commands that explain for drawing maps."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ drawing_options = stack(
     ),
     slice_option,
 )
-"""How figures are drawn: :class:`DrawingOptions`."""
+"""The style of figures; the values are :class:`DrawingOptions`."""
 
 
 def drawing_arguments(options: DrawingOptions) -> DrawingOptions:

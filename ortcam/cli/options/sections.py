@@ -58,7 +58,7 @@ class Command(click.Command):
 
 
 def section(title: str) -> Callable[..., Decorator]:
-    """A decorator like :func:`click.option`, for options under this heading.
+    """Return a decorator like :func:`click.option`, for options under this heading.
 
     Example:
         >>> drawing = section("Drawing")

@@ -43,7 +43,7 @@ score_options = stack(
         "channel, unless this is logits.",
     ),
 )
-"""What is explained: the arguments ``reduction_layer`` and ``score`` of the export step."""
+"""The score to explain, as arguments of the export step."""
 
 token_options = stack(
     score_option(
@@ -61,7 +61,7 @@ token_options = stack(
         help="Number of class and register tokens before the patch tokens.",
     ),
 )
-"""How layers of tokens become maps."""
+"""The grid that layers of tokens are folded into, as arguments of the export step."""
 
 description_options = stack(
     preprocessing_option(
@@ -123,7 +123,7 @@ description_options = stack(
         help="Network input that takes the picture.",
     ),
 )
-"""What the network expects and means, by the names of the export step's arguments."""
+"""The network's classes and preprocessing, as arguments of the export step."""
 
 destination_options = stack(
     output_option(
@@ -143,7 +143,7 @@ destination_options = stack(
         help="Format of the files in a folder.",
     ),
 )
-"""Where the result of each picture goes; see :mod:`ortcam.cli.options.output`."""
+"""The file of each picture's result; :mod:`ortcam.cli.options.output` plans it."""
 
 input_option = running_option(
     "--input",
@@ -164,7 +164,7 @@ entering_options = stack(
     ),
     input_option,
 )
-"""What enters the network."""
+"""The inputs of the network."""
 
 provider_option = running_option(
     "--provider",
@@ -179,7 +179,7 @@ session_options = stack(
     provider_option,
     running_option("-q", "--quiet", is_flag=True, help="Print only warnings and errors."),
 )
-"""What the network runs on, and how much is printed."""
+"""Execution provider and verbosity."""
 
 run_options = stack(
     entering_options,
@@ -192,7 +192,7 @@ run_options = stack(
     ),
     session_options,
 )
-"""How the network is run."""
+"""Inputs, batch size, execution provider and verbosity."""
 
 slice_option = section("Drawing")(
     "--slice",
