@@ -80,13 +80,13 @@ def test_batches_change_no_result(
     entered: list[int],
 ) -> None:
     np.save(array := tmp_path / "array.npy", np.zeros((1, 3, 16, 24), np.float32))
-    listed = [*pictures[:3], array, *pictures[3:]]
+    paths = [*pictures[:3], array, *pictures[3:]]
     command, *options = arguments
     outputs = []
     for batch in (1, 2, 8):
         entered.clear()
         out = ("-o", tmp_path / str(batch), "--format", "npz")
-        result = run(command, artifact, *listed, *options, *out, "--batch", batch)
+        result = run(command, artifact, *paths, *options, *out, "--batch", batch)
         assert result.exit_code == 1
         assert result.stderr.endswith("1 of 7 pictures were left out.\n")
         outputs.append([result.stdout.replace(str(out[1]), ""), result.stderr])
@@ -95,7 +95,7 @@ def test_batches_change_no_result(
     assert outputs[0] == outputs[1] == outputs[2]
 
 
-def test_pictures_of_all_sizes_that_are_resized_alike_go_together(
+def test_resized_pictures_share_a_batch(
     run: Run, artifact: Path, pictures: list[Path], tmp_path: Path, entered: list[int]
 ) -> None:
     sound = [path for path in pictures if path.name != "2.png"]
@@ -107,7 +107,7 @@ def test_pictures_of_all_sizes_that_are_resized_alike_go_together(
     assert sorted(entered) == [1, 1, 1, 2]  # of two sizes, three at a time
 
 
-def test_on_the_cpu_each_goes_by_itself(
+def test_the_cpu_takes_one_picture_at_a_time(
     run: Run, artifact: Path, pictures: list[Path], tmp_path: Path, entered: list[int]
 ) -> None:
     options = (*pictures[3:], "-o", tmp_path / "out", "--format", "npz", "--provider", "cpu")

@@ -17,7 +17,7 @@ import ortcam
 Run = Callable[..., Result]
 
 
-def test_what_was_chosen_and_how_it_was_checked(run: Run, network: Path, tmp_path: Path) -> None:
+def test_it_prints_the_layers_and_the_verification(run: Run, network: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.cam.onnx"
     result = run("export", network, "-o", out)
     assert result.exit_code == 0, result.output
@@ -71,7 +71,7 @@ def test_options_reach_the_artifact(
     assert not preprocess.assumed
 
 
-def test_what_nobody_said_is_said(run: Run, network_model: onnx.ModelProto, tmp_path: Path) -> None:
+def test_assumptions_are_printed(run: Run, network_model: onnx.ModelProto, tmp_path: Path) -> None:
     plain = onnx.ModelProto()
     plain.CopyFrom(network_model)
     del plain.metadata_props[:]
@@ -82,7 +82,7 @@ def test_what_nobody_said_is_said(run: Run, network_model: onnx.ModelProto, tmp_
     assert any("--mean" in note or "preprocess" in note or "assume" in note for note in notes)
 
 
-def test_the_network_is_not_replaced(run: Run, network: Path) -> None:
+def test_the_network_is_not_overwritten(run: Run, network: Path) -> None:
     before = network.read_bytes()
     result = run("export", network, "-o", network.parent / "." / network.name)
     assert result.exit_code == 2
@@ -90,7 +90,7 @@ def test_the_network_is_not_replaced(run: Run, network: Path) -> None:
     assert network.read_bytes() == before
 
 
-def test_a_folder_is_no_artifact(run: Run, network: Path, tmp_path: Path) -> None:
+def test_a_folder_is_not_an_artifact(run: Run, network: Path, tmp_path: Path) -> None:
     result = run("export", network, "-o", tmp_path)
     assert result.exit_code == 2
     assert f"File '{tmp_path}' is a directory." in result.stderr

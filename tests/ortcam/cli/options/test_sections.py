@@ -27,7 +27,7 @@ SECTIONS = {
 }
 
 
-def test_options_stand_under_their_headings_in_one_column() -> None:
+def test_options_are_listed_under_their_headings() -> None:
     @click.command(cls=Command)
     @click.argument("file")
     @section("First")("--one", help="The first.", show_default="detected")
@@ -49,7 +49,7 @@ def test_options_stand_under_their_headings_in_one_column() -> None:
     ]
 
 
-def test_without_sections_there_is_the_one_of_click() -> None:
+def test_without_sections_the_help_is_that_of_click() -> None:
     command = click.Command("none", params=[click.Option(["--one"])])
     sectioned = Command("none", params=[click.Option(["--one"])])
     outputs = [CliRunner().invoke(c, ["--help"]).stdout.split() for c in (command, sectioned)]

@@ -1,4 +1,4 @@
-"""What is typed after an option, read or refused."""
+"""Values of options, converted or rejected."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_values(read: Callable[[str], object], text: str, value: object) -> None
 
 
 @pytest.mark.parametrize(
-    ("read", "text", "said"),
+    ("read", "text", "message"),
     [
         (types.size, "480", "as in 480x360"),
         (types.size, "0x360", "as in 480x360"),
@@ -46,8 +46,8 @@ def test_values(read: Callable[[str], object], text: str, value: object) -> None
         (types.named_array, "a=not-there.npy", "cannot be read as a NumPy array"),
     ],
 )
-def test_refusals(read: Callable[[str], object], text: str, said: str) -> None:
-    with pytest.raises(click.BadParameter, match=said):
+def test_invalid_values(read: Callable[[str], object], text: str, message: str) -> None:
+    with pytest.raises(click.BadParameter, match=message):
         read(text)
 
 
