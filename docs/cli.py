@@ -1,6 +1,6 @@
-"""Writes ``cli.md``, the reference of the command line, from what the commands say of themselves.
+"""Writes ``cli.md``, the reference of the command line, from the commands' help.
 
-``python docs/cli.py`` writes it; with ``--check`` it only says whether the page is current.
+``python docs/cli.py`` writes it; ``python docs/cli.py --check`` fails unless it is current.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ def page() -> str:
     parts = [
         "# The command line",
         "<!-- Written by docs/cli.py: run `make docs` after changing a command. -->",
-        "Results go to stdout or into files, everything else to stderr. The exit code is 0 where "
-        "all went well, 2\nwhere the command was typed wrongly, and 1 where anything else is the "
-        "matter, which one sentence then\nsays; `ORTCAM_DEBUG=1` in the environment shows the "
-        "traceback instead.",
+        "Results go to stdout or into files, everything else to stderr. The exit code is 0 for "
+        "success, 2 for\na command that is typed wrongly, and 1 for any other error, which is "
+        "described in one sentence; set\n`ORTCAM_DEBUG=1` in the environment to see its traceback "
+        "instead.",
         _block(main, root),
     ]
     for name in main.list_commands(root):

@@ -1,4 +1,4 @@
-"""Pictures that enter the network together, where a command takes them one by one."""
+"""Pictures that enter the network together although their results are requested one by one."""
 
 from __future__ import annotations
 
@@ -10,72 +10,76 @@ from ortcam.errors import PictureError, RegionError
 from ortcam.pictures.read import is_array
 
 if TYPE_CHECKING:
-    from ortcam import Cam
     from ortcam.inference.query import Progress
 
+__all__ = ["Explain", "Lookahead", "batch_size"]
 
-AT_ONCE = {"CUDAExecutionProvider": 8}
-"""How many pictures enter together unless told otherwise, by provider. Elsewhere it is one, which
-keeps a CPU as busy as several (docs/speed.md)."""
+BATCH_SIZES = {"CUDAExecutionProvider": 8}
+"""The default batch size by provider. Others take 1, which keeps a CPU as busy as several would
+(docs/speed.md)."""
 
 
 Result = TypeVar("Result", covariant=True)
 
 
-class One(Protocol[Result]):
-    """What is found of one picture."""
+class Explain(Protocol[Result]):
+    """Compute the result of one picture."""
 
     def __call__(self, picture: Path, progress: Progress | None = None) -> Result:
-        """Tells of its progress where a method takes many passes."""
+        """Report the progress of methods that take many passes."""
 
 
-class Together(Generic[Result]):
-    """The results of pictures, each when it is asked for, found for several at once.
+class Lookahead(Generic[Result]):
+    """Results of pictures, each on request, computed a batch ahead.
 
-    No more of them are kept than enter together. Where one of these cannot be read or looked at,
-    each is taken by itself, so that the others are as they would be without it.
+    At most one batch of results is kept. If a picture of a batch cannot be read or explained, the
+    pictures of that batch are computed one by one, so that the others lose nothing.
     """
 
     def __init__(
         self,
         pictures: Sequence[Path],
         batch: int,
-        one: One[Result],
-        many: Callable[[Sequence[Path]], Sequence[Result]],
+        explain: Explain[Result],
+        explain_batch: Callable[[Sequence[Path]], Sequence[Result]],
     ) -> None:
-        """Nothing is found yet.
+        """Split the pictures into batches; arrays are left out, since each has its own shape.
 
         Args:
-            pictures: all of them, in the order in which they will be asked for.
-            batch: how many enter together.
-            one: finds the result of one.
-            many: finds those of several.
+            pictures: all pictures, in the order of the requests.
+            batch: how many enter the network together.
+            explain: computes the result of one picture.
+            explain_batch: computes the results of several.
         """
-        self._one, self._many = one, many
-        self._beside: dict[Path, Sequence[Path]] = {}
-        self._found: dict[Path, Result] = {}
-        listed = [path for path in dict.fromkeys(pictures) if not is_array(path)]
-        for start in range(0, len(listed), batch):
-            beside = listed[start : start + batch]
-            self._beside |= dict.fromkeys(beside if len(beside) > 1 else (), beside)
+        self._explain, self._explain_batch = explain, explain_batch
+        self._batches: dict[Path, Sequence[Path]] = {}
+        self._results: dict[Path, Result] = {}
+        paths = [path for path in dict.fromkeys(pictures) if not is_array(path)]
+        for start in range(0, len(paths), batch):
+            neighbours = paths[start : start + batch]
+            if len(neighbours) > 1:
+                self._batches |= dict.fromkeys(neighbours, neighbours)
 
     def __call__(self, picture: Path, progress: Progress | None = None) -> Result:
-        """The result of a picture.
+        """Return the result of a picture.
 
         Raises:
-            PictureError, RegionError: the picture cannot be read, or nothing is selected in it.
+            PictureError, RegionError: the picture cannot be read, or the region selects no pixel.
         """
-        if picture not in self._found and (beside := self._beside.get(picture)):
-            try:
-                self._found = dict(zip(beside, self._many(beside), strict=True))
-            except (PictureError, RegionError):
-                for path in beside:
-                    del self._beside[path]
-        if picture in self._found:
-            return self._found.pop(picture)
-        return self._one(picture, progress)
+        if picture not in self._results and picture in self._batches:
+            self._compute(self._batches[picture])
+        if picture in self._results:
+            return self._results.pop(picture)
+        return self._explain(picture, progress)
+
+    def _compute(self, batch: Sequence[Path]) -> None:
+        try:
+            self._results = dict(zip(batch, self._explain_batch(batch), strict=True))
+        except (PictureError, RegionError):
+            for path in batch:
+                del self._batches[path]
 
 
-def at_once(cam: Cam, batch: int | None) -> int:
-    """How many pictures enter an artifact together, as asked for or as its provider does well."""
-    return batch or AT_ONCE.get(cam.provider, 1)
+def batch_size(provider: str, option: int | None) -> int:
+    """The batch size of the option, or the provider's default."""
+    return option or BATCH_SIZES.get(provider, 1)

@@ -1,7 +1,7 @@
-"""The command ``ortcam``: a file a command, and what they share beside them.
+"""The command ``ortcam``: one module per command, and what they share.
 
-Nothing here imports onnxruntime, onnx or matplotlib before a command runs that needs it, so that
-``ortcam --help`` answers at once and without them.
+No module imports onnxruntime, onnx or matplotlib before a command needs them, so that
+``ortcam --help`` answers at once and works without them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ __all__ = ["main"]
 def main() -> None:
     """Grad-CAM for deployed ONNX networks, in ONNX Runtime itself.
 
-    A network is exported once; the artifact then segments pictures and explains them wherever
-    ONNX Runtime runs:
+    Export a network once; its artifact then segments and explains pictures wherever ONNX Runtime
+    runs:
 
     \b
       ortcam layers network.onnx
       ortcam export network.onnx -o network.cam.onnx
       ortcam explain network.cam.onnx street.png -c Road -c Car -o explain.png
-    """  # noqa: D301 (click's \b, which keeps the lines below it apart)
+    """  # noqa: D301 (click's \b, which keeps the lines below it as they are)
 
 
 for module in (layers, export, info, segment, explain, report, evaluate):

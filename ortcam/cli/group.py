@@ -1,4 +1,4 @@
-"""The group of commands, and how one ends badly: in a sentence, never in a traceback."""
+"""The group of commands, which reports errors in a sentence instead of a traceback."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ortcam.cli.spelling import spell
 from ortcam.errors import OrtcamError
 
 DEBUG = "ORTCAM_DEBUG"
-"""The environment variable that, set to anything but 0, shows tracebacks."""
+"""The environment variable that shows tracebacks, unless it is empty or 0."""
 
 
 class Commands(click.Group):
-    """A group whose commands' exceptions become one sentence on stderr and exit code 1.
+    """A group that reports exceptions of its commands in a sentence on stderr, with exit code 1.
 
-    click itself sees to wrong usage (exit code 2), to Ctrl-C and to a closed pipe.
+    click itself handles wrong usage (exit code 2), Ctrl-C and closed pipes.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order in which a user meets them."""
+        """The commands in the order of their use, not of the alphabet."""
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command that was asked for."""
+        """Run the command."""
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -38,18 +38,19 @@ class Commands(click.Group):
 
 
 def sentence(error: Exception) -> str:
-    """What to tell the user of an exception."""
+    """The sentence that describes an exception to the user."""
     if isinstance(error, OrtcamError):
         return spell(error.message)
     if isinstance(error, MemoryError):
-        return "there is not enough memory for this; ask for fewer classes or a smaller --size"
+        return "there is not enough memory; explain fewer classes or choose a smaller --size"
     if isinstance(error, OSError) and error.strerror:
-        at = f": {error.filename}" if error.filename is not None else ""
-        return f"{error.strerror}{at}"
+        file = f": {error.filename}" if error.filename is not None else ""
+        return f"{error.strerror}{file}"
     words = " ".join(str(error).split())
-    said = f" ({words[:300]})" if words else ""
+    detail = f" ({words[:300]})" if words else ""
     return (
-        f"ortcam failed with an unexpected {type(error).__name__}{said}; set {DEBUG}=1 to see where"
+        f"ortcam failed with an unexpected {type(error).__name__}{detail}; "
+        f"set {DEBUG}=1 to see where"
     )
 
 

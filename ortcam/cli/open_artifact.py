@@ -1,4 +1,4 @@
-"""The artifact that a command was given; a plain network becomes one, in memory."""
+"""The artifact of a command; a plain network is exported in memory first."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ortcam import exporter
+from ortcam.cli.spelling import spell
 from ortcam.errors import PlainNetworkError
-from ortcam.exporter import require_exporter
 
 if TYPE_CHECKING:
-    from ortcam import Cam
+    from ortcam.cam import Cam
 
 
 def open_artifact(
@@ -24,40 +25,37 @@ def open_artifact(
     methods: Sequence[str] = (),
     verify: bool = True,
 ) -> Cam:
-    """Loads an artifact, or exports a plain network in memory first, and says so on stderr.
+    """Load an artifact; export a plain network in memory first, and say so on stderr.
 
     Args:
         path: the file.
-        providers: execution providers; none for the runtime's own choice.
-        quiet: say nothing.
-        layers: the feature layers to export a plain network with; none for the one that the
-            export step chooses.
-        methods: what it is to serve beside Grad-CAM, with their options.
-        verify: whether that export checks its gradient.
+        providers: execution providers; empty for the default.
+        quiet: print nothing.
+        layers: the feature layers of that export; empty for its default.
+        methods: the methods that it supports besides Grad-CAM, with their options.
+        verify: whether it checks its gradient.
     """
-    import ortcam
+    from ortcam.cam import load
 
-    chosen = list(providers) or None
+    choice = list(providers) or None
     try:
-        cam = ortcam.load(path, providers=chosen)
+        cam = load(path, providers=choice)
     except PlainNetworkError:
-        require_exporter()
-        import ortcam_export
-
+        exporter.require_exporter()
         _say(
             f"{path} is a plain network: exporting it in memory, for this run only "
             f"(ortcam export {path} -o FILE keeps the artifact).",
             quiet=quiet,
         )
-        exported = ortcam_export.export(
+        exported = exporter.export(
             path,
             feature_layers=layers or None,
             methods=[name.partition(":")[0] for name in methods],
             verify=verify,
         )
         for note in exported.notes:
-            _say(f"note: {note}", quiet=quiet)
-        cam = ortcam.load(exported.model, providers=chosen)
+            _say(f"note: {spell(note)}", quiet=quiet)
+        cam = load(exported.model, providers=choice)
     _say(f"{path} runs on {cam.provider}.", quiet=quiet)
     return cam
 

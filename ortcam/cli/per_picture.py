@@ -1,16 +1,17 @@
-"""Every picture through the artifact, one after the other, and its result into its file."""
+"""Work that is done picture by picture: its progress, its reports and its failures."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ortcam.cli.options.types import array
+from ortcam.cli.options import types
 from ortcam.cli.spelling import spell
 from ortcam.errors import InputError, PictureError, RegionError
 from ortcam.pictures.read import is_array
@@ -20,76 +21,85 @@ if TYPE_CHECKING:
 
     from ortcam.inference.query import Progress
 
+Work = Callable[[Path, Path], list[str]]
+"""Write the file of a picture, and return notes for the user."""
 
-def for_each(
-    pictures: Sequence[Path],
-    destinations: Sequence[Path],
-    work: Callable[[Path, Path], list[str]],
-    *,
-    quiet: bool,
-) -> None:
-    """Does the work for each picture and reports it; one for which it cannot be done is left out.
+
+@dataclass(frozen=True)
+class _Report:
+    """A picture's result for the user: its file and notes, or the error."""
+
+    picture: Path
+    file: Path
+    notes: Sequence[str] = ()
+    error: PictureError | RegionError | None = None
+
+    def print(self, *, quiet: bool) -> None:
+        """Print errors to stderr, and unless quiet the file to stdout and notes to stderr."""
+        if self.error is not None:
+            click.echo(f"Error: {spell(self.error.message)}", err=True)
+        elif not quiet:
+            click.echo(f"{self.picture} -> {self.file}")
+            for note in self.notes:
+                click.echo(f"note: {spell(note)}", err=True)
+
+
+def for_each(pictures: Sequence[Path], files: Sequence[Path], work: Work, *, quiet: bool) -> None:
+    """Do the work for each picture; those that fail are reported and left out.
 
     Args:
         pictures: the pictures' paths.
-        destinations: a file for each.
-        work: makes one picture's file and returns what is to be said of it beside its names.
-        quiet: print nothing but errors.
+        files: the file to write for each.
+        work: the work.
+        quiet: print errors only.
 
     Raises:
-        PictureError, RegionError: the only picture cannot be read, or nothing is selected in it.
-        click.ClickException: some of several could not be; the others are done.
+        PictureError, RegionError: the only picture failed.
+        click.ClickException: some of several pictures failed; the others are done.
     """
-    check_left_out(attempt(pictures, destinations, work, quiet=quiet), len(pictures))
+    check_left_out(attempt(pictures, files, work, quiet=quiet), len(pictures))
 
 
-def attempt(
-    pictures: Sequence[Path],
-    destinations: Sequence[Path],
-    work: Callable[[Path, Path], list[str]],
-    *,
-    quiet: bool,
-) -> int:
-    """Does what :func:`for_each` does, and gives the number of pictures that were left out.
+def attempt(pictures: Sequence[Path], files: Sequence[Path], work: Work, *, quiet: bool) -> int:
+    """Do what :func:`for_each` does, and return the number of pictures that were left out.
 
     Raises:
-        PictureError, RegionError: the only picture cannot be read, or nothing is selected in it.
+        PictureError, RegionError: the only picture failed.
     """
-    left_out = 0
-    pairs = list(zip(pictures, destinations, strict=True))
-    said: list[tuple[str, bool]] = []  # kept until the bar is gone
+    pairs = list(zip(pictures, files, strict=True))
+    reports: list[_Report] = []
     try:
         with _progress(pairs, hidden=quiet or len(pairs) == 1) as bar:
-            for picture, destination in bar:
-                try:
-                    notes = work(picture, destination)
-                except (PictureError, RegionError) as error:
-                    if len(pairs) == 1:
-                        raise
-                    left_out += 1
-                    said.append((f"Error: {spell(error.message)}", True))
-                    continue
-                if not quiet:
-                    said.append((f"{picture} -> {destination}", False))
-                    said += [(f"note: {spell(note)}", True) for note in notes]
+            for picture, file in bar:
+                report = _report(picture, file, work)
+                if report.error is not None and len(pairs) == 1:
+                    raise report.error
+                reports.append(report)
     finally:
-        for line, is_error in said:
-            click.echo(line, err=is_error)
-    return left_out
+        for report in reports:  # printed once the bar is gone
+            report.print(quiet=quiet)
+    return sum(report.error is not None for report in reports)
+
+
+def _report(picture: Path, file: Path, work: Work) -> _Report:
+    try:
+        return _Report(picture, file, notes=work(picture, file))
+    except (PictureError, RegionError) as error:
+        return _Report(picture, file, error=error)
 
 
 def check_left_out(left_out: int, count: int) -> None:
-    """Ends a command badly that left out some of its pictures.
+    """Fail the command if pictures were left out.
 
     Raises:
-        click.ClickException: it did.
+        click.ClickException: they were.
     """
     if left_out:
         raise click.ClickException(f"{left_out} of {count} pictures were left out.")
 
 
-def seen(path: Path) -> dict[str, Any]:
-    """A picture, or the network's input as it is, as an argument of :class:`ortcam.Cam`.
+def network_input(path: Path) -> dict[str, Any]:
+    """A file as an argument of :class:`ortcam.Cam`: ``picture``, or ``tensor`` if it is .npy.
 
     Raises:
         PictureError: a .npy file holds no array.
@@ -97,30 +107,30 @@ def seen(path: Path) -> dict[str, Any]:
     if not is_array(path):
         return {"picture": path}
     try:
-        return {"tensor": array(path)}
+        return {"tensor": types.array(path)}
     except InputError as error:
         raise PictureError(error.message) from error
 
 
 @contextmanager
-def passes(*, hidden: bool) -> Iterator[Progress | None]:
-    """A bar on stderr, where that is a terminal, over the passes of a method that takes many."""
+def pass_progress(*, hidden: bool) -> Iterator[Progress | None]:
+    """Progress of a method that takes many passes: a bar on stderr if that is a terminal."""
     with ExitStack() as stack:
         bars: list[ProgressBar[int]] = []
 
-        def tell(done: int, total: int) -> None:
+        def update(done: int, total: int) -> None:
             if not bars:
                 bar = click.progressbar(length=total, label="passes", file=sys.stderr)
                 bars.append(stack.enter_context(bar))
             bars[0].update(done - bars[0].pos)
 
-        yield None if hidden or not sys.stderr.isatty() else tell
+        yield None if hidden or not sys.stderr.isatty() else update
 
 
 def _progress(
     pairs: Sequence[tuple[Path, Path]], *, hidden: bool
 ) -> AbstractContextManager[Iterable[tuple[Path, Path]]]:
-    """A bar on stderr, where that is a terminal."""
+    """Progress over the pictures: a bar on stderr if that is a terminal."""
     if hidden:
         return nullcontext(pairs)
     return click.progressbar(pairs, file=sys.stderr)

@@ -1,26 +1,27 @@
-"""Options that messages name, spelled as a user of the command line types them."""
+"""Options in messages, spelled as they are typed on the command line."""
 
 from __future__ import annotations
 
 from ortcam.messages import Message, Option
 
-__all__ = ["spell"]
+__all__ = ["SPELLINGS", "spell"]
 
-#: Options that the command line calls otherwise, or that are no options there.
-_SPELLINGS = {
+SPELLINGS = {
     Option("classes"): "--labels",
     Option("color_order"): "--bgr",
     Option("feature_layers"): "--layer",
     Option("layers"): "--layer",
     Option("providers"): "--provider",
+    Option("gradient"): "gradient= in Python",
     Option("inputs", "{name: array}"): "--input NAME=FILE.npy",
     Option("tensor"): "a .npy file",
     Option("verify", False): "--no-verify",
 }
+"""Options that have another name on the command line, or are no option there."""
 
 
 def spell(message: str) -> str:
-    """A message with its options as on the command line; other text is left as it is.
+    """Return a message with its options spelled for the command line, and the rest unchanged.
 
     Example:
         >>> spell(Message("the network is rough; export with ", Option("verify", False)))
@@ -30,8 +31,7 @@ def spell(message: str) -> str:
 
 
 def _spelling(option: Option) -> str:
-    known = _SPELLINGS.get(option)
-    if known is not None:
-        return known
+    if option in SPELLINGS:
+        return SPELLINGS[option]
     name = "--" + option.name.replace("_", "-")
     return f"{name} {option.value}" if isinstance(option.value, str) else name

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The rows below the header, each column as wide as its widest cell."""
+    """Format rows below a header, each column as wide as its widest cell.
+
+    Example:
+        >>> print(table(("layer", "rank"), [("relu1", "2"), ("relu10", "1")]))
+        layer   rank
+        relu1   2
+        relu10  1
+    """
     lines = [header, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(

@@ -10,19 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ortcam import metrics
+from ortcam import exporter, metrics
 from ortcam.batch.dataset import Item
 from ortcam.batch.journal import Record, Row, rounded
 from ortcam.errors import InputError, VerificationError
 from ortcam.evaluation.options import Options
 from ortcam.evaluation.sample import Sample, read_sample
-from ortcam.exporter import require_exporter
 from ortcam.grids.resample import upsample
 from ortcam.pictures.network_inputs import feeds
 
 if TYPE_CHECKING:
     from ortcam.cam import Cam
-    from ortcam_export.graph_checks import Checked
 
 __all__ = ["GraphChecks", "require_graph"]
 
@@ -34,7 +32,7 @@ def require_graph(cam: Cam) -> None:
         DependencyError: a package that the export step builds on is missing.
         InputError: the artifact was not read from a file.
     """
-    require_exporter()
+    exporter.require_exporter("the metrics gradient and randomisation need")
     if not Path(cam.source).is_file():
         raise InputError(
             "the metrics gradient and randomisation read the artifact's file, but it was opened "
@@ -52,7 +50,7 @@ class GraphChecks:
             ModelError: it is not a usable ONNX file.
         """
         self._cam, self._options = cam, options
-        self._graph = _graph(cam)
+        self._graph = exporter.graph_checks(Path(cam.source), cam.artifact)
 
     @property
     def stages(self) -> tuple[int, ...]:
@@ -97,12 +95,6 @@ class GraphChecks:
                 other = Sample(shuffled, options, item.name, sample.rgb, None)
                 rows += _similarity(sample, other, stage)
         return Record(unit, tuple(rows))
-
-
-def _graph(cam: Cam) -> Checked:
-    from ortcam_export.graph_checks import Checked
-
-    return Checked(Path(cam.source), cam.artifact)
 
 
 def _similarity(sample: Sample, other: Sample, stage: str) -> list[Row]:

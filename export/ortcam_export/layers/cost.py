@@ -84,7 +84,10 @@ def _forget_weights(graph: ir.Graph) -> None:
     """
     for value in graph.initializers.values():
         if value.const_value is not None and value.const_value.size > _SMALL:
-            value.shape, value.dtype = ir.Shape(value.const_value.shape.numpy()), value.const_value.dtype
+            value.shape, value.dtype = (
+                ir.Shape(value.const_value.shape.numpy()),
+                value.const_value.dtype,
+            )
             value.const_value = None
 
 

@@ -1,4 +1,4 @@
-"""``ortcam evaluate``: whether the maps are true, over many pictures."""
+"""``ortcam evaluate``: measures of the maps over many pictures."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ortcam.cli.open_artifact import open_artifact
-from ortcam.cli.options.shared import artifact_argument, entering_options, session_options
-from ortcam.cli.options.types import FILE
+from ortcam.cli.options import types
+from ortcam.cli.options.decorators import renamed_option
+from ortcam.cli.options.sections import Command, section
+from ortcam.cli.options.shared import (
+    artifact_argument,
+    entering_options,
+    output_option,
+    running_option,
+    session_options,
+)
 from ortcam.cli.table import table
 from ortcam.evaluation.metric_names import BY_EXPORTER, FIGURES, METRICS, format_value
 from ortcam.methods.registry import GRAD_CAM
@@ -20,8 +28,14 @@ if TYPE_CHECKING:
 
 HEADER = ("metric", "layer", "method", "", "pictures", "mean", "95 % interval", "median")
 
+picture_option = section("Pictures")
+map_option = section("Maps")
+metric_option = section("Metrics")
 
-@click.command("evaluate", short_help="Measure over many pictures whether the maps are true.")
+
+@click.command(
+    "evaluate", cls=Command, short_help="Measure over many pictures how faithful the maps are."
+)
 @artifact_argument
 @click.argument(
     "pictures",
@@ -30,135 +44,137 @@ HEADER = ("metric", "layer", "method", "", "pictures", "mean", "95 % interval", 
     nargs=-1,
     required=True,
 )
-@click.option(
+@output_option(
     "-o",
     "--output",
     metavar="FOLDER",
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
-    help="Where metrics.csv, curves.csv, summary.json and page.html go, and the journal from "
-    "which a run that was broken off goes on.",
+    help="Folder for metrics.csv, curves.csv, summary.json, page.html, and the journal that an "
+    "interrupted run resumes from.",
 )
-@click.option(
+@output_option(
+    "--worst",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="Number of worst pictures on the page, per metric.",
+)
+@output_option("--restart", is_flag=True, help="Discard an earlier run in FOLDER.")
+@picture_option(
     "--truth",
     metavar="FOLDER",
     type=click.Path(exists=True, path_type=Path),
-    help="The label images: .png files with the pictures' names.  [default: what the network "
-    "predicts is taken for the truth]",
+    show_default="the predictions",
+    help="Label images: .png files with the pictures' names.",
 )
-@click.option(
-    "--against",
-    metavar="ARTIFACT",
-    type=FILE,
-    help="Compare the maps with those of another artifact instead: after quantization, or after "
-    "another training.",
-)
-@click.option(
-    "--metric",
-    "metrics",
-    metavar="METRIC",
-    multiple=True,
-    help=f"What is measured, or all; may be given several times: {', '.join(METRICS)}.  [default: "
-    f"all but {' and '.join(BY_EXPORTER)}, which need what exports need]",
-)
-@click.option(
-    "--method",
-    "methods",
-    metavar="METHOD[:OPTION=VALUE,...]",
-    multiple=True,
-    default=(GRAD_CAM,),
-    show_default=True,
-    help="How the maps are made, as in explain; may be given several times.",
-)
-@click.option(
-    "-c",
-    "--class",
-    "classes",
-    metavar="CLASS",
-    multiple=True,
-    help="A class, by name or 0-based index; may be given several times.  [default: all, each in "
-    "the pictures where it is]",
-)
-@click.option(
-    "-l",
-    "--layer",
-    "layers",
-    metavar="LAYER",
-    multiple=True,
-    help="A feature layer; may be given several times.  [default: all of the artifact's]",
-)
-@click.option(
+@picture_option(
     "--limit",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Take N of the pictures, evenly spaced.",
+    help="Use N of the pictures, evenly spaced.",
 )
-@click.option(
-    "--steps",
-    metavar="N",
-    type=click.IntRange(min=2),
-    default=10,
-    show_default=True,
-    help="Into how many parts a picture is divided for deletion, insertion and road.",
-)
-@click.option(
-    "--tolerance",
-    metavar="PIXELS",
-    type=click.FloatRange(min=0),
-    default=15.0,
-    show_default=True,
-    help="How far off the object the map's maximum may lie in the pointing game.",
-)
-@click.option(
+@picture_option(
     "--min-area",
-    "--least",
     metavar="FRACTION",
     type=click.FloatRange(min=0, max=1),
     default=0.001,
     show_default=True,
     help="Skip classes that cover less than this fraction of a picture.",
 )
-@click.option(
+@renamed_option("--least", "--min-area", "min_area")
+@map_option(
+    "-c",
+    "--class",
+    "classes",
+    metavar="CLASS",
+    multiple=True,
+    show_default="all",
+    help="Class, by name or 0-based index. Repeatable.",
+)
+@map_option(
+    "-l",
+    "--layer",
+    "layers",
+    metavar="LAYER",
+    multiple=True,
+    show_default="all",
+    help="Feature layer. Repeatable.",
+)
+@map_option(
+    "--method",
+    "methods",
+    metavar="METHOD[:OPTION=VALUE,...]",
+    multiple=True,
+    default=(GRAD_CAM,),
+    show_default=True,
+    help="Method, as in ortcam explain. Repeatable.",
+)
+@map_option(
+    "--against",
+    metavar="ARTIFACT",
+    type=types.FILE,
+    help="Compare the maps with those of a second artifact instead, for example after "
+    "quantization or another training.",
+)
+@metric_option(
+    "--metric",
+    "metrics",
+    metavar="METRIC",
+    multiple=True,
+    show_default=f"all but {' and '.join(BY_EXPORTER)}, which need the export extra",
+    help=f"{', '.join(METRICS)}; or all. Repeatable.",
+)
+@metric_option(
+    "--steps",
+    metavar="N",
+    type=click.IntRange(min=2),
+    default=10,
+    show_default=True,
+    help="Number of steps of deletion, insertion and road.",
+)
+@metric_option(
+    "--tolerance",
+    metavar="PIXELS",
+    type=click.FloatRange(min=0),
+    default=15.0,
+    show_default=True,
+    help="Distance from the object at which pointing still counts a map's maximum as a hit.",
+)
+@metric_option(
     "--checks",
     metavar="N",
     type=click.IntRange(min=1),
     default=4,
     show_default=True,
-    help="In how many of the pictures gradient and randomisation are checked.",
+    help="Number of pictures for gradient and randomisation.",
 )
-@click.option(
+@metric_option(
     "--stages",
     metavar="N",
     type=click.IntRange(min=1),
     default=6,
     show_default=True,
-    help="In how many steps randomisation goes from the score down to the picture.",
+    help="Number of steps in which randomisation shuffles the weights, from the score down to the "
+    "picture.",
 )
-@click.option(
+@metric_option(
     "--seed",
     metavar="N",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Of ties, noise and shuffled weights.",
+    help="Random seed for tie-breaking, noise and weight shuffling.",
 )
-@click.option(
-    "--worst",
-    metavar="N",
-    type=click.IntRange(min=0),
-    default=3,
-    show_default=True,
-    help="How many of the worst pictures the page shows for each figure.",
-)
-@click.option(
+@entering_options
+@running_option(
     "--jobs",
     metavar="N",
     type=click.IntRange(min=1),
-    help="How many pictures are worked on at once; each takes memory.  [default: one for each core "
-    "there is to use, up to 4]",
+    show_default="one per core, up to 4",
+    help="Number of pictures processed in parallel; memory grows with it.",
 )
-@click.option("--restart", is_flag=True, help="Begin anew where FOLDER holds a run already.")
-@entering_options
 @session_options
 def command(
     artifact: Path,
@@ -173,13 +189,13 @@ def command(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Measure over PICTURES, files and folders, whether the maps of ARTIFACT are true.
+    """Measure over PICTURES, files or folders, how faithful the maps of ARTIFACT are.
 
-    Do they lie on their objects, and does the network lose a class when what they show is taken
-    away? A class is asked about in the pictures where it is. The command may be broken off at any
-    time (Ctrl-C): run again, it goes on where it was. docs/evaluate.md says what each figure means.
+    Do maps lie on their objects, and does the network lose a class once the regions that they
+    highlight are removed? Each class is measured on the pictures that contain it. An interrupted
+    run (Ctrl-C) resumes when the command is repeated. docs/evaluate.md defines the metrics.
     """
-    import ortcam
+    from ortcam.evaluation.run import evaluate
 
     cam = open_artifact(artifact, providers=providers, quiet=quiet, layers=layers)
     other = None
@@ -191,7 +207,7 @@ def command(
             bar.length = total
             bar.update(done - bar.pos)
 
-        found = ortcam.evaluate(
+        evaluation = evaluate(
             cam,
             pictures,
             output,
@@ -204,7 +220,7 @@ def command(
             **options,
         )
     if not quiet:
-        click.echo("\n".join(_report(found.summary, output)))
+        click.echo("\n".join(_report(evaluation.summary, output)))
 
 
 def _report(summary: Summary, output: Path) -> list[str]:
@@ -218,7 +234,7 @@ def _report(summary: Summary, output: Path) -> list[str]:
 
 def _row(line: Line) -> tuple[str, ...]:
     good = FIGURES[line.metric].good
-    metric = line.metric + (f" ({good} is better)" if good else "")
+    metric = line.metric + (f" ({good} is good)" if good else "")
     return (
         metric,
         line.layer,

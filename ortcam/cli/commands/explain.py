@@ -7,85 +7,73 @@ from typing import Unpack
 
 import click
 
-from ortcam.batch.lookahead import at_once
-from ortcam.cli import per_picture as each
+from ortcam.batch.lookahead import batch_size
 from ortcam.cli.open_artifact import open_artifact
-from ortcam.cli.options import (
-    drawing,
+from ortcam.cli.options import output as outputs
+from ortcam.cli.options import regions
+from ortcam.cli.options.drawing import (
+    DrawingOptions,
+    drawing_arguments,
+    drawing_options,
+    resolve_scale,
 )
-from ortcam.cli.options import (
-    output as destinations,
-)
-from ortcam.cli.options import (
-    questions as asking,
-)
-from ortcam.cli.options import (
-    regions as where,
-)
-from ortcam.cli.options.shared import (
-    batch_option,
-    destination_options,
-    picture_arguments,
-    run_options,
-)
-from ortcam.drawing.style import Scale
+from ortcam.cli.options.questions import QuestionOptions, explainer, question_options
+from ortcam.cli.options.sections import Command
+from ortcam.cli.options.shared import destination_options, picture_arguments, run_options
+from ortcam.cli.per_picture import for_each, pass_progress
 from ortcam.files.formats import PICTURES, VECTORS
 
 
-@click.command("explain", short_help="Show where in pictures the classes are seen.")
+class Options(QuestionOptions, DrawingOptions):
+    """The options that are passed on."""
+
+
+@click.command("explain", cls=Command, short_help="Show where in pictures each class is seen.")
 @picture_arguments
-@asking.asking_options
-@drawing.drawing_options
 @destination_options
+@question_options
+@drawing_options
 @run_options
-@batch_option
 def command(
     artifact: Path,
     pictures: tuple[Path, ...],
     output: Path,
     suffix: str,
-    slice: int | None,
+    batch: int | None,
     providers: tuple[str, ...],
     quiet: bool,
-    batch: int | None,
-    colormap: str | None,
-    alpha: float | None,
-    scale: Scale | None,
-    contours: bool | None,
-    **asked: Unpack[asking.Options],
+    **options: Unpack[Options],
 ) -> None:
-    """Show for each PICTURE where ARTIFACT sees the classes: their Grad-CAM maps.
+    """Show where in each PICTURE the network of ARTIFACT sees the classes.
 
-    A figure, .png, .jpg, .svg or .pdf, shows with one layer the picture, its segmentation and a map
-    for each class; with several, a row of maps for each layer, from early to late. A .npz holds
-    the maps in their own scale, the maps at the layers' size and the weights of the channels. A
-    PICTURE in a .npy file is the network's input as it is, [1, C, height, width] or a volume [1,
-    C, depth, height, width].
+    Figures (.png, .jpg, .svg, .pdf) show the picture, its segmentation and a map per class; with
+    several layers, a row of maps per layer, from early to late. A .npz file holds the unscaled
+    maps, the maps at the layers' resolution and the channel weights. A .npy PICTURE enters the
+    network unchanged: [1, C, height, width], or a volume [1, C, depth, height, width].
     """
-    where.check(asked)
-    files = destinations.plan(output, pictures, kind="explain", suffix=suffix)
-    destinations.require_matplotlib(
+    regions.check(options)
+    files = outputs.plan(output, pictures, kind="explain", suffix=suffix)
+    outputs.require_matplotlib(
         files,
         (*PICTURES, *VECTORS),
-        "the figure of an explanation needs matplotlib",
+        "the figure of an explanation needs",
         "write arrays, to a .npz file",
     )
     cam = open_artifact(
         artifact,
         providers=providers,
         quiet=quiet,
-        layers=asked["layers"],
-        methods=[asked["method"]],
+        layers=options["layers"],
+        methods=[options["method"]],
     )
-    explain = asking.explainer(cam, asked, pictures, at_once(cam, batch))
-    scale = drawing.found_scale(scale, pictures, explain, quiet=quiet)
+    explain = explainer(cam, options, pictures, batch_size(cam.provider, batch))
+    style = drawing_arguments(options)
+    style["scale"] = resolve_scale(style["scale"], pictures, explain, quiet=quiet)
 
     def work(picture: Path, file: Path) -> list[str]:
-        with each.passes(hidden=quiet or len(pictures) > 1) as progress:
+        with pass_progress(hidden=quiet or len(pictures) > 1) as progress:
             explanation = explain(picture, progress)
-        explanation.save(
-            file, colormap=colormap, alpha=alpha, scale=scale, slice=slice, contours=contours
-        )
+        explanation.save(file, **style)
         return list(explanation.notes)
 
-    each.for_each(pictures, files, work, quiet=quiet)
+    for_each(pictures, files, work, quiet=quiet)

@@ -7,81 +7,84 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ortcam import exporter
 from ortcam.artifact import ENGINES
+from ortcam.cli.options.decorators import renamed_option
+from ortcam.cli.options.sections import Command, section
 from ortcam.cli.options.shared import (
     description_options,
     network_argument,
+    output_option,
+    score_option,
     score_options,
     token_options,
 )
 from ortcam.cli.spelling import spell
-from ortcam.exporter import require_exporter
-from ortcam.results import describe_artifact as identity
+from ortcam.results import describe_artifact
 
 if TYPE_CHECKING:
-    from ortcam_export import Exported
+    from ortcam.exporter import Exported
+
+artifact_option = section("Artifact")
 
 
-@click.command("export", short_help="Make an artifact of a network.")
+@click.command(
+    "export", cls=Command, short_help="Export a network, with gradients, as an artifact."
+)
 @network_argument
-@click.option(
+@output_option(
     "-o",
     "--output",
     metavar="OUT",
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
-    help="The artifact, such as network.cam.onnx.",
+    help="Artifact to write, such as network.cam.onnx.",
 )
-@click.option(
+@score_option(
     "-l",
     "--layer",
     "layers",
     metavar="LAYER",
     multiple=True,
-    help="A feature layer; may be given several times.  [default: the last one before the scorer]",
+    show_default="the last before the scorer",
+    help="Feature layer. Repeatable.",
 )
-@token_options
 @score_options
+@token_options
 @description_options
-@click.option(
-    "--picture-input",
-    "--picture",
-    "picture_input",
-    metavar="INPUT",
-    help="The input that takes the picture.",
+@renamed_option("--picture", "--picture-input", "picture_input")
+@artifact_option(
+    "--methods",
+    metavar="METHOD,...",
+    default="",
+    help="Methods to support besides Grad-CAM, or all.",
 )
-@click.option(
+@artifact_option(
+    "--maps",
+    is_flag=True,
+    help="Add the map of each layer as an output LAYER.map, for other programs.",
+)
+@artifact_option(
+    "--split",
+    is_flag=True,
+    help="Write the gradient to a second file beside OUT, so that one run of the network can "
+    "answer many questions.",
+)
+@artifact_option(
+    "--static",
+    is_flag=True,
+    help="Fix the input at one picture of --size and compute all layers together, as CUDA graphs "
+    "require.",
+)
+@artifact_option(
     "--engine",
     type=click.Choice(list(ENGINES)),
     default="ortcam",
     show_default=True,
-    help="What builds the gradient graph; ort-training, ONNX Runtime's own builder, needs its "
-    "training build here and wherever the artifact runs.",
+    help="Builder of the gradient graph. ort-training is ONNX Runtime's own; it needs the training "
+    "build here and wherever the artifact runs.",
 )
-@click.option(
-    "--split",
-    is_flag=True,
-    help="Write two files, OUT and beside it the gradient, so that a picture that went through the "
-    "network once can be asked about often.",
-)
-@click.option(
-    "--static",
-    is_flag=True,
-    help="Fix the artifact at one picture of --size, and ask all its layers together, as CUDA "
-    "graphs need it.",
-)
-@click.option(
-    "--maps",
-    is_flag=True,
-    help="Let the artifact give the maps too, each layer's as LAYER.map, for other programs.",
-)
-@click.option(
-    "--methods",
-    metavar="METHOD,...",
-    default="",
-    help="Methods other than Grad-CAM that the artifact shall serve, or all.",
-)
-@click.option("--no-verify", is_flag=True, help="Leave out the check by central differences.")
+@artifact_option("--no-verify", is_flag=True, help="Skip the check against central differences.")
 def command(
     network: Path,
     output: Path,
@@ -92,17 +95,14 @@ def command(
 ) -> None:
     """Export NETWORK, an ONNX file, as an artifact that segments and explains pictures.
 
-    The artifact is the network with its feature layers as further outputs and the gradient of
-    the classes' scores appended, in standard ONNX operators. What the network expects of a
-    picture and how its classes are called is read from its metadata, as far as it stands there,
-    and given by options otherwise.
+    The artifact is the network, with its feature layers as additional outputs and with the
+    gradients of the class scores appended, in standard ONNX operators. Class names and
+    preprocessing are read from the network's metadata; options override them.
     """
-    require_exporter()
-    import ortcam_export
-
+    exporter.require_exporter()
     if output.exists() and output.samefile(network):
-        raise click.UsageError(f"{output} is the network itself, and would be replaced.")
-    exported = ortcam_export.export(
+        raise click.UsageError(f"{output} is the network itself and would be overwritten.")
+    exported = exporter.export(
         network,
         output,
         feature_layers=layers or None,
@@ -117,12 +117,12 @@ def _report(exported: Exported, output: Path) -> list[str]:
     artifact = exported.artifact
     files = [f"{output}: {len(exported.model) / 1e6:.1f} MB"]
     if exported.gradient is not None and artifact.gradient is not None:
-        beside = output.with_name(artifact.gradient.file or "")
-        files.append(f"{beside}: {len(exported.gradient) / 1e6:.1f} MB")
+        second = output.with_name(artifact.gradient.file or "")
+        files.append(f"{second}: {len(exported.gradient) / 1e6:.1f} MB")
     return [
         *files,
         f"feature layers: {', '.join(layer.name for layer in artifact.layers)}",
-        f"reduction layer: {identity.reduction_layer(artifact.score)}",
-        f"verification: {identity.verification(artifact.verification)}",
+        f"reduction layer: {describe_artifact.reduction_layer(artifact.score)}",
+        f"verification: {describe_artifact.verification(artifact.verification)}",
         *(f"note: {spell(note)}" for note in exported.notes),
     ]

@@ -1,4 +1,4 @@
-"""``ortcam info``: what an artifact holds."""
+"""``ortcam info``: the contents of an artifact."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from pathlib import Path
 
 import click
 
-from ortcam.cli.options.shared import artifact_argument, as_json
+from ortcam.cli.options.sections import Command
+from ortcam.cli.options.shared import artifact_argument, json_option
 from ortcam.cli.table import table
 from ortcam.results.describe_artifact import rows
 
 
-@click.command("info", short_help="Print what an artifact holds.")
+@click.command(
+    "info", cls=Command, short_help="Print an artifact's layers, classes and preprocessing."
+)
 @artifact_argument
-@as_json
+@json_option
 def command(artifact: Path, as_json: bool) -> None:
-    """Print what ARTIFACT holds: its layers, classes and preprocessing, and how it was checked."""
-    import ortcam
+    """Print the layers, classes, preprocessing and verification of ARTIFACT."""
+    from ortcam.cam import load
 
-    read = ortcam.load(artifact, providers=["CPUExecutionProvider"]).artifact
+    contents = load(artifact, providers=["CPUExecutionProvider"]).artifact
     if as_json:
-        click.echo(json.dumps(json.loads(read.to_json()), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(json.loads(contents.to_json()), indent=2, ensure_ascii=False))
     else:
-        click.echo(table(("artifact", str(artifact)), rows(read)))
+        click.echo(table(("artifact", str(artifact)), rows(contents)))

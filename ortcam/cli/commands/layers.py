@@ -1,4 +1,4 @@
-"""``ortcam layers``: which tensors of a network could be a feature or the reduction layer."""
+"""``ortcam layers``: the tensors of a network that can be a feature or the reduction layer."""
 
 from __future__ import annotations
 
@@ -9,89 +9,94 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from ortcam import exporter
+from ortcam.cli.options import types
+from ortcam.cli.options.sections import Command, section
 from ortcam.cli.options.shared import (
-    as_json,
     description_options,
     input_option,
+    json_option,
     network_argument,
+    output_option,
     provider_option,
     score_options,
     token_options,
 )
-from ortcam.cli.options.types import FILE
 from ortcam.cli.spelling import spell
 from ortcam.cli.table import table
 from ortcam.drawing.colormap import COLORMAPS, DEFAULT
 from ortcam.errors import DependencyError
-from ortcam.exporter import require_exporter
 from ortcam.files.atomic import check_writable
 from ortcam.files.formats import suffix_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ortcam_export import Candidate
+    from ortcam.exporter import Candidate
 
 ORDERS = ("rank", "depth", "stride", "field", "cost", "dead", "gini", "inside")
-#: What may be given without a picture.
-_OF_THE_NETWORK = ("reduction_layer", "score", "order", "as_json")
+
+WITHOUT_PICTURE = ("network", "reduction_layer", "score", "order", "as_json")
+"""The parameters that need no picture."""
 
 LEGEND = (
     "rank: the last layer of every stride, cheapest first, then the last but one, and so on",
-    "field: how many pixels in a row, and in a column, its central cell depends on",
-    "cost: multiplications of one class's gradient over inference's; if pooled, it is nearly free",
+    "field: receptive field of the layer's central cell, in pixels",
+    "cost: multiplications of one class's gradient over inference's; almost none if pooled",
 )
 LEGEND_OF_PICTURE = (
     "dead: channels that are zero everywhere",
-    "gini: how concentrated its map is, from 0 to 1",
-    "inside: the share of its map on the pixels predicted as the class",
+    "gini: concentration of the map, from 0 to 1",
+    "inside: share of the map on pixels predicted as the class",
 )
 
+map_option = section("Maps of a picture")
 
-@click.command("layers", short_help="List the layers of a network that can be explained.")
+
+@click.command("layers", cls=Command, short_help="List candidate feature layers and scores.")
 @network_argument
-@score_options
-@click.option(
+@map_option(
     "--picture",
-    type=FILE,
-    help="Make each layer's map of a class on this picture, and measure it.",
+    type=types.FILE,
+    help="Make and measure the map of each layer on this picture.",
 )
-@click.option(
+@map_option(
     "-c",
     "--class",
     "question",
     metavar="CLASS",
-    help="The class, by name or 0-based index, or a difference such as 'Car - Road'.  [default: "
-    "the one that the network sees most of in the picture]",
+    show_default="the class with the most pixels",
+    help="Class: a name, a 0-based index, or a difference such as 'Car - Road'.",
 )
-@click.option(
+@map_option(
     "--figure",
     metavar="OUT",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Draw all the maps, small, into this .png, .jpg, .svg or .pdf file; more than 60 into "
-    "several.",
+    help="Draw all maps into this .png, .jpg, .svg or .pdf file, or into several of up to 60 maps "
+    "each.",
 )
-@click.option(
+@map_option(
     "--colormap",
     type=click.Choice(COLORMAPS),
     default=DEFAULT,
     show_default=True,
-    help="The maps' colours.",
+    help="Colour map.",
 )
-@click.option(
+@output_option(
     "--sort",
     "order",
     type=click.Choice(ORDERS),
     default="rank",
     show_default=True,
-    help="By what feature layers are ordered: from early to late (depth), or by a column, the "
-    "finest, farthest seeing, cheapest, least dead, most concentrated or most inside first.",
+    help="Order of the feature layers: rank, from early to late (depth), or by a column, best "
+    "first.",
 )
-@as_json
-@description_options
-@click.option("--picture-input", metavar="INPUT", help="The input that takes the picture.")
+@json_option
+@score_options
 @token_options
+@description_options
 @input_option
 @provider_option
 @click.pass_context
@@ -107,65 +112,62 @@ def command(
     colormap: str,
     order: str,
     as_json: bool,
-    **more: Any,
+    inputs: tuple[tuple[str, Any], ...],
+    providers: tuple[str, ...],
+    **options: Any,
 ) -> None:
-    """List the layers of NETWORK, or of an artifact, that could be explained.
+    """List the candidate feature layers of NETWORK, then its candidate scores.
 
-    A star marks the feature layer and the reduction layer that `ortcam export` would choose by
-    itself.
+    NETWORK is a network or an artifact. A star marks the layers that `ortcam export` selects by
+    default.
 
-    The rank follows one rule: of layers with one stride the later ones see more and their gradient
-    is shorter, so the last layer of every stride comes first, the cheapest before the others; then
-    the last but one of every stride, and so on. Behind these come layers whose map is empty, then
-    what holds scores already; a layer that no gradient of the score reaches cannot be a feature
-    layer and has no rank.
+    rank: of layers with the same stride, later ones see more and have shorter gradients. So the
+    last layer of every stride comes first, the cheapest of these leading; then the last but one of
+    every stride, and so on. Layers with an empty map follow, then layers that hold scores already.
+    Layers that the score's gradient does not reach cannot be feature layers and have no rank.
 
-    The field is that of the layer's central cell: how many pixels in a row and in a column it
-    depends on; `global` is all of them. The cost is how many multiplications the gradient of one
-    class takes from the score down to the layer, over those of the network's inference. A gradient
-    that is pooled is never carried whole, and is nearly free.
+    field: the receptive field of the layer's central cell, width and height in pixels; `global` is
+    the whole picture.
 
-    With --picture, dead is the share of the layer's channels that are zero everywhere, gini the
-    Gini index of its map, 0 where it is level and near 1 where it is one bright place, and inside
-    the share of the map on the pixels that are predicted as the class.
+    cost: multiplications in one class's gradient down to the layer, relative to the network's
+    inference. A pooled gradient is never stored in full and costs almost nothing.
+
+    dead, gini, inside (with --picture): the share of channels that are zero everywhere; the map's
+    Gini index, from 0 for a level map to nearly 1 for a single bright spot; the share of the map
+    on pixels predicted as the class.
     """
     if picture is None:
-        _check_alone(context)
-    require_exporter()
-    import ortcam_export
-
-    if picture is None:
-        found = ortcam_export.layers(network, reduction_layer=reduction_layer, score=score)
-        _print(found, order, as_json=as_json, measured=False)
+        _check_without_picture(context)
+        candidates = exporter.layers(network, reduction_layer=reduction_layer, score=score)
+        _print(candidates, order, as_json=as_json, measured=False)
         return
+    exporter.require_exporter()
     if figure is not None:
         _check_figure(figure)
-    inputs = more.pop("inputs")
-    providers = list(more.pop("providers")) or None
-    surveyed = ortcam_export.survey(
+    survey = exporter.survey(
         network,
         picture,
         question,
         reduction_layer=reduction_layer,
         score=score,
         inputs=dict(inputs),
-        providers=providers,
-        **more,
+        providers=list(providers) or None,
+        **options,
     )
     if figure is not None:
-        for file in surveyed.save(figure, order=order, colormap=colormap):
+        for file in survey.save(figure, order=order, colormap=colormap):
             click.echo(f"{picture} -> {file}", err=True)
-    _print(surveyed.candidates, order, as_json=as_json, measured=True)
-    for note in surveyed.notes:
+    _print(survey.candidates, order, as_json=as_json, measured=True)
+    for note in survey.notes:
         click.echo(f"note: {spell(note)}", err=True)
 
 
 def _check_figure(figure: Path) -> None:
-    """A figure is drawn after the work; what it needs is asked for before it.
+    """Check before the work that the figure can be drawn after it.
 
     Raises:
         DependencyError: matplotlib is not installed.
-        OutputError: it cannot be written there.
+        OutputError: the file cannot be written.
     """
     suffix_of(figure)
     check_writable(figure)
@@ -173,29 +175,35 @@ def _check_figure(figure: Path) -> None:
         raise DependencyError("a figure needs matplotlib: pip install 'ortcam[plot]'")
 
 
-def _check_alone(context: click.Context) -> None:
-    """What is of use with a picture alone is not to be given without one."""
+def _check_without_picture(context: click.Context) -> None:
+    """Reject options that only serve to map a picture.
+
+    Raises:
+        click.UsageError: one of them is set.
+    """
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
-        typed = source is click.core.ParameterSource.COMMANDLINE
-        if typed and parameter.name not in ("network", *_OF_THE_NETWORK):
-            raise click.UsageError(f"{parameter.opts[0]} takes a picture: give --picture too.")
+        is_set = source not in (None, ParameterSource.DEFAULT)
+        if is_set and parameter.expose_value and parameter.name not in WITHOUT_PICTURE:
+            raise click.UsageError(f"{parameter.opts[0]} needs a picture: add --picture FILE.")
 
 
 def _print(candidates: Sequence[Candidate], order: str, *, as_json: bool, measured: bool) -> None:
-    from ortcam_export.layers.ranking import in_order
-
-    features = in_order([c for c in candidates if c.kind == "feature"], order)
+    features = exporter.in_order([c for c in candidates if c.kind == "feature"], order)
     scores = [c for c in candidates if c.kind != "feature"]
     if as_json:
         click.echo(json.dumps([asdict(c) for c in (*features, *scores)], indent=2))
         return
-    columns = COLUMNS_OF_PICTURE if measured else COLUMNS
-    for listed, shown in ((features, columns), (scores, REDUCTION_COLUMNS)):
-        rows = [[text(candidate) for text in shown.values()] for candidate in listed]
-        click.echo(table(tuple(shown), rows) + ("\n" if listed is features else ""))
+    feature_columns = COLUMNS_OF_PICTURE if measured else COLUMNS
+    click.echo(_table(feature_columns, features) + "\n")
+    click.echo(_table(REDUCTION_COLUMNS, scores))
     for line in (*LEGEND, *(LEGEND_OF_PICTURE if measured else ())):
         click.echo(line, err=True)
+
+
+def _table(columns: Columns, candidates: Sequence[Candidate]) -> str:
+    rows = [[cell(candidate) for cell in columns.values()] for candidate in candidates]
+    return table(tuple(columns), rows)
 
 
 def _shape(candidate: Candidate) -> str:

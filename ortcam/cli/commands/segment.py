@@ -8,67 +8,69 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ortcam.batch.lookahead import Together, at_once
-from ortcam.cli import per_picture as each
+from ortcam.batch.lookahead import Lookahead, batch_size
 from ortcam.cli.open_artifact import open_artifact
-from ortcam.cli.options import output as destinations
+from ortcam.cli.options import output as outputs
+from ortcam.cli.options.sections import Command
 from ortcam.cli.options.shared import (
-    batch_option,
     destination_options,
     picture_arguments,
     run_options,
+    slice_option,
 )
+from ortcam.cli.per_picture import for_each, network_input
 from ortcam.files.formats import VECTORS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ortcam import Segmentation
     from ortcam.inference.query import Progress
+    from ortcam.results.segmentation import Segmentation
 
 
-@click.command("segment", short_help="Paint the class of every pixel over pictures.")
+@click.command("segment", cls=Command, short_help="Paint the class of every pixel over pictures.")
 @picture_arguments
 @destination_options
+@slice_option
 @run_options
-@batch_option
 def command(
     artifact: Path,
     pictures: tuple[Path, ...],
     output: Path,
     suffix: str,
+    slice: int | None,
     size: tuple[int, int] | str | None,
     inputs: tuple[tuple[str, NDArray[np.generic]], ...],
-    slice: int | None,
+    batch: int | None,
     providers: tuple[str, ...],
     quiet: bool,
-    batch: int | None,
 ) -> None:
-    """Segment each PICTURE with ARTIFACT; one in a .npy file is the network's input as it is.
+    """Segment each PICTURE with ARTIFACT.
 
-    A .png, .jpg, .svg or .pdf shows the labels over the picture beside a colour bar that names the
-    classes; a .npz holds the labels on the picture's grid and the scores.
+    Figures (.png, .jpg, .svg, .pdf) show the labels over the picture, beside a colour bar that
+    names the classes. A .npz file holds the labels on the picture's grid, and the scores. A .npy
+    PICTURE enters the network unchanged.
     """
-    files = destinations.plan(output, pictures, kind="segment", suffix=suffix)
-    destinations.require_matplotlib(
-        files, VECTORS, "a .svg or .pdf file needs matplotlib", "write a .png or .jpg file"
+    files = outputs.plan(output, pictures, kind="segment", suffix=suffix)
+    outputs.require_matplotlib(
+        files, VECTORS, "a .svg or .pdf file needs", "write a .png or .jpg file"
     )
     cam = open_artifact(artifact, providers=providers, quiet=quiet, verify=False)
-    how: dict[str, Any] = {"inputs": dict(inputs), "size": size}
-    together = at_once(cam, batch)
+    arguments: dict[str, Any] = {"inputs": dict(inputs), "size": size}
+    batch = batch_size(cam.provider, batch)
 
-    def one(picture: Path, progress: Progress | None = None) -> Segmentation:
-        return cam.segment(**each.seen(picture), **how)
+    def segment_one(picture: Path, progress: Progress | None = None) -> Segmentation:
+        return cam.segment(**network_input(picture), **arguments)
 
-    def many(pictures: Sequence[Path]) -> list[Segmentation]:
-        return cam.segment_batch(pictures, **how, batch=together)
+    def segment_batch(pictures: Sequence[Path]) -> list[Segmentation]:
+        return cam.segment_batch(pictures, **arguments, batch=batch)
 
-    segment = Together(pictures, together, one, many)
+    segment = Lookahead(pictures, batch, segment_one, segment_batch)
 
     def work(picture: Path, file: Path) -> list[str]:
         segmentation = segment(picture)
         segmentation.save(file, slice=slice)
         return list(segmentation.notes)
 
-    each.for_each(pictures, files, work, quiet=quiet)
+    for_each(pictures, files, work, quiet=quiet)

@@ -1,1 +1,1 @@
-"""The options that commands share, and the types their values are read into."""
+"""The options that commands share, their types and their layout in the help."""

@@ -1,81 +1,110 @@
-"""How maps are drawn: options of the commands that explain."""
+"""The options of the commands that explain for drawing maps."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 import click
 
-from ortcam.cli.options import types as parameters
-from ortcam.cli.options.shared import stack
+from ortcam.cli.options import types
+from ortcam.cli.options.decorators import stack
+from ortcam.cli.options.sections import section
+from ortcam.cli.options.shared import slice_option
 from ortcam.drawing.colormap import COLORMAPS, DEFAULT
 from ortcam.drawing.style import Scale
 from ortcam.errors import PictureError, RegionError
 from ortcam.results.explanation import Explanation
 from ortcam.results.scale import common_scale
 
+drawing_option = section("Drawing")
+
+
+class DrawingOptions(TypedDict):
+    """The values of :data:`drawing_options`."""
+
+    colormap: str | None
+    alpha: float | None
+    scale: Scale | None
+    contours: bool | None
+    slice: int | None
+
+
 drawing_options = stack(
-    click.option(
+    drawing_option(
         "--colormap",
         type=click.Choice(COLORMAPS),
-        help=f"The maps' colours.  [default: the preset's; {DEFAULT}]",
+        show_default=f"{DEFAULT}, or the preset's",
+        help="Colour map.",
     ),
-    click.option(
+    drawing_option(
         "--alpha",
         metavar="X",
         type=click.FloatRange(0, 1),
-        help="The colours' share, from 0 to 1; the picture has the rest.  [default: the preset's; "
-        "0.5]",
+        show_default="0.5, or the preset's",
+        help="Opacity of the colours over the picture.",
     ),
-    click.option(
+    drawing_option(
         "--scale",
         metavar="SCALE",
-        type=parameters.color_scale,
-        help="Whose greatest value takes the last colour: that of a layer's maps together "
-        "(shared), of each map by itself (own), of all layers' maps (layers), of all the "
-        "pictures' at each layer (pictures, which takes two runs a picture), or 1 (none); or a "
-        "number, the value itself.  [default: the preset's; shared]",
+        type=types.color_scale,
+        show_default="shared, or the preset's",
+        help="Value shown in the top colour: the maximum of the layer's maps (shared), of each map "
+        "(own), of all layers (layers), or of all pictures (pictures; runs each twice); 1 (none); "
+        "or a number.",
     ),
-    click.option(
+    drawing_option(
         "--contours/--no-contours",
         default=None,
-        help="Outline what is predicted as the class, white, and the part asked about, light "
-        "blue.  [default: the preset's; contours]",
+        show_default="contours, or the preset's",
+        help="Outline the predicted class in white and the region in light blue.",
     ),
+    slice_option,
 )
-"""The arguments ``colormap``, ``alpha``, ``scale`` and ``contours`` of figures."""
+"""The style of figures; the values are :class:`DrawingOptions`."""
 
 
-def found_scale(
+def drawing_arguments(options: DrawingOptions) -> DrawingOptions:
+    """The drawing options among all options of a command, as arguments of what draws."""
+    return {
+        "colormap": options["colormap"],
+        "alpha": options["alpha"],
+        "scale": options["scale"],
+        "contours": options["contours"],
+        "slice": options["slice"],
+    }
+
+
+def resolve_scale(
     scale: Scale | None,
     pictures: Sequence[Path],
     explain: Callable[[Path], Explanation],
     *,
     quiet: bool,
 ) -> Scale | None:
-    """The scale that was asked for; that of all the pictures together is found by explaining them.
+    """Return the scale; for ``pictures``, explain them all to find the one that they share.
 
     Args:
-        scale: as typed.
+        scale: the value of the option.
         pictures: the pictures' paths.
-        explain: explains one.
-        quiet: show no progress.
+        explain: explains a picture.
+        quiet: hide the progress bar.
     """
     if scale != "pictures":
         return scale
-    return common_scale(_explained(pictures, explain, quiet))
+    return common_scale(_explanations(pictures, explain, quiet))
 
 
-def _explained(
+def _explanations(
     pictures: Sequence[Path], explain: Callable[[Path], Explanation], quiet: bool
 ) -> Iterator[Explanation]:
-    """One explanation after the other; of pictures that have none is told when they are drawn."""
+    """One explanation after the other; errors are reported later, when the figures are drawn."""
     with click.progressbar(
         pictures, label="finding the scale", hidden=quiet or len(pictures) == 1, file=sys.stderr
-    ) as listed:
-        for picture in listed:
+    ) as bar:
+        for picture in bar:
             try:
                 yield explain(picture)
             except (PictureError, RegionError):

@@ -1,4 +1,4 @@
-"""The options of the commands that explain: what is asked, where, and by which method."""
+"""The options of the commands that explain: the question, the region and the method."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ortcam.batch.lookahead import One, Together
-from ortcam.cli.options import regions as where
-from ortcam.cli.options.shared import stack
-from ortcam.cli.per_picture import seen
-from ortcam.drawing.presets import DEFAULT as PRESET
-from ortcam.drawing.presets import PRESETS
+from ortcam.batch.lookahead import Explain, Lookahead
+from ortcam.cli.options.decorators import stack
+from ortcam.cli.options.regions import RegionOptions, region, region_options
+from ortcam.cli.options.sections import section
+from ortcam.cli.per_picture import network_input
+from ortcam.drawing import presets
 from ortcam.grids.resample import METHODS as FILTERS
 from ortcam.methods.registry import GRAD_CAM, METHODS
 from ortcam.questions.question import parse
@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ortcam import Cam, Explanation
+    from ortcam.cam import Cam
     from ortcam.inference.query import Progress
+    from ortcam.results.explanation import Explanation
+
+question_option = section("Question")
+method_option = section("Method")
 
 
-class Options(where.Options):
-    """The options of :data:`asking_options`, and those of each run, as click gives them."""
+class QuestionOptions(RegionOptions):
+    """The values of :data:`question_options`, and of the options of what enters the network."""
 
     classes: tuple[str, ...]
     layers: tuple[str, ...]
@@ -38,68 +42,69 @@ class Options(where.Options):
     inputs: tuple[tuple[str, NDArray[np.generic]], ...]
 
 
-asking_options = stack(
-    click.option(
+question_options = stack(
+    question_option(
         "-c",
         "--class",
         "classes",
         metavar="CLASS",
         multiple=True,
-        help="A class to explain, by name or 0-based index, or a weighted sum or difference such "
-        "as 'Car - 0.5*Road', with spaces around its signs; may be given several times.  "
-        "[default: those that the network sees in the picture]",
+        show_default="the classes predicted in the picture",
+        help="Class to explain: a name, a 0-based index, or a weighted sum such as "
+        "'Car - 0.5*Road', with spaces around the signs. Repeatable.",
     ),
-    click.option(
+    question_option(
         "-l",
         "--layer",
         "layers",
         metavar="LAYER",
         multiple=True,
-        help="A feature layer; may be given several times.  [default: all of the artifact's]",
+        show_default="all",
+        help="Feature layer. Repeatable.",
     ),
-    where.where_options,
-    click.option(
+    region_options,
+    method_option(
         "--method",
         metavar="METHOD[:OPTION=VALUE,...]",
         default=GRAD_CAM,
         show_default=True,
-        help=f"How the maps are made: {', '.join(METHODS)}. Some take an artifact that was "
-        "exported with --methods.",
+        help=f"{', '.join(METHODS)}. Some need an artifact exported with --methods.",
     ),
-    click.option(
+    method_option(
         "--preset",
-        type=click.Choice(list(PRESETS)),
-        default=PRESET,
+        type=click.Choice(list(presets.PRESETS)),
+        default=presets.DEFAULT,
         show_default=True,
-        help="Make and draw the maps as another tool does, by its order of ReLU, scaling and "
-        "resizing; raw: the signed sums, at the layer's size.",
+        help="Reproduce another tool's maps and figures: its order of ReLU, scaling and resizing. "
+        "raw: signed sums at the layer's resolution.",
     ),
-    click.option(
+    method_option(
         "--upsample",
         type=click.Choice(FILTERS),
-        help="How a map is brought to the picture's grid.  [default: the preset's; bicubic]",
+        show_default="bicubic, or the preset's",
+        help="Filter that resizes maps to the picture.",
     ),
 )
-"""What is asked; :func:`explainer` reads them."""
+"""The question; :func:`explainer` answers it."""
 
 
 def explainer(
-    cam: Cam, options: Options, pictures: Sequence[Path] = (), batch: int = 1
-) -> One[Explanation]:
-    """A function that answers what the options, which were checked, ask about a picture.
+    cam: Cam, options: QuestionOptions, pictures: Sequence[Path], batch: int
+) -> Explain[Explanation]:
+    """A function that answers the question of the options about one of the pictures.
 
     Args:
         cam: the artifact.
-        options: what is asked.
-        pictures: those that it will be asked about, in their order.
-        batch: how many of these enter the network together.
+        options: the question, which :func:`ortcam.cli.options.regions.check` has passed.
+        pictures: all pictures, in order.
+        batch: how many of them enter the network together.
 
     Raises:
-        ClassError: there is no such class.
-        InputError: a class is written wrongly.
+        ClassError: the network has no such class.
+        InputError: a class cannot be parsed.
     """
-    asked = [parse(text, cam.classes) for text in options["classes"]] or None
-    how: dict[str, Any] = {
+    classes = [parse(text, cam.classes) for text in options["classes"]] or None
+    arguments: dict[str, Any] = {
         "layers": options["layers"] or None,
         "inputs": dict(options["inputs"]),
         "size": options["size"],
@@ -108,12 +113,17 @@ def explainer(
         "upsample": options["upsample"],
     }
 
-    def one(picture: Path, progress: Progress | None = None) -> Explanation:
-        region = where.region(options, picture)
-        return cam.explain(classes=asked, region=region, **seen(picture), **how, progress=progress)
+    def explain(picture: Path, progress: Progress | None = None) -> Explanation:
+        return cam.explain(
+            **network_input(picture),
+            classes=classes,
+            region=region(options, picture),
+            progress=progress,
+            **arguments,
+        )
 
-    def many(pictures: Sequence[Path]) -> list[Explanation]:
-        regions = [where.region(options, picture) for picture in pictures]
-        return cam.explain_batch(pictures, asked, regions=regions, batch=batch, **how)
+    def explain_batch(pictures: Sequence[Path]) -> list[Explanation]:
+        regions = [region(options, picture) for picture in pictures]
+        return cam.explain_batch(pictures, classes, regions=regions, batch=batch, **arguments)
 
-    return Together(pictures, batch, one, many)
+    return Lookahead(pictures, batch, explain, explain_batch)

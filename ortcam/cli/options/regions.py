@@ -1,4 +1,4 @@
-"""The options of ``ortcam explain`` that say where in a picture is asked."""
+"""The options that restrict a question to a part of the picture."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, TypedDict
 
 import click
 
-from ortcam.cli.options import types as parameters
-from ortcam.cli.options.shared import stack
-from ortcam.cli.options.types import FILE
+from ortcam.cli.options import types
+from ortcam.cli.options.decorators import stack
+from ortcam.cli.options.sections import section
 from ortcam.errors import PictureError
 from ortcam.pictures.read import is_array
 
@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from ortcam.questions.regions import Region, Where
 
 BORDER = 3
-"""Pixels that a border is wide, unless told otherwise."""
+"""The default width of a border, in pixels."""
+
+where_option = section("Where")
 
 
-class Options(TypedDict):
-    """The options by name, as click gives them."""
+class RegionOptions(TypedDict):
+    """The values of :data:`region_options`."""
 
     at: tuple[int, ...] | None
     box: tuple[int, ...] | None
@@ -32,59 +34,59 @@ class Options(TypedDict):
     truth: Path | None
 
 
-where_options = stack(
-    click.option(
+region_options = stack(
+    where_option(
         "--at",
         metavar="X,Y",
-        type=parameters.pixel,
-        help="Ask about one pixel, column X and row Y from 0; of a volume X,Y,Z.",
+        type=types.pixel,
+        help="One pixel: column X and row Y from 0; X,Y,Z in a volume.",
     ),
-    click.option(
+    where_option(
         "--box",
         metavar="X0,Y0,X1,Y1",
-        type=parameters.box,
-        help="Ask about a box, from column X0 to before X1 and from row Y0 to before Y1.",
+        type=types.box,
+        help="Box of the columns from X0 to before X1 and the rows from Y0 to before Y1.",
     ),
-    click.option(
+    where_option(
         "--polygon",
         metavar="X,Y,X,Y,...",
-        type=parameters.polygon,
-        help="Ask about the pixels whose centres lie in a polygon.",
+        type=types.polygon,
+        help="Pixels whose centres lie inside a polygon.",
     ),
-    click.option(
+    where_option(
         "--mask",
-        type=FILE,
-        help="Ask about where a picture of the same size is not black; or a .npy file of weights.",
+        type=types.FILE,
+        help="Pixels that are not black in this picture; or weights, in a .npy file.",
     ),
-    click.option(
+    where_option(
         "--where",
         type=click.Choice(["predicted", "component", "border", "labelled", "mistaken"]),
         multiple=True,
-        help="Ask about the pixels predicted as the class; the connected object, of whatever class "
-        "is predicted, under the pixel of --at; the border of that object or, without component, "
-        "of the predicted pixels; the pixels that --truth labels as the class; those predicted as "
-        "another class than the truth. May be given several times: what all share is asked about, "
-        "with --box, --polygon and --mask too.",
+        help="Pixels predicted as the class (predicted), the predicted object under --at "
+        "(component), the border of either (border), pixels that --truth labels as the class "
+        "(labelled), or pixels whose prediction differs from --truth (mistaken). Repeatable; all "
+        "regions are intersected.",
     ),
-    click.option(
+    where_option(
         "--border-width",
         metavar="PIXELS",
         type=click.IntRange(min=1),
-        help=f"How wide the border is, within the object.  [default: {BORDER}]",
+        show_default=str(BORDER),
+        help="Width of the border, measured inwards.",
     ),
-    click.option(
+    where_option(
         "--truth",
         metavar="FILE",
         type=click.Path(exists=True, path_type=Path),
-        help="The label image: 0-based class indices, grey or by palette, or the classes' colours; "
-        "or a folder of .png files with the pictures' names.",
+        help="Label image, in 0-based class indices or label colours; or a folder of .png label "
+        "images with the pictures' names.",
     ),
 )
-"""Where is asked; :func:`region` reads them."""
+"""The part of the picture; :func:`region` builds it."""
 
 
-def check(options: Options) -> None:
-    """Finds out before the work whether the options go together.
+def check(options: RegionOptions) -> None:
+    """Check, before any work, that the options go together.
 
     Raises:
         click.UsageError: one lacks another.
@@ -92,37 +94,37 @@ def check(options: Options) -> None:
     where, truth = options["where"], options["truth"]
     needs_truth = [w for w in ("labelled", "mistaken") if w in where]
     if "component" in where and options["at"] is None:
-        raise click.UsageError("--where component takes a pixel of the object: --at X,Y.")
+        raise click.UsageError("--where component needs a pixel of the object: add --at X,Y.")
     if needs_truth and truth is None:
-        raise click.UsageError(f"--where {needs_truth[0]} takes a label image: --truth FILE.")
+        raise click.UsageError(f"--where {needs_truth[0]} needs a label image: add --truth FILE.")
     if truth is not None and not needs_truth:
-        raise click.UsageError("--truth is looked at by --where labelled or mistaken alone.")
+        raise click.UsageError("--truth needs --where labelled or --where mistaken.")
     if options["border_width"] is not None and "border" not in where:
-        raise click.UsageError("--border-width is for --where border.")
+        raise click.UsageError("--border-width needs --where border.")
 
 
-def region(options: Options, picture: Path) -> Region | None:
-    """The part of one picture that the options, which were checked, name; None for all of it.
+def region(options: RegionOptions, picture: Path) -> Region | None:
+    """The region of one picture, from options that have passed :func:`check`; None for all of it.
 
     Raises:
-        PictureError: a .npy file holds no array, or a folder no label image of the picture.
+        PictureError: a .npy file holds no array, or a folder has no label image of the picture.
     """
     from ortcam.questions.regions import Mask
 
-    mask = options["mask"]
-    given = parameters.array(mask) if mask is not None and is_array(mask) else mask
+    file = options["mask"]
+    mask = types.array(file) if file is not None and is_array(file) else file
     parts = _parts(options, picture)
     if not parts:
-        return given
-    if given is not None:
-        parts.append(Mask(given))
-    whole = parts[0]
+        return mask
+    if mask is not None:
+        parts.append(Mask(mask))
+    intersection = parts[0]
     for part in parts[1:]:
-        whole = whole & part
-    return whole
+        intersection = intersection & part
+    return intersection
 
 
-def _parts(options: Options, picture: Path) -> list[Where]:
+def _parts(options: RegionOptions, picture: Path) -> list[Where]:
     from ortcam.questions.regions import (
         Box,
         Component,
@@ -159,5 +161,5 @@ def _truth(path: Path, picture: Path) -> Path:
         return path
     file = path / f"{picture.stem}.png"
     if not file.is_file():
-        raise PictureError(f"{path} holds no label image {file.name} of {picture}")
+        raise PictureError(f"{path} holds no label image {file.name} for {picture}")
     return file

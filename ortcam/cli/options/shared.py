@@ -2,194 +2,201 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from ortcam.cli.options import types as parameters
-from ortcam.cli.options.types import FILE
+from ortcam.cli.options import types
+from ortcam.cli.options.decorators import renamed_option, stack
+from ortcam.cli.options.sections import section
 from ortcam.files.formats import SUFFIXES
 
-if TYPE_CHECKING:
-    pass
+score_option = section("Layers and score")
+preprocessing_option = section("Classes and preprocessing")
+output_option = section("Output")
+running_option = section("Running")
 
+network_argument = click.argument("network", type=types.FILE)
+artifact_argument = click.argument("artifact", type=types.FILE)
+picture_arguments = stack(
+    artifact_argument,
+    click.argument("pictures", metavar="PICTURE...", type=types.FILE, nargs=-1, required=True),
+)
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-def stack(*decorators: Decorator) -> Decorator:
-    """One decorator that adds all of these, to be listed in this order."""
-    return lambda command: reduce(lambda c, add: add(c), reversed(decorators), command)
-
-
-network_argument = click.argument("network", type=FILE)
-artifact_argument = click.argument("artifact", type=FILE)
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+json_option = output_option(
+    "--json", "as_json", is_flag=True, help="Print JSON instead of a table."
+)
 
 score_options = stack(
-    click.option(
+    score_option(
         "-r",
         "--reduction-layer",
         metavar="LAYER",
-        help="The tensor whose channels are the classes' scores.  [default: found by itself]",
+        show_default="detected",
+        help="Tensor whose channels are the class scores.",
     ),
-    click.option(
+    score_option(
         "--score",
         type=click.Choice(["softmax", "sigmoid", "logits"]),
-        help="What the score is; a network that ends in logits gets a softmax (one channel: a "
-        "sigmoid) unless this says logits.",
+        show_default="detected",
+        help="Kind of score. A network that ends in logits gets a softmax, or a sigmoid for one "
+        "channel, unless this is logits.",
     ),
 )
-"""What is explained: the arguments ``reduction_layer`` and ``score`` of the export step."""
+"""The score to explain, as arguments of the export step."""
+
+token_options = stack(
+    score_option(
+        "--token-grid",
+        metavar="WxH",
+        type=types.size,
+        show_default="that of the patch convolution",
+        help="Grid that a layer's tokens are folded into.",
+    ),
+    score_option(
+        "--leading-tokens",
+        metavar="N",
+        type=click.IntRange(min=0),
+        show_default="tokens minus grid cells",
+        help="Number of class and register tokens before the patch tokens.",
+    ),
+)
+"""The grid that layers of tokens are folded into, as arguments of the export step."""
 
 description_options = stack(
-    click.option("--labels", "classes", type=FILE, help="The class names, one a line."),
-    click.option("--colors", type=FILE, help="The label colours, R,G,B one class a line."),
-    click.option(
+    preprocessing_option(
+        "--labels", "classes", type=types.FILE, help="Class names: one per line, or JSON."
+    ),
+    preprocessing_option(
+        "--colors", type=types.FILE, help="Label colours: one R,G,B per line, or JSON."
+    ),
+    preprocessing_option(
+        "--rescale",
+        metavar="X",
+        type=types.factor,
+        help="Factor that scales pixels of 0 to 255 first, such as 1/255.",
+    ),
+    renamed_option("--scale", "--rescale", "rescale"),
+    preprocessing_option(
         "--mean",
         metavar="R,G,B",
-        type=parameters.numbers,
-        help="Subtracted from the scaled pixel, one number a channel.",
+        type=types.numbers,
+        help="Per-channel mean, subtracted from the rescaled pixels.",
     ),
-    click.option(
+    preprocessing_option(
         "--std",
         metavar="R,G,B",
-        type=parameters.numbers,
-        help="Divides it then, one number a channel.",
+        type=types.numbers,
+        help="Per-channel standard deviation.",
     ),
-    click.option(
-        "--rescale",
-        "--scale",
-        "rescale",
-        metavar="X",
-        type=parameters.scale,
-        help="What a pixel of 0 to 255 is multiplied by first, such as 1/255.",
-    ),
-    click.option(
+    preprocessing_option(
         "--bgr",
         "color_order",
         flag_value="BGR",
         default=None,
-        help="The network takes blue, green, red.",
+        help="Order the channels blue, green, red.",
     ),
-    click.option(
-        "--layout", type=click.Choice(["NCHW", "NHWC"]), help="Where the input has its channels."
+    preprocessing_option(
+        "--layout",
+        type=click.Choice(["NCHW", "NHWC"]),
+        show_default="detected",
+        help="Axis order of the input.",
     ),
-    click.option(
+    preprocessing_option(
         "--size",
         metavar="WxH",
-        type=parameters.size,
-        help="The size pictures are resized to.",
+        type=types.size,
+        show_default="the input's, or the picture's if that varies",
+        help="Size that pictures are resized to.",
     ),
-    click.option(
+    preprocessing_option(
         "--divisor",
         metavar="N",
         type=click.IntRange(min=1),
-        help="Width and height of the input are multiples of N.",
+        show_default="detected",
+        help="Number that the input's width and height must be multiples of.",
+    ),
+    preprocessing_option(
+        "--picture-input",
+        metavar="NAME",
+        show_default="detected",
+        help="Network input that takes the picture.",
     ),
 )
-"""What the network expects and means, by the names of the export step's arguments."""
-
-token_options = stack(
-    click.option(
-        "--token-grid",
-        metavar="WxH",
-        type=parameters.size,
-        help="The width and height that layers of tokens are folded to.  [default: those of the "
-        "convolution that the tokens come from]",
-    ),
-    click.option(
-        "--leading-tokens",
-        metavar="N",
-        type=click.IntRange(min=0),
-        help="How many class and register tokens stand before the picture's.  [default: all that "
-        "are more than the grid has cells]",
-    ),
-)
-"""How layers of tokens become maps."""
-
-picture_arguments = stack(
-    artifact_argument,
-    click.argument("pictures", metavar="PICTURE...", type=FILE, nargs=-1, required=True),
-)
+"""The network's classes and preprocessing, as arguments of the export step."""
 
 destination_options = stack(
-    click.option(
+    output_option(
         "-o",
         "--output",
         metavar="OUT",
         type=click.Path(path_type=Path),
         required=True,
-        help="A .png, .jpg, .svg, .pdf or .npz file for one picture; a folder for one or several.",
+        help="File for one picture (.png, .jpg, .svg, .pdf or .npz), or a folder.",
     ),
-    click.option(
+    output_option(
         "--format",
         "suffix",
         type=click.Choice([suffix[1:] for suffix in SUFFIXES if suffix != ".jpeg"]),
         default="png",
         show_default=True,
-        help="What goes into a folder: figures, or arrays.",
+        help="Format of the files in a folder.",
     ),
 )
-"""Where the result of each picture goes; see :mod:`ortcam.cli.options.output`."""
+"""The file of each picture's result; :mod:`ortcam.cli.options.output` plans it."""
 
-input_option = click.option(
+input_option = running_option(
     "--input",
     "inputs",
     metavar="NAME=FILE.npy",
-    type=parameters.named_array,
+    type=types.named_array,
     multiple=True,
-    help="A further input of the network; may be given several times.",
+    help="Value of an additional network input. Repeatable.",
 )
 
 entering_options = stack(
-    click.option(
+    running_option(
         "--size",
         metavar="native|WxH",
-        type=parameters.size_or_native,
-        help="The size pictures enter the network at.  [default: the artifact's]",
+        type=types.size_or_native,
+        show_default="the artifact's",
+        help="Size at which pictures enter the network; native: their own.",
     ),
     input_option,
 )
-"""What enters the network."""
+"""The inputs of the network."""
 
-provider_option = click.option(
+provider_option = running_option(
     "--provider",
     "providers",
     metavar="NAME",
     multiple=True,
-    help="An execution provider of onnxruntime, such as CUDAExecutionProvider; may be given "
-    "several times.  [default: CUDA where it starts, else CPU]",
+    show_default="CUDA if it starts, else CPU",
+    help="ONNX Runtime execution provider, such as CUDAExecutionProvider. Repeatable.",
 )
 
 session_options = stack(
     provider_option,
-    click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
+    running_option("-q", "--quiet", is_flag=True, help="Print only warnings and errors."),
 )
-"""What the network runs on, and whether it is told."""
+"""Execution provider and verbosity."""
 
 run_options = stack(
     entering_options,
-    click.option(
-        "--slice",
-        "slice",
+    running_option(
+        "--batch",
         metavar="N",
-        type=click.IntRange(min=0),
-        help="Of a volume the slice that is shown, counted along its depth from 0.",
+        type=click.IntRange(min=1),
+        show_default="8 on CUDA, else 1",
+        help="Maximum number of pictures of one size per run; memory grows with it.",
     ),
     session_options,
 )
-"""How the network is run, and what is shown of a volume."""
+"""Inputs, batch size, execution provider and verbosity."""
 
-
-batch_option = click.option(
-    "--batch",
+slice_option = section("Drawing")(
+    "--slice",
     metavar="N",
-    type=click.IntRange(min=1),
-    help="How many pictures of one size enter the network together at most; they take the memory "
-    "of all.  [default: 8 on CUDA, elsewhere 1]",
+    type=click.IntRange(min=0),
+    help="Slice of a volume to draw, from 0 along its depth.",
 )

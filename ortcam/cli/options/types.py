@@ -1,4 +1,4 @@
-"""Values of options: each function reads what was typed, or says how it is to be typed."""
+"""Types of option values: each function converts the text, or says what it should look like."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from ortcam.cli.spelling import spell
 from ortcam.drawing.style import SCALES
 from ortcam.errors import InputError
 
@@ -34,17 +35,17 @@ def size_or_native(text: str) -> tuple[int, int] | Literal["native"]:
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """One number a channel, between commas."""
+    """One number per channel, separated by commas."""
     values = tuple(_number(part) for part in text.split(","))
     if len(values) not in (1, 3) or not all(map(math.isfinite, values)):
         raise click.BadParameter(
-            f"{text!r} is not one number a channel between commas, as in 0.485,0.456,0.406."
+            f"{text!r} is not one number per channel, as in 0.485,0.456,0.406."
         )
     return values
 
 
 def pixel(text: str) -> tuple[int, ...]:
-    """``X,Y``, of a volume ``X,Y,Z``."""
+    """``X,Y``, or ``X,Y,Z`` in a volume."""
     values = _whole(text)
     if values is None or len(values) not in (2, 3) or min(values) < 0:
         raise click.BadParameter(f"{text!r} is not a column and a row from 0, as in 120,80.")
@@ -71,7 +72,7 @@ def polygon(text: str) -> tuple[tuple[float, float], ...]:
     return tuple(zip(values[::2], values[1::2], strict=True))
 
 
-def scale(text: str) -> float:
+def factor(text: str) -> float:
     """A number, or a fraction such as ``1/255``."""
     over, _, under = text.partition("/")
     divisor = _number(under or "1")
@@ -82,7 +83,7 @@ def scale(text: str) -> float:
 
 
 def color_scale(text: str) -> str | float:
-    """The value of the last colour, or a word for how it is found."""
+    """The value of the top colour, or the word for how it is chosen."""
     words = (*SCALES, "pictures")
     if text in words:
         return text
@@ -93,21 +94,21 @@ def color_scale(text: str) -> str | float:
 
 
 def named_array(text: str) -> tuple[str, NDArray[np.generic]]:
-    """``NAME=FILE.npy``, a further input of the network."""
+    """``NAME=FILE.npy``, an additional input of the network."""
     name, _, file = text.partition("=")
     if not name or not file:
         raise click.BadParameter(f"{text!r} is not NAME=FILE.npy.")
     try:
         return name, array(Path(file))
     except InputError as error:
-        raise click.BadParameter(f"{error}.") from error
+        raise click.BadParameter(f"{spell(error.message)}.") from error
 
 
 def array(path: Path) -> NDArray[np.generic]:
     """The array in a .npy file.
 
     Raises:
-        InputError: there is none, several, or one that needs pickle.
+        InputError: the file holds no array, several, or one that needs pickle.
     """
     import numpy as np
 
@@ -116,7 +117,7 @@ def array(path: Path) -> NDArray[np.generic]:
     except (OSError, ValueError, EOFError, MemoryError) as error:
         raise InputError(f"{path} cannot be read as a NumPy array ({error})") from error
     if not isinstance(values, np.ndarray):
-        raise InputError(f"{path} holds several arrays; one is needed, in a .npy file")
+        raise InputError(f"{path} holds several arrays; pass a .npy file, which holds one")
     return values
 
 

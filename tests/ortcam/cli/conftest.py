@@ -1,10 +1,11 @@
-"""The command line under test, and a small network for it with its artifact and a picture."""
+"""The command line, a small network with its artifact, and a picture."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -29,9 +30,9 @@ Run = Callable[..., Result]
 
 @pytest.fixture(scope="session")
 def run() -> Run:
-    """``run("layers", path)``: the command in this process, its stdout and stderr apart."""
+    """``run("layers", path)``: run the command in this process, with stdout and stderr apart."""
 
-    def invoke(*arguments: object, **options: object) -> Result:
+    def invoke(*arguments: object, **options: Any) -> Result:
         return CliRunner().invoke(main, [str(a) for a in arguments], **options)
 
     return invoke
@@ -52,7 +53,7 @@ def network_model() -> onnx.ModelProto:
             "Conv", [x, *parts], [name], name, strides=[stride] * 2, pads=[pad] * 4
         )
 
-    initializers = [numpy_helper.from_array(np.float32([1, 1, 2, 2]), "scales")]
+    initializers = [numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales")]
     nodes = [
         conv("picture", "conv1", (6, 3, 3, 3)),
         helper.make_node("Relu", ["conv1"], ["relu1"], "relu1"),
@@ -85,7 +86,7 @@ def network(network_model: onnx.ModelProto, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="session")
 def artifact(network: Path, run: Run) -> Path:
-    """Its artifact with both its layers, made by the command itself."""
+    """The small network's artifact with both layers, made by the command."""
     path = network.with_name("small.cam.onnx")
     result = run("export", network, "-o", path, "-l", "relu1", "-l", "relu2")
     assert result.exit_code == 0, result.output
@@ -94,7 +95,7 @@ def artifact(network: Path, run: Run) -> Path:
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
-    """A picture of 31x21 pixels, odd on purpose."""
+    """A picture of 31x21 pixels: odd numbers, on purpose."""
     path = tmp_path / "scene.png"
     pixels = np.random.default_rng(3).integers(0, 256, (21, 31, 3), np.uint8)
     Image.fromarray(pixels).save(path)

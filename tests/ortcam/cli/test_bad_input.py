@@ -1,4 +1,4 @@
-"""Bad input, as the command line meets it: exit code 1 and a sentence that helps."""
+"""Bad input ends a command with exit code 1 and one sentence that helps."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Run = Callable[..., Result]
 
 
 def complaint(result: Result) -> str:
-    """The one line on stderr of a command that failed."""
+    """The only line that a failing command prints to stderr, but for progress."""
     assert result.exit_code == 1, result.output
     assert result.stdout == ""
-    told = re.compile(r" runs on \w+\.$| is a plain network: exporting it in memory, ")
-    lines = [line for line in result.stderr.splitlines() if not told.search(line)]
+    progress = re.compile(r" runs on \w+\.$| is a plain network: exporting it in memory, ")
+    lines = [line for line in result.stderr.splitlines() if not progress.search(line)]
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("Error: ")
     assert "unexpected" not in lines[0]
@@ -42,7 +42,7 @@ def unusable(request: pytest.FixtureRequest, network: Path, tmp_path: Path) -> P
     return path
 
 
-def test_a_file_that_is_no_usable_network(
+def test_a_file_that_is_not_a_usable_network(
     run: Run, unusable: Path, picture: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.png"
@@ -53,23 +53,23 @@ def test_a_file_that_is_no_usable_network(
         ("segment", unusable, picture, "-o", out),
         ("explain", unusable, picture, "-c", "Car", "-o", out),
     ):
-        said = complaint(run(*arguments))
-        assert unusable.name in said
-        assert re.search(r"not an ONNX|cut short|damaged|empty", said), said
+        message = complaint(run(*arguments))
+        assert unusable.name in message
+        assert re.search(r"not an ONNX|cut short|damaged|empty", message), message
     assert not out.exists()
     assert not (tmp_path / "a.onnx").exists()
 
 
-def test_an_artifact_where_a_network_is_meant(run: Run, artifact: Path, tmp_path: Path) -> None:
-    said = complaint(run("export", artifact, "-o", tmp_path / "a.onnx"))
-    assert "is an artifact" in said
-    said = complaint(run("layers", artifact, "--score", "logits"))
-    assert "is an artifact, whose score is 'score'" in said
+def test_an_artifact_in_place_of_a_network(run: Run, artifact: Path, tmp_path: Path) -> None:
+    message = complaint(run("export", artifact, "-o", tmp_path / "a.onnx"))
+    assert "is an artifact" in message
+    message = complaint(run("layers", artifact, "--score", "logits"))
+    assert "is an artifact, whose score is 'score'" in message
 
 
-def test_a_network_where_an_artifact_is_meant(run: Run, network: Path) -> None:
-    said = complaint(run("info", network))
-    assert f"{network} is a plain network, not an artifact; export it first" in said
+def test_a_network_in_place_of_an_artifact(run: Run, network: Path) -> None:
+    message = complaint(run("info", network))
+    assert f"{network} is a plain network, not an artifact; export it first" in message
 
 
 def test_an_artifact_of_a_later_format(
@@ -81,8 +81,8 @@ def test_an_artifact_of_a_later_format(
         model, {"ortcam": json.dumps({**json.loads(props["ortcam"]), "format": 9})}
     )
     onnx.save(model, tmp_path / "later.onnx")
-    said = complaint(run("segment", tmp_path / "later.onnx", picture, "-o", tmp_path / "o.png"))
-    assert "has format 9, and this ortcam reads formats up to 1" in said
+    message = complaint(run("segment", tmp_path / "later.onnx", picture, "-o", tmp_path / "o.png"))
+    assert "has format 9, and this ortcam reads formats up to 1" in message
 
 
 # ---- Layers and classes -----------------------------------------------------------------------
@@ -97,25 +97,25 @@ def test_no_such_layer(
         ("explain", artifact, picture, "-c", "Car", "-l", "rellu2", "-o", out),
         ("explain", network, picture, "-c", "Car", "-l", "rellu2", "-o", out),
     ):
-        said = complaint(run(*arguments))
-        assert "'rellu2'" in said
-        assert re.search(r"the nearest (is|are) 'relu2'", said), said
-    said = complaint(run("layers", network, "-r", "scores"))
-    assert "no layer 'scores'; the nearest are 'score'" in said
+        message = complaint(run(*arguments))
+        assert "'rellu2'" in message
+        assert re.search(r"the nearest (is|are) 'relu2'", message), message
+    message = complaint(run("layers", network, "-r", "scores"))
+    assert "no layer 'scores'; the nearest are 'score'" in message
 
 
 def test_no_such_class(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.png"
-    said = complaint(run("explain", artifact, picture, "-c", "Raod", "-o", out))
-    assert "'Raod'" in said
-    assert "'Road'" in said
-    said = complaint(run("explain", artifact, picture, "-c", "3", "-o", out))
-    assert "3" in said
+    message = complaint(run("explain", artifact, picture, "-c", "Raod", "-o", out))
+    assert "'Raod'" in message
+    assert "'Road'" in message
+    message = complaint(run("explain", artifact, picture, "-c", "3", "-o", out))
+    assert "3" in message
     assert not out.exists()
 
 
 def changed(model: onnx.ModelProto, path: Path, *nodes: onnx.NodeProto, **replaced: str) -> Path:
-    """The network with further nodes before the first that reads what they make."""
+    """Write the network with nodes inserted behind the producer of their input."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     for node in copy.graph.node:
@@ -133,8 +133,8 @@ def test_a_layer_that_no_gradient_reaches(
 ) -> None:
     side = helper.make_node("Tanh", ["relu1"], ["aside"], "aside")
     path = changed(network_model, tmp_path / "side.onnx", side)
-    said = complaint(run("export", path, "-l", "aside", "-o", tmp_path / "a.onnx"))
-    assert "no gradient reaches 'aside': 'score' does not depend on it" in said
+    message = complaint(run("export", path, "-l", "aside", "-o", tmp_path / "a.onnx"))
+    assert "no gradient reaches 'aside': 'score' does not depend on it" in message
 
 
 def test_an_operator_without_a_rule(
@@ -149,16 +149,16 @@ def test_an_operator_without_a_rule(
     next(n for n in model.graph.node if n.name == "conv2").input[0] = "drawn"
     onnx.save(model, path)
     out = tmp_path / "a.onnx"
-    said = complaint(run("export", path, "-l", "relu1", "-o", out))
-    assert "Bernoulli (node 'draw')" in said
-    assert "choose a feature layer after it, such as " in said
-    would_do = re.search(r"such as '(\w+)'", said)
+    message = complaint(run("export", path, "-l", "relu1", "-o", out))
+    assert "Bernoulli (node 'draw')" in message
+    assert "choose a feature layer after it, such as " in message
+    would_do = re.search(r"such as '(\w+)'", message)
     assert would_do is not None
     # Not verified: the network draws at random, so no two runs of it agree.
     assert run("export", path, "-l", would_do[1], "-o", out, "--no-verify").exit_code == 0
 
 
-def test_an_argmax_whose_input_is_no_score(run: Run, tmp_path: Path) -> None:
+def test_an_argmax_whose_input_is_not_a_score(run: Run, tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Cast", ["picture"], ["whole"], "whole", to=TensorProto.INT32),
         helper.make_node("ArgMax", ["whole"], ["labels"], "labels", axis=1),
@@ -172,9 +172,9 @@ def test_an_argmax_whose_input_is_no_score(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "argmax.onnx"
     opset = [helper.make_opsetid("", 18)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), path)
-    said = complaint(run("layers", path))
-    assert "the output 'labels' is the ArgMax of 'whole', which is int32" in said
-    assert "so it holds no score" in said
+    message = complaint(run("layers", path))
+    assert "the output 'labels' is the ArgMax of 'whole', which is int32" in message
+    assert "so it holds no score" in message
 
 
 # ---- Options ----------------------------------------------------------------------------------
@@ -182,36 +182,36 @@ def test_an_argmax_whose_input_is_no_score(run: Run, tmp_path: Path) -> None:
 
 def test_labels_that_do_not_fit(run: Run, network: Path, tmp_path: Path) -> None:
     (tmp_path / "two.txt").write_text("Sky\nRoad\n")
-    said = complaint(
+    message = complaint(
         run("export", network, "--labels", tmp_path / "two.txt", "-o", tmp_path / "a.onnx")
     )
-    assert "2" in said
-    assert "3" in said
+    assert "2" in message
+    assert "3" in message
 
 
-def test_labels_that_are_no_text(run: Run, network: Path, tmp_path: Path) -> None:
+def test_labels_that_are_not_text(run: Run, network: Path, tmp_path: Path) -> None:
     (tmp_path / "bytes.txt").write_bytes(bytes(range(256)))
-    said = complaint(
+    message = complaint(
         run("export", network, "--labels", tmp_path / "bytes.txt", "-o", tmp_path / "a.onnx")
     )
-    assert "bytes.txt" in said
+    assert "bytes.txt" in message
 
 
 def test_no_such_provider(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.png"
-    said = complaint(run("segment", artifact, picture, "-o", out, "--provider", "Quantum"))
-    assert "onnxruntime has no provider 'Quantum'" in said
+    message = complaint(run("segment", artifact, picture, "-o", out, "--provider", "Quantum"))
+    assert "onnxruntime has no provider 'Quantum'" in message
 
 
-def test_an_input_that_the_network_has_not(
+def test_an_input_that_the_network_lacks(
     run: Run, artifact: Path, picture: Path, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "a.npy", np.zeros(3, np.float32))
     out = tmp_path / "out.png"
-    said = complaint(
+    message = complaint(
         run("segment", artifact, picture, "-o", out, "--input", f"prompt={tmp_path}/a.npy")
     )
-    assert "'prompt'" in said
+    assert "'prompt'" in message
 
 
 # ---- Regions and pictures ---------------------------------------------------------------------
@@ -232,13 +232,13 @@ def test_a_region_that_does_not_fit(
 ) -> None:
     Image.new("L", size, value).save(tmp_path / "mask.png")
     out = tmp_path / "out.png"
-    asked = ("-c", "Car", "--mask", tmp_path / "mask.png", "-o", out)
-    assert words in complaint(run("explain", artifact, picture, *asked))
+    options = ("-c", "Car", "--mask", tmp_path / "mask.png", "-o", out)
+    assert words in complaint(run("explain", artifact, picture, *options))
     assert not out.exists()
 
 
 def bomb() -> bytes:
-    """The header of a PNG of 60,000 x 60,000 pixels, and hardly anything behind it."""
+    """The header of a PNG of 60,000 x 60,000 pixels, with almost no data."""
     import struct
     import zlib
 
@@ -264,7 +264,7 @@ def bomb() -> bytes:
         ("bomb", "Pillow's limit against decompression bombs"),
     ],
 )
-def test_a_file_that_is_no_picture(
+def test_a_file_that_is_not_a_picture(
     run: Run, artifact: Path, picture: Path, tmp_path: Path, name: str, words: str
 ) -> None:
     bad = tmp_path / f"{name}.png"
@@ -277,19 +277,19 @@ def test_a_file_that_is_no_picture(
         ("segment", artifact, bad, "-o", out),
         ("explain", artifact, bad, "-c", "Car", "-o", out),
     ):
-        said = complaint(run(*arguments))
-        assert str(bad) in said
-        assert words in said
+        message = complaint(run(*arguments))
+        assert str(bad) in message
+        assert words in message
     assert not out.exists()
 
 
 # ---- Outputs ----------------------------------------------------------------------------------
 
 
-def test_an_output_that_cannot_be_written_is_found_before_the_work(
+def test_an_unwritable_output_fails_before_the_work(
     run: Run, picture: Path, tmp_path: Path
 ) -> None:
-    """The network is unusable too, and opening it would be the work: nobody gets so far."""
+    """The network is unusable too, so opening it would fail otherwise."""
     bad = tmp_path / "bad.onnx"
     bad.write_bytes(b"\xff" * 64)
     out = tmp_path / "missing" / "out.png"
@@ -298,12 +298,12 @@ def test_an_output_that_cannot_be_written_is_found_before_the_work(
         ("segment", bad, picture, "-o", out),
         ("explain", bad, picture, "-c", "Car", "-o", out),
     ):
-        said = complaint(run(*arguments))
-        assert f"cannot be written: {out.parent} does not exist" in said
+        message = complaint(run(*arguments))
+        assert f"cannot be written: {out.parent} does not exist" in message
     assert not out.parent.exists()
 
 
-def test_what_stood_there_is_kept_where_the_work_fails(
+def test_an_existing_file_is_kept_if_the_work_fails(
     run: Run, network: Path, artifact: Path, picture: Path, tmp_path: Path
 ) -> None:
     for name, arguments in (
@@ -318,7 +318,7 @@ def test_what_stood_there_is_kept_where_the_work_fails(
         assert not list(tmp_path.glob(".ortcam-*"))
 
 
-def test_files_that_are_not_there_are_wrong_usage(run: Run, artifact: Path, tmp_path: Path) -> None:
+def test_missing_files_are_wrong_usage(run: Run, artifact: Path, tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     for arguments in (
         ("layers", missing),

@@ -1,4 +1,4 @@
-"""How commands end: help at once, and every failure in one sentence with its exit code."""
+"""Help is quick and light, and every failure is one sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def end_with(error: BaseException, **environment: str) -> Result:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (LayerError("there is no layer 'a'"), "there is no layer 'a'"),
         (MemoryError(), "there is not enough memory"),
@@ -39,11 +39,11 @@ def end_with(error: BaseException, **environment: str) -> Result:
         (RuntimeError("two\n  lines"), "an unexpected RuntimeError (two lines); set"),
     ],
 )
-def test_an_exception_is_one_sentence(error: Exception, said: str) -> None:
+def test_an_exception_is_one_sentence(error: Exception, message: str) -> None:
     result = end_with(error)
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: ")
-    assert said in result.stderr
+    assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert result.stdout == ""
 
@@ -54,7 +54,7 @@ def test_debug_shows_the_traceback() -> None:
     assert isinstance(end_with(error, **{DEBUG: "0"}).exception, SystemExit)
 
 
-def test_an_interrupt_is_no_traceback() -> None:
+def test_an_interrupt_prints_no_traceback() -> None:
     result = end_with(KeyboardInterrupt())
     assert result.exit_code == 1
     assert result.stderr.strip() == "Aborted!"
@@ -93,9 +93,9 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_the_commands_stand_in_the_order_of_their_use(run: Callable[..., Result]) -> None:
-    listed = run("-h").stdout.split("Commands:")[1].split("\n")
-    assert tuple(line.split()[0] for line in listed if line.strip()) == COMMANDS
+def test_commands_are_lines_in_the_order_of_their_use(run: Callable[..., Result]) -> None:
+    lines = run("-h").stdout.split("Commands:")[1].split("\n")
+    assert tuple(line.split()[0] for line in lines if line.strip()) == COMMANDS
 
 
 def test_the_module_is_the_command() -> None:

@@ -52,7 +52,7 @@ def test_it_prints_a_table_and_writes_its_files(
     assert min(energy) <= mean <= max(energy)
 
 
-def test_it_goes_on_and_says_why_it_does_not(
+def test_it_resumes_or_says_why_not(
     run: Run, artifact: Path, pictures: Path, tmp_path: Path
 ) -> None:
     arguments = ("evaluate", artifact, pictures, "-o", tmp_path / "out", *CHEAP)
@@ -106,9 +106,9 @@ def test_all_metrics_on_an_exported_artifact(
     result = run("evaluate", artifact, pictures, "-o", tmp_path / "out", *arguments)
     assert result.exit_code == 0, result.output
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    found = {m["metric"]: m for m in summary["metrics"] if not m["cls"]}
-    assert set(found) == set(summary["figures"])
-    assert 0 <= found["gradient-error"]["mean"] < 1e-2
+    metrics = {m["metric"]: m for m in summary["metrics"] if not m["cls"]}
+    assert set(metrics) == set(summary["figures"])
+    assert 0 <= metrics["gradient-error"]["mean"] < 1e-2
     steps = {m["other"] for m in summary["metrics"] if m["metric"] == "randomised-spearman"}
     assert steps == {"2 of 3, down to conv2", "3 of 3, down to conv1"}
 
@@ -117,7 +117,7 @@ def test_bad_input_is_a_sentence(
     run: Run, artifact: Path, network: Path, pictures: Path, tmp_path: Path
 ) -> None:
     out = ("-o", tmp_path / "out")
-    for arguments, said in (
+    for arguments, message in (
         ((artifact, pictures, "--metric", "enrgy"), "no metric 'enrgy'; the nearest is 'energy'"),
         ((artifact, pictures, "--method", "hires-cam"), "--methods hires-cam"),
         ((artifact, pictures, "-c", "Raod"), "no class 'Raod'"),
@@ -130,6 +130,6 @@ def test_bad_input_is_a_sentence(
             assert result.exit_code == 0
             continue
         assert result.exit_code == 1, result.output
-        assert said in result.stderr.splitlines()[-1]
+        assert message in result.stderr.splitlines()[-1]
         assert "unexpected" not in result.stderr
     assert run("evaluate", artifact, tmp_path / "nothing", *out).exit_code == 2

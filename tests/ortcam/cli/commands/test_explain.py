@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,12 +16,11 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 import ortcam
-from ortcam.cli.per_picture import passes
 
 Run = Callable[..., Result]
 
 
-def maps(path: Path) -> np.ndarray:
+def maps(path: Path) -> Any:
     with np.load(path, allow_pickle=False) as arrays:
         return arrays["maps"]
 
@@ -38,7 +37,9 @@ def test_figures(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> Non
     assert min(min(size) for size in sizes.values()) > 100
 
 
-def test_arrays_are_the_runtime_s(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
+def test_arrays_match_those_of_python(
+    run: Run, artifact: Path, picture: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out.npz"
     result = run("explain", artifact, picture, "-c", "Car", "-c", "1", "-o", out)
     assert result.exit_code == 0, result.output
@@ -50,8 +51,8 @@ def test_arrays_are_the_runtime_s(run: Run, artifact: Path, picture: Path, tmp_p
 
 def test_layers_and_upsampling(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.npz"
-    asked = ("-c", "Car", "-l", "relu2", "--upsample", "nearest", "--size", "30x20")
-    result = run("explain", artifact, picture, *asked, "-o", out)
+    options = ("-c", "Car", "-l", "relu2", "--upsample", "nearest", "--size", "30x20")
+    result = run("explain", artifact, picture, *options, "-o", out)
     assert result.exit_code == 0, result.output
     expected = ortcam.load(artifact).explain(
         picture, ["Car"], ["relu2"], size=(30, 20), upsample="nearest"
@@ -65,8 +66,8 @@ def test_a_region(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> No
     mask[3:6, 4:9] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
     out = tmp_path / "out.npz"
-    asked = ("-c", "Car", "--mask", tmp_path / "mask.png", "--size", "native")
-    result = run("explain", artifact, picture, *asked, "-o", out)
+    options = ("-c", "Car", "--mask", tmp_path / "mask.png", "--size", "native")
+    result = run("explain", artifact, picture, *options, "-o", out)
     assert result.exit_code == 0, result.output
     cam = ortcam.load(artifact)
     expected = cam.explain(picture, ["Car"], region=mask > 0, size="native")
@@ -74,9 +75,7 @@ def test_a_region(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> No
     assert np.abs(maps(out) - cam.explain(picture, ["Car"], size="native").maps).max() > 0
 
 
-def test_the_colour_map_is_asked_for(
-    run: Run, artifact: Path, picture: Path, tmp_path: Path
-) -> None:
+def test_colormap(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
     pictures = {}
     for name in ("jet", "viridis"):
         out = tmp_path / f"{name}.png"
@@ -86,25 +85,25 @@ def test_the_colour_map_is_asked_for(
     assert pictures["jet"] != pictures["viridis"]
 
 
-def test_the_scale_is_asked_for(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
+def test_scale(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
     pictures = []
-    for asked in ((), ("--scale", "shared"), ("--scale", "own")):
+    for options in ((), ("--scale", "shared"), ("--scale", "own")):
         out = tmp_path / "out.png"
-        result = run("explain", artifact, picture, "-c", "Car", "-c", "Road", *asked, "-o", out)
+        result = run("explain", artifact, picture, "-c", "Car", "-c", "Road", *options, "-o", out)
         assert result.exit_code == 0, result.output
         pictures.append(out.read_bytes())
     assert pictures[0] == pictures[1] != pictures[2]
 
 
-def test_a_preset_is_asked_for(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
+def test_preset(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
     cam, out = ortcam.load(artifact), tmp_path / "out.npz"
-    asked = ("-c", "Car", "-l", "relu2", "-o", out)
+    options = ("-c", "Car", "-l", "relu2", "-o", out)
     for preset in ("matlab", "pytorch-grad-cam", "raw"):
-        result = run("explain", artifact, picture, *asked, "--preset", preset)
+        result = run("explain", artifact, picture, *options, "--preset", preset)
         assert result.exit_code == 0, result.output
         expected = cam.explain(picture, ["Car"], ["relu2"], preset=preset)
         np.testing.assert_array_equal(maps(out), expected.maps)
-    result = run("explain", artifact, picture, *asked, "--preset", "matlab", "--upsample", "none")
+    result = run("explain", artifact, picture, *options, "--preset", "matlab", "--upsample", "none")
     assert result.exit_code == 0, result.output
     assert maps(out).shape == (1, 1, 8, 12)
 
@@ -113,8 +112,8 @@ def test_a_preset_is_asked_for(run: Run, artifact: Path, picture: Path, tmp_path
 def test_formats_into_a_folder(
     run: Run, artifact: Path, picture: Path, tmp_path: Path, suffix: str
 ) -> None:
-    asked = ("-c", "Car", "-l", "relu2", "-o", tmp_path / "out", "--format", suffix)
-    result = run("explain", artifact, picture, *asked, "--no-contours")
+    options = ("-c", "Car", "-l", "relu2", "-o", tmp_path / "out", "--format", suffix)
+    result = run("explain", artifact, picture, *options, "--no-contours")
     assert result.exit_code == 0, result.output
     (file,) = (tmp_path / "out").iterdir()
     assert file.name == f"scene.explain.{suffix}"
@@ -132,32 +131,32 @@ def test_pictures_share_a_scale(run: Run, artifact: Path, picture: Path, tmp_pat
     explanations = [cam.explain(p, ["Car"], ["relu2"]) for p in (picture, faint)]
     scale = ortcam.common_scale(explanations)
     assert len({e.top(0, "relu2") for e in explanations}) == 2
-    listed = (picture, tmp_path / "none.png", faint)
-    asked = ("-c", "Car", "-l", "relu2", "-o", tmp_path / "out")
-    result = run("explain", artifact, *listed, *asked, "--scale", "pictures")
+    pictures = (picture, tmp_path / "none.png", faint)
+    options = ("-c", "Car", "-l", "relu2", "-o", tmp_path / "out")
+    result = run("explain", artifact, *pictures, *options, "--scale", "pictures")
     assert result.exit_code == 1
     assert result.stderr.count("none.png") == 1
     assert result.stderr.endswith("1 of 3 pictures were left out.\n")
     for explanation, name in zip(explanations, ("scene", "faint"), strict=True):
         explanation.save(tmp_path / "e.png", scale=scale)
-        found = tmp_path / "out" / f"{name}.explain.png"
-        assert found.read_bytes() == (tmp_path / "e.png").read_bytes()
+        file = tmp_path / "out" / f"{name}.explain.png"
+        assert file.read_bytes() == (tmp_path / "e.png").read_bytes()
 
 
 def test_a_scale_may_be_a_number(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
-    asked = ("-c", "Car", "-l", "relu2", "-o", tmp_path / "out.png")
-    result = run("explain", artifact, picture, *asked, "--scale", "0.5", "--alpha", "0.3")
+    options = ("-c", "Car", "-l", "relu2", "-o", tmp_path / "out.png")
+    result = run("explain", artifact, picture, *options, "--scale", "0.5", "--alpha", "0.3")
     assert result.exit_code == 0, result.output
     explanation = ortcam.load(artifact).explain(picture, ["Car"], ["relu2"])
     explanation.save(tmp_path / "e.png", scale=0.5, alpha=0.3)
     assert (tmp_path / "out.png").read_bytes() == (tmp_path / "e.png").read_bytes()
     for wrong in ("0", "-1", "nan", "widest"):
-        result = run("explain", artifact, picture, *asked, "--scale", wrong)
+        result = run("explain", artifact, picture, *options, "--scale", wrong)
         assert result.exit_code == 2
         assert "is neither shared, own, layers, none, pictures nor a number" in result.stderr
 
 
-def test_a_plain_network_is_exported_with_the_layers_asked_for(
+def test_a_plain_network_is_exported_with_the_layers_of_the_options(
     run: Run, network: Path, artifact: Path, picture: Path, tmp_path: Path
 ) -> None:
     both = []
@@ -184,7 +183,7 @@ def test_a_class_by_its_index_or_by_a_name_of_digits(
         np.testing.assert_array_equal(maps(out), cam.explain(picture, [index]).maps)
 
 
-def test_no_class_asks_about_those_in_the_picture(
+def test_without_class_those_in_the_picture_are_explained(
     run: Run, artifact: Path, picture: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.npz"
@@ -233,7 +232,7 @@ def test_nothing_but_the_results_is_left(
     assert len(list(out.iterdir())) == count
 
 
-def test_a_further_input(
+def test_an_additional_input(
     run: Run, network_model: onnx.ModelProto, picture: Path, tmp_path: Path
 ) -> None:
     model = onnx.ModelProto()
@@ -250,9 +249,9 @@ def test_a_further_input(
 
     out, results = tmp_path / "out.npz", []
     for gain in (1.0, 3.0):
-        np.save(tmp_path / "gain.npy", np.float32([gain]))
-        asked = ("-c", "Car", "--input", f"gain={tmp_path}/gain.npy")
-        result = run("explain", artifact, picture, *asked, "-o", out)
+        np.save(tmp_path / "gain.npy", np.array([gain], np.float32))
+        options = ("-c", "Car", "--input", f"gain={tmp_path}/gain.npy")
+        result = run("explain", artifact, picture, *options, "-o", out)
         assert result.exit_code == 0, result.output
         expected = ortcam.load(artifact).explain(picture, ["Car"], inputs={"gain": [gain]})
         np.testing.assert_array_equal(maps(out), expected.maps)
@@ -268,27 +267,10 @@ def test_a_plain_network_is_exported_for_the_method(
     run: Run, network: Path, picture: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.npz"
-    asked = ("-c", "Car", "--method", "smooth-grad:samples=2")
-    result = run("explain", network, picture, *asked, "-o", out)
+    options = ("-c", "Car", "--method", "smooth-grad:samples=2")
+    result = run("explain", network, picture, *options, "-o", out)
     assert result.exit_code == 0, result.output
     with np.load(out, allow_pickle=False) as arrays:
         assert arrays["maps"].shape == (1, 1, 21, 31)
         assert list(arrays["layers"]) == ["picture"]
         assert str(arrays["method"]) == "smooth-grad:samples=2"
-
-
-def test_passes_have_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = StringIO()
-    screen.isatty = lambda: True  # type: ignore[method-assign]
-    monkeypatch.setattr(sys, "stderr", screen)
-    with passes(hidden=False) as progress:
-        assert progress is not None
-        for done in range(4):
-            progress(done, 3)
-    assert "passes" in screen.getvalue()
-    assert "100%" in screen.getvalue()
-    with passes(hidden=True) as progress:
-        assert progress is None
-    monkeypatch.setattr(sys, "stderr", StringIO())
-    with passes(hidden=False) as progress:
-        assert progress is None

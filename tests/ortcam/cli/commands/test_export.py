@@ -17,7 +17,7 @@ import ortcam
 Run = Callable[..., Result]
 
 
-def test_what_was_chosen_and_how_it_was_checked(run: Run, network: Path, tmp_path: Path) -> None:
+def test_it_prints_the_layers_and_the_verification(run: Run, network: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.cam.onnx"
     result = run("export", network, "-o", out)
     assert result.exit_code == 0, result.output
@@ -48,9 +48,9 @@ def test_options_reach_the_artifact(
     options = (
         *("-l", "relu1", "-l", "relu2", "-r", "logits", "--score", "logits"),
         *("--labels", tmp_path / "names.txt", "--colors", tmp_path / "colors.txt"),
-        *("--mean", "0.1,0.2,0.3", "--std", "1,2,4", "--scale", "1/128", "--bgr"),
+        *("--mean", "0.1,0.2,0.3", "--std", "1,2,4", "--rescale", "1/128", "--bgr"),
         *("--layout", "NCHW", "--size", "32x24", "--divisor", "8"),
-        *("--picture", "picture", "--no-verify"),
+        *("--picture-input", "picture", "--no-verify"),
     )
     result = run("export", tmp_path / "plain.onnx", "-o", out, *options)
     assert result.exit_code == 0, result.output
@@ -71,7 +71,7 @@ def test_options_reach_the_artifact(
     assert not preprocess.assumed
 
 
-def test_what_nobody_said_is_said(run: Run, network_model: onnx.ModelProto, tmp_path: Path) -> None:
+def test_assumptions_are_printed(run: Run, network_model: onnx.ModelProto, tmp_path: Path) -> None:
     plain = onnx.ModelProto()
     plain.CopyFrom(network_model)
     del plain.metadata_props[:]
@@ -82,15 +82,15 @@ def test_what_nobody_said_is_said(run: Run, network_model: onnx.ModelProto, tmp_
     assert any("--mean" in note or "preprocess" in note or "assume" in note for note in notes)
 
 
-def test_the_network_is_not_replaced(run: Run, network: Path) -> None:
+def test_the_network_is_not_overwritten(run: Run, network: Path) -> None:
     before = network.read_bytes()
     result = run("export", network, "-o", network.parent / "." / network.name)
     assert result.exit_code == 2
-    assert "is the network itself, and would be replaced" in result.stderr
+    assert "is the network itself and would be overwritten" in result.stderr
     assert network.read_bytes() == before
 
 
-def test_a_folder_is_no_artifact(run: Run, network: Path, tmp_path: Path) -> None:
+def test_a_folder_is_not_an_artifact(run: Run, network: Path, tmp_path: Path) -> None:
     result = run("export", network, "-o", tmp_path)
     assert result.exit_code == 2
     assert f"File '{tmp_path}' is a directory." in result.stderr

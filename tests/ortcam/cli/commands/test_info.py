@@ -12,36 +12,36 @@ from click.testing import Result
 Run = Callable[..., Result]
 
 
-def test_the_table_tells_what_the_artifact_holds(run: Run, artifact: Path) -> None:
+def test_the_table_describes_the_artifact(run: Run, artifact: Path) -> None:
     result = run("info", artifact)
     assert result.exit_code == 0, result.output
     rows = [line.split("  ", 1) for line in result.stdout.splitlines()]
-    told = {name.strip(): value.strip() for name, value in rows}
-    assert told["feature layers"] == "relu1, relu2"
-    assert told["reduction layer"] == "score (softmax)"
-    assert told["classes"] == "0 Sky, 1 Road, 2 Car"
-    assert told["working size"] == "24x16"
-    assert told["values"] == "(pixel / 255 - mean) / std"
-    assert told["layout"] == "NCHW, RGB"
-    assert told["verification"].startswith("largest relative error ")
-    assert len(told["network's SHA-256"]) == 64
+    fields = {name.strip(): value.strip() for name, value in rows}
+    assert fields["feature layers"] == "relu1, relu2"
+    assert fields["reduction layer"] == "score (softmax)"
+    assert fields["classes"] == "0 Sky, 1 Road, 2 Car"
+    assert fields["working size"] == "24x16"
+    assert fields["values"] == "(pixel / 255 - mean) / std"
+    assert fields["layout"] == "NCHW, RGB"
+    assert fields["verification"].startswith("largest relative error ")
+    assert len(fields["network's SHA-256"]) == 64
 
 
 def test_json_is_the_metadata(run: Run, artifact: Path) -> None:
     result = run("info", artifact, "--json")
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
-    assert [layer["name"] for layer in told["layers"]] == ["relu1", "relu2"]
-    assert told["classes"] == ["Sky", "Road", "Car"]
-    assert told["preprocess"]["size"] == [24, 16]
+    fields = json.loads(result.stdout)
+    assert [layer["name"] for layer in fields["layers"]] == ["relu1", "relu2"]
+    assert fields["classes"] == ["Sky", "Road", "Car"]
+    assert fields["preprocess"]["size"] == [24, 16]
 
 
 @pytest.mark.parametrize(
-    ("scale", "said"), [("1", "pixel"), ("1/127.5", "pixel * 0.00784314"), ("2", "pixel * 2")]
+    ("scale", "message"), [("1", "pixel"), ("1/127.5", "pixel * 0.00784314"), ("2", "pixel * 2")]
 )
-def test_the_scale_is_told_as_people_write_it(
-    run: Run, network: Path, tmp_path: Path, scale: str, said: str
+def test_the_pixel_factor_is_printed_as_people_write_it(
+    run: Run, network: Path, tmp_path: Path, scale: str, message: str
 ) -> None:
     out = tmp_path / "a.onnx"
-    assert run("export", network, "-o", out, "--scale", scale, "--no-verify").exit_code == 0
-    assert f"({said} - mean) / std\n" in run("info", out).stdout
+    assert run("export", network, "-o", out, "--rescale", scale, "--no-verify").exit_code == 0
+    assert f"({message} - mean) / std\n" in run("info", out).stdout

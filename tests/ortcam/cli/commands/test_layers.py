@@ -19,7 +19,7 @@ def cells(line: str) -> list[str]:
     return line.lstrip("* ").split()
 
 
-def test_the_table_ranks_and_marks_what_would_be_chosen(run: Run, network: Path) -> None:
+def test_the_table_ranks_layers_and_marks_the_default(run: Run, network: Path) -> None:
     result = run("layers", network)
     assert result.exit_code == 0, result.output
     header, *lines = result.stdout.splitlines()
@@ -40,7 +40,7 @@ def test_the_table_ranks_and_marks_what_would_be_chosen(run: Run, network: Path)
     assert "rank: the last layer of every stride" in result.stderr
 
 
-def test_json_says_the_same(run: Run, network: Path) -> None:
+def test_json_holds_the_same(run: Run, network: Path) -> None:
     result = run("layers", network, "--json")
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
@@ -75,7 +75,7 @@ def test_the_score_can_be_the_logits(run: Run, network: Path) -> None:
     assert "score" not in chosen
 
 
-def test_the_order_is_the_users(run: Run, network: Path) -> None:
+def test_sort(run: Run, network: Path) -> None:
     result = run("layers", network, "--sort", "depth", "--json")
     names = [c["name"] for c in json.loads(result.stdout) if c["kind"] == "feature"]
     assert names[:2] == ["relu1", "relu2"]
@@ -100,12 +100,10 @@ def test_a_picture_adds_what_is_measured(
     assert 0 <= measured["relu1"]["inside"] <= 1
 
 
-def test_what_the_network_expects_is_said_as_to_export(
-    run: Run, network: Path, picture: Path
-) -> None:
+def test_preprocessing_options_are_those_of_export(run: Run, network: Path, picture: Path) -> None:
     options = ("--picture", picture, "-c", "Car", "--json")
     plain = json.loads(run("layers", network, *options).stdout)
-    brighter = json.loads(run("layers", network, *options, "--scale", "1/60").stdout)
+    brighter = json.loads(run("layers", network, *options, "--rescale", "1/60").stdout)
     assert plain[0]["concentration"] != brighter[0]["concentration"]
     named = run("layers", network, *options, "--picture-input", "photo")
     assert named.exit_code == 1
@@ -125,13 +123,13 @@ def test_an_artifact_has_its_own_layers(run: Run, artifact: Path, picture: Path)
 @pytest.mark.parametrize(
     "options", [["--figure", "x.png"], ["-c", "Car"], ["--mean", "0.5"], ["--provider", "cpu"]]
 )
-def test_what_takes_a_picture_says_so(run: Run, network: Path, options: list[str]) -> None:
+def test_options_that_need_a_picture(run: Run, network: Path, options: list[str]) -> None:
     result = run("layers", network, *options)
     assert result.exit_code == 2
-    assert "takes a picture: give --picture too." in result.stderr
+    assert "needs a picture: add --picture FILE." in result.stderr
 
 
-def test_a_figure_that_cannot_be_written_is_found_before_the_work(
+def test_an_unwritable_figure_fails_before_the_work(
     run: Run, network: Path, picture: Path, tmp_path: Path
 ) -> None:
     for name, message in (("none/x.png", "does not exist"), ("x.bmp", "name a .png, .jpg")):

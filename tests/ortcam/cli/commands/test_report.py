@@ -41,18 +41,18 @@ def test_one_file_of_several_pictures(
     tops = [m["ranges"]["own"][0][1] for m in data[1]["maps"]]
     assert tops == [float(m.max()) for layer in expected.layers for m in expected.raw[layer]]
     read = Read(out.read_text(encoding="utf-8"))
-    for said in (artifact.name, "CPUExecutionProvider", "relu1, relu2", ortcam.__version__):
-        assert said in read.text
+    for message in (artifact.name, "CPUExecutionProvider", "relu1, relu2", ortcam.__version__):
+        assert message in read.text
     assert {p.name for p in tmp_path.iterdir()} == {picture.name, "b", "r.html"}
 
 
-def test_what_is_asked_and_how_it_is_shown(
+def test_the_question_and_the_style_reach_the_report(
     run: Run, artifact: Path, picture: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "r.html"
-    asked = ("-c", "Car - Road", "-l", "relu2", "--box", "3,3,12,9", "--upsample", "nearest")
-    looks = ("--colormap", "viridis", "--scale", "own", "--title", "A & B")
-    result = run("report", artifact, picture, *asked, *looks, "-q", "-o", out)
+    options = ("-c", "Car - Road", "-l", "relu2", "--box", "3,3,12,9", "--upsample", "nearest")
+    style = ("--colormap", "viridis", "--scale", "own", "--title", "A & B")
+    result = run("report", artifact, picture, *options, *style, "-q", "-o", out)
     assert result.exit_code == 0, result.output
     assert result.output == ""
     question = ortcam.about("Car") - ortcam.about("Road")
@@ -60,9 +60,9 @@ def test_what_is_asked_and_how_it_is_shown(
     expected = ortcam.load(artifact).explain(
         picture, [question], ["relu2"], region, upsample="nearest"
     )
-    ((told,),) = (d["maps"] for d in blocks(out))
-    assert (told["class"], told["layer"]) == ("Car - Road in the box 3,3,12,9", "relu2")
-    assert told["ranges"]["own"][0][1] == float(expected.raw["relu2"].max())
+    ((block,),) = (d["maps"] for d in blocks(out))
+    assert (block["class"], block["layer"]) == ("Car - Road in the box 3,3,12,9", "relu2")
+    assert block["ranges"]["own"][0][1] == float(expected.raw["relu2"].max())
     html = out.read_text(encoding="utf-8")
     assert '"colormap":"viridis","scale":"own"' in html
     assert "<h1><bdi>A &amp; B</bdi></h1>" in html
@@ -86,18 +86,16 @@ def test_a_picture_that_cannot_be_read_is_left_out(
         assert out.read_bytes() == before
 
 
-def test_an_output_that_will_not_do(
-    run: Run, artifact: Path, picture: Path, tmp_path: Path
-) -> None:
+def test_unusable_outputs(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
     html = tmp_path / "a.html"
     Image.new("RGB", (4, 4)).save(html, "PNG")
-    for out, pictures, said in (
-        (tmp_path / "r.png", [picture], "is no .html file"),
-        (html, [html], "would be replaced"),
+    for out, pictures, message in (
+        (tmp_path / "r.png", [picture], "is not an .html file"),
+        (html, [html], "would be overwritten"),
     ):
         result = run("report", artifact, *pictures, "-o", out)
         assert result.exit_code == 2
-        assert said in result.stderr
+        assert message in result.stderr
     result = run("report", artifact, picture, "-o", tmp_path / "none" / "r.html")
     assert result.exit_code == 1
     assert "none does not exist" in result.stderr
@@ -106,7 +104,7 @@ def test_an_output_that_will_not_do(
 def test_nasty_names_come_through_as_text(
     run: Run, network_model: onnx.ModelProto, tmp_path: Path
 ) -> None:
-    """From the label file, the layer's tensor, the artifact's and the picture's file name."""
+    """Names of a class, a layer, an artifact and a picture."""
     nasty = "<script>alert(1)<!--"
     model = onnx.ModelProto()
     model.CopyFrom(network_model)
@@ -163,12 +161,12 @@ def test_a_slice_of_a_volume(run: Run, tmp_path: Path) -> None:
     scan = np.random.default_rng(9).normal(0, 1, (1, 1, 5, 12, 16)).astype(np.float32)
     np.save(tmp_path / "scan.npy", scan)
     out = tmp_path / "r.html"
-    asked = ("-c", "1", "-o", out)
-    result = run("report", tmp_path / "v.onnx", tmp_path / "scan.npy", *asked)
+    options = ("-c", "1", "-o", out)
+    result = run("report", tmp_path / "v.onnx", tmp_path / "scan.npy", *options)
     assert result.exit_code == 1
     assert "a volume is drawn one slice at a time" in result.stderr
     assert not out.exists()
-    result = run("report", tmp_path / "v.onnx", tmp_path / "scan.npy", *asked, "--slice", "3")
+    result = run("report", tmp_path / "v.onnx", tmp_path / "scan.npy", *options, "--slice", "3")
     assert result.exit_code == 0, result.output
     (data,) = blocks(out)
     assert (data["full"], data["height"]) == ([16, 12], 12)

@@ -29,7 +29,9 @@ def test_one_picture_into_a_figure(run: Run, artifact: Path, picture: Path, tmp_
     assert set(segmentation.colors) <= beside
 
 
-def test_arrays_are_the_runtime_s(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
+def test_arrays_match_those_of_python(
+    run: Run, artifact: Path, picture: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out.npz"
     result = run("segment", artifact, picture, "-o", out)
     assert result.exit_code == 0, result.output
@@ -57,7 +59,7 @@ def test_a_page_needs_matplotlib(
     assert run("segment", artifact, picture, "-o", tmp_path / "out.jpg").exit_code == 0
 
 
-def test_the_size_is_asked_for(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
+def test_size(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
     for size, shape in (("native", (22, 32)), ("40x30", (30, 40))):
         out = tmp_path / f"{size}.npz"
         result = run("segment", artifact, picture, "-o", out, "--size", size)
@@ -81,7 +83,7 @@ def test_a_folder_for_several_pictures(
         assert arrays["labels"].shape == (7, 9)
 
 
-def test_a_damaged_picture_does_not_keep_the_others(
+def test_a_damaged_picture_does_not_stop_the_others(
     run: Run, artifact: Path, picture: Path, tmp_path: Path
 ) -> None:
     damaged = tmp_path / "damaged.png"
@@ -110,8 +112,8 @@ def test_a_plain_network_is_exported_in_memory(
         out = tmp_path / f"{model.name}.npz"
         result = run("segment", model, picture, "-o", out)
         assert result.exit_code == 0, result.output
-        said = "is a plain network: exporting it in memory" in result.stderr
-        assert said == (model == network)
+        message = "is a plain network: exporting it in memory" in result.stderr
+        assert message == (model == network)
         with np.load(out, allow_pickle=False) as arrays:
             labels.append(arrays["labels"])
     np.testing.assert_array_equal(*labels)
@@ -119,9 +121,7 @@ def test_a_plain_network_is_exported_in_memory(
 
 
 @pytest.mark.parametrize("provider", ["CPUExecutionProvider", "cpu"])
-def test_the_provider_is_asked_for(
-    run: Run, artifact: Path, picture: Path, tmp_path: Path, provider: str
-) -> None:
+def test_provider(run: Run, artifact: Path, picture: Path, tmp_path: Path, provider: str) -> None:
     out = tmp_path / "out.npz"
     result = run("segment", artifact, picture, "-o", out, "--provider", provider)
     assert result.exit_code == 0, result.output

@@ -1,4 +1,4 @@
-"""Where results go: one file, or a folder of files with names of their own."""
+"""The files of results: one, or several in a folder under distinct names."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_pictures_of_one_name_stay_apart(tmp_path: Path) -> None:
     assert len({name.casefold() for name in names}) == 5
 
 
-def test_no_picture_is_replaced(tmp_path: Path) -> None:
+def test_pictures_are_not_overwritten(tmp_path: Path) -> None:
     picture = tmp_path / "street.png"
     picture.touch()
     with pytest.raises(click.UsageError, match=r"street\.png is one of the pictures"):
@@ -50,7 +50,7 @@ def test_no_picture_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["out.gif", "there", "there.txt"])
-def test_a_result_has_a_suffix_that_is_known(tmp_path: Path, name: str) -> None:
+def test_an_unknown_suffix_is_rejected(tmp_path: Path, name: str) -> None:
     for file in ("there", "there.txt"):
         (tmp_path / file).touch()
     with pytest.raises(click.UsageError, match=r"is neither a folder nor a \.png, .* or \.npz"):
@@ -67,7 +67,7 @@ def test_several_pictures_need_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing/out.png", "file/out.png", "file/folder"])
-def test_what_cannot_be_written_is_found_before_the_work(tmp_path: Path, name: str) -> None:
+def test_an_unwritable_output_fails_before_the_work(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"cannot be (written|made): "):
+    with pytest.raises(OutputError, match=r"cannot be (written|created): "):
         planned(tmp_path / name, "street.png")

@@ -1,9 +1,10 @@
-"""The options of ``ortcam explain`` that say what is asked, and where."""
+"""The options of ``ortcam explain`` for the question and its region."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,13 +24,13 @@ Run = Callable[..., Result]
 def artifact(
     run: Run, network_model: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """Of a network that sees every class in a picture: none has a higher score than the others."""
+    """The artifact of a network whose classes all score alike, so that each is predicted."""
     model = onnx.ModelProto()
     model.CopyFrom(network_model)
     x = np.random.default_rng(0).random((1, 3, 16, 24), np.float32)
-    score = ReferenceEvaluator(model).run(None, {"picture": x})[0]
+    scores: Any = ReferenceEvaluator(model).run(None, {"picture": x})
     (bias,) = (i for i in model.graph.initializer if i.name == "scorer.bias")
-    even = numpy_helper.to_array(bias) - np.log(score).mean(axis=(0, 2, 3))
+    even = numpy_helper.to_array(bias) - np.log(scores[0]).mean(axis=(0, 2, 3))
     bias.CopyFrom(numpy_helper.from_array(even.astype(np.float32), bias.name))
     folder = tmp_path_factory.mktemp("even")
     onnx.save(model, folder / "even.onnx")
@@ -78,8 +79,14 @@ def truth(tmp_path: Path, picture: Path) -> Path:
     ],
     ids=lambda v: " ".join(v) if isinstance(v, tuple) else "",
 )
-def test_a_place_is_the_object_s(
-    run: Run, artifact: Path, picture: Path, truth: Path, tmp_path: Path, options, part
+def test_the_options_build_the_region(
+    run: Run,
+    artifact: Path,
+    picture: Path,
+    truth: Path,
+    tmp_path: Path,
+    options: tuple[str, ...],
+    part: Any,
 ) -> None:
     cam = ortcam.load(artifact)
     file = truth / f"{picture.stem}.png"
@@ -107,8 +114,8 @@ def test_a_mask_within_a_box(run: Run, artifact: Path, picture: Path, tmp_path: 
     weights = np.random.default_rng(0).random((21, 31))
     np.save(tmp_path / "mask.npy", weights)
     out = tmp_path / "out.npz"
-    asked = ("-c", "Car", "--mask", tmp_path / "mask.npy", "--box", "3,4,20,9")
-    assert run("explain", artifact, picture, *asked, "-o", out).exit_code == 0
+    options = ("-c", "Car", "--mask", tmp_path / "mask.npy", "--box", "3,4,20,9")
+    assert run("explain", artifact, picture, *options, "-o", out).exit_code == 0
     part = Box(3, 4, 20, 9) & Mask(weights)
     expected = ortcam.load(artifact).explain(picture, about("Car").over(part))
     with np.load(out, allow_pickle=False) as arrays:
@@ -117,8 +124,8 @@ def test_a_mask_within_a_box(run: Run, artifact: Path, picture: Path, tmp_path: 
 
 def test_differences(run: Run, artifact: Path, picture: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.npz"
-    asked = ("-c", "Car - 0.5*Road", "-c", "Sky", "--at", "12,8")
-    assert run("explain", artifact, picture, *asked, "-o", out).exit_code == 0
+    options = ("-c", "Car - 0.5*Road", "-c", "Sky", "--at", "12,8")
+    assert run("explain", artifact, picture, *options, "-o", out).exit_code == 0
     question = about("Car") - 0.5 * about("Road")
     expected = ortcam.load(artifact).explain(picture, [question, "Sky"], region=Pixel(12, 8))
     with np.load(out, allow_pickle=False) as arrays:
@@ -127,14 +134,14 @@ def test_differences(run: Run, artifact: Path, picture: Path, tmp_path: Path) ->
         np.testing.assert_array_equal(arrays["maps"], expected.maps)
 
 
-def test_a_picture_without_the_class_is_left_out_of_several(
+def test_a_picture_that_the_region_misses_is_left_out(
     run: Run, artifact: Path, picture: Path, tmp_path: Path
 ) -> None:
     small = tmp_path / "small.png"
     with Image.open(picture) as image:
         image.crop((0, 0, 9, 9)).save(small)
-    asked = ("-c", "Car", "--at", "20,15", "--format", "npz", "-o", tmp_path / "out")
-    result = run("explain", artifact, small, picture, *asked)
+    options = ("-c", "Car", "--at", "20,15", "--format", "npz", "-o", tmp_path / "out")
+    result = run("explain", artifact, small, picture, *options)
     assert result.exit_code == 1
     assert "lies outside the picture of 9 x 9" in result.stderr
     assert "1 of 2 pictures were left out" in result.stderr
@@ -142,7 +149,7 @@ def test_a_picture_without_the_class_is_left_out_of_several(
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "said"),
+    ("options", "code", "message"),
     [
         (("--at", "12"), 2, "a column and a row from 0, as in 120,80"),
         (("--at", "12,-3"), 2, "a column and a row from 0"),
@@ -150,10 +157,10 @@ def test_a_picture_without_the_class_is_left_out_of_several(
         (("--box", "1,2,3"), 2, "a left, upper, right and lower edge"),
         (("--polygon", "1,2,3,4"), 2, "three or more corners"),
         (("--polygon", "1,2,3,4,5,nan"), 2, "three or more corners"),
-        (("--where", "component"), 2, "takes a pixel of the object: --at X,Y"),
-        (("--where", "mistaken"), 2, "takes a label image: --truth FILE"),
-        (("--truth", "."), 2, "--where labelled or mistaken"),
-        (("--border-width", "3"), 2, "--border-width is for --where border"),
+        (("--where", "component"), 2, "needs a pixel of the object: add --at X,Y"),
+        (("--where", "mistaken"), 2, "needs a label image: add --truth FILE"),
+        (("--truth", "."), 2, "--truth needs --where labelled or --where mistaken"),
+        (("--border-width", "3"), 2, "--border-width needs --where border"),
         (("--at", "99,8"), 1, "lies outside the picture of 31 x 21"),
         (("--box", "5,5,5,9"), 1, "the box 5,5,5,9 is empty"),
         (("--where", "mistaken", "--truth", "."), 1, "holds no label image"),
@@ -162,12 +169,18 @@ def test_a_picture_without_the_class_is_left_out_of_several(
     ],
     ids=lambda v: " ".join(v) if isinstance(v, tuple) else "",
 )
-def test_what_does_not_go_together_is_said(
-    run: Run, artifact: Path, picture: Path, tmp_path: Path, options, code, said: str
+def test_invalid_combinations_are_reported(
+    run: Run,
+    artifact: Path,
+    picture: Path,
+    tmp_path: Path,
+    options: tuple[str, ...],
+    code: int,
+    message: str,
 ) -> None:
     out = tmp_path / "out.npz"
     result = run("explain", artifact, picture, "-c", "Car", *options, "-o", out)
     assert result.exit_code == code, result.output
-    assert said in result.stderr
+    assert message in result.stderr
     assert "Traceback" not in result.output
     assert not out.exists()

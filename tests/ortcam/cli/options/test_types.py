@@ -1,4 +1,4 @@
-"""What is typed after an option, read or refused."""
+"""Values of options, converted or rejected."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import click
 import numpy as np
 import pytest
 
-from ortcam.cli.options import types as parameters
+from ortcam.cli.options import types
 
 
 @pytest.mark.parametrize(
     ("read", "text", "value"),
     [
-        (parameters.size, "480x360", (480, 360)),
-        (parameters.size_or_native, "480x360", (480, 360)),
-        (parameters.size_or_native, "native", "native"),
-        (parameters.numbers, "0.5, -1,2e3", (0.5, -1.0, 2000.0)),
-        (parameters.numbers, "127.5", (127.5,)),
-        (parameters.scale, "1/255", 1 / 255),
-        (parameters.scale, "0.5", 0.5),
+        (types.size, "480x360", (480, 360)),
+        (types.size_or_native, "480x360", (480, 360)),
+        (types.size_or_native, "native", "native"),
+        (types.numbers, "0.5, -1,2e3", (0.5, -1.0, 2000.0)),
+        (types.numbers, "127.5", (127.5,)),
+        (types.factor, "1/255", 1 / 255),
+        (types.factor, "0.5", 0.5),
     ],
 )
 def test_values(read: Callable[[str], object], text: str, value: object) -> None:
@@ -29,31 +29,31 @@ def test_values(read: Callable[[str], object], text: str, value: object) -> None
 
 
 @pytest.mark.parametrize(
-    ("read", "text", "said"),
+    ("read", "text", "message"),
     [
-        (parameters.size, "480", "as in 480x360"),
-        (parameters.size, "0x360", "as in 480x360"),
-        (parameters.size, "native", "as in 480x360"),
-        (parameters.size, "9999999x1", "as in 480x360"),
-        (parameters.numbers, "1,2", "one number a channel"),
-        (parameters.numbers, "a,b,c", "one number a channel"),
-        (parameters.numbers, "nan,0,0", "one number a channel"),
-        (parameters.scale, "1/0", "a number or a fraction"),
-        (parameters.scale, "0", "a number or a fraction"),
-        (parameters.scale, "1/2/3", "a number or a fraction"),
-        (parameters.named_array, "a", "is not NAME=FILE.npy"),
-        (parameters.named_array, "=a.npy", "is not NAME=FILE.npy"),
-        (parameters.named_array, "a=not-there.npy", "cannot be read as a NumPy array"),
+        (types.size, "480", "as in 480x360"),
+        (types.size, "0x360", "as in 480x360"),
+        (types.size, "native", "as in 480x360"),
+        (types.size, "9999999x1", "as in 480x360"),
+        (types.numbers, "1,2", "one number per channel"),
+        (types.numbers, "a,b,c", "one number per channel"),
+        (types.numbers, "nan,0,0", "one number per channel"),
+        (types.factor, "1/0", "a number or a fraction"),
+        (types.factor, "0", "a number or a fraction"),
+        (types.factor, "1/2/3", "a number or a fraction"),
+        (types.named_array, "a", "is not NAME=FILE.npy"),
+        (types.named_array, "=a.npy", "is not NAME=FILE.npy"),
+        (types.named_array, "a=not-there.npy", "cannot be read as a NumPy array"),
     ],
 )
-def test_refusals(read: Callable[[str], object], text: str, said: str) -> None:
-    with pytest.raises(click.BadParameter, match=said):
+def test_invalid_values(read: Callable[[str], object], text: str, message: str) -> None:
+    with pytest.raises(click.BadParameter, match=message):
         read(text)
 
 
 def test_an_array_with_its_name(tmp_path: Path) -> None:
     np.save(tmp_path / "a=b.npy", np.arange(3))
-    name, array = parameters.named_array(f"tokens={tmp_path}/a=b.npy")
+    name, array = types.named_array(f"tokens={tmp_path}/a=b.npy")
     assert name == "tokens"
     np.testing.assert_array_equal(array, [0, 1, 2])
 
@@ -61,7 +61,7 @@ def test_an_array_with_its_name(tmp_path: Path) -> None:
 def test_pickles_and_archives_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
     with pytest.raises(click.BadParameter, match="cannot be read as a NumPy array"):
-        parameters.named_array(f"a={tmp_path}/objects.npy")
+        types.named_array(f"a={tmp_path}/objects.npy")
     np.savez(tmp_path / "several.npz", a=1, b=2)
     with pytest.raises(click.BadParameter, match="holds several arrays"):
-        parameters.named_array(f"a={tmp_path}/several.npz")
+        types.named_array(f"a={tmp_path}/several.npz")
