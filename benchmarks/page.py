@@ -1,7 +1,7 @@
-"""Writes the tables of ``docs/benchmarks.md``, and its chart, from the results.
+"""Write the tables of ``docs/benchmarks.md``, and its chart, from the results.
 
-``python -m benchmarks.page out/benchmark.json`` takes new results into ``docs/``; without a file it
-writes the page again from those there, and with ``--check`` says whether it is current.
+``python -m benchmarks.page out/benchmark.json`` copies new results into ``docs/``. Without a file it
+writes the page again from the results there; ``--check`` fails if the page is not current.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ MARK = "<!-- from here on written by benchmarks/page.py -->\n"
 
 
 def page() -> str:
-    """The page as it should be: what stands above the mark, and the tables below it."""
+    """Return the current page: the prose above the mark, and the tables below it."""
     return PAGE.read_text(encoding="utf-8").split(MARK)[0] + MARK + "\n" + markdown(read(RESULTS))
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:
         if PAGE.read_text(encoding="utf-8") != page():
-            sys.exit("docs/benchmarks.md is not current; python -m benchmarks.page writes it")
+            sys.exit("docs/benchmarks.md is not current: run python -m benchmarks.page")
     else:
         for path in sys.argv[1:]:
             RESULTS.write_text(dumped(read(Path(path))), encoding="utf-8")

@@ -88,7 +88,7 @@ def _even(
         way: _model([_node(way, ["g", "w"], ["y"], **same)], {"g": g}, {"w": kernel})
         for way, kernel in (("Conv", _turned(w, group)), ("ConvTranspose", w))
     }
-    return Choice(name, title, ways, {"g": g}, "rules/convolution.py")
+    return Choice(name, title, ways, {"g": g}, "gradient/rules/convolution.py")
 
 
 def _strided(
@@ -141,7 +141,7 @@ def _strided(
         ),
         "zeros between, Conv": _model(zeros, {"g": g}, stuffing),
     }
-    return Choice(name, title, ways, {"g": g}, "rules/convolution.py")
+    return Choice(name, title, ways, {"g": g}, "gradient/rules/convolution.py")
 
 
 def _softmax(name: str, title: str, classes: int, space: tuple[int, int]) -> Choice:
@@ -163,7 +163,7 @@ def _softmax(name: str, title: str, classes: int, space: tuple[int, int]) -> Cho
         "Softmax": _model([_node("Softmax", ["x"], ["y"], axis=1)], {"x": x}),
         "Softmax between Transposes": _model(turned, {"x": x}),
     }
-    return Choice(name, title, ways, {"x": x}, "faster.py")
+    return Choice(name, title, ways, {"x": x}, "append/fast_softmax.py")
 
 
 def _relu(name: str, title: str, shape: tuple[int, int, int]) -> Choice:
@@ -179,7 +179,7 @@ def _relu(name: str, title: str, shape: tuple[int, int, int]) -> Choice:
         "product with the mask": _model([positive, *product], {"a": y, "g": g}, zero),
         "Where": _model([positive, *chosen], {"a": y, "g": g}, zero),
     }
-    return Choice(name, title, ways, {"a": y, "g": g}, "rules/activation.py")
+    return Choice(name, title, ways, {"a": y, "g": g}, "gradient/rules/activation.py")
 
 
 def _pool(name: str, title: str, shape: tuple[int, int, int], *, asked: bool) -> Choice:
@@ -213,7 +213,7 @@ def _pool(name: str, title: str, shape: tuple[int, int, int], *, asked: bool) ->
             "the pool without Indices": _model(plain, {"x": x}, constants),
             "the pool with Indices": _model(own, {"x": x}, constants),
         }
-        return Choice(name, title, ways, {"x": x}, "rules/pooling.py")
+        return Choice(name, title, ways, {"x": x}, "gradient/rules/pooling.py")
     ways = {
         "Indices of a pool of its own": _model(
             [*plain, again, *put], {"x": x, "g": g}, constants, ["y", "z"]
@@ -222,7 +222,7 @@ def _pool(name: str, title: str, shape: tuple[int, int, int], *, asked: bool) ->
             [*own, *put], {"x": x, "g": g}, constants, ["y", "z"]
         ),
     }
-    return Choice(name, title, ways, {"x": x, "g": g}, "rules/pooling.py")
+    return Choice(name, title, ways, {"x": x, "g": g}, "gradient/rules/pooling.py")
 
 
 CHOICES: dict[str, Callable[[], Choice]] = {
@@ -254,10 +254,10 @@ CHOICES: dict[str, Callable[[], Choice]] = {
     "relu": lambda: _relu("relu", "ReLU, 128 channels, 90 x 120", (128, 90, 120)),
     "pool-unasked": lambda: _pool(
         "pool-unasked", "between two Conv, MaxPool 3x3 at stride 2, 64 channels, 180 x 240: "
-        "nobody asks", (64, 180, 240), asked=False,
+        "no question", (64, 180, 240), asked=False,
     ),
     "pool-asked": lambda: _pool(
-        "pool-asked", "the same, and its gradient", (64, 180, 240), asked=True
+        "pool-asked", "the same, with its gradient", (64, 180, 240), asked=True
     ),
 }  # fmt: skip
 """The choices by their names, made when they are measured."""

@@ -1,4 +1,4 @@
-"""The results as a page of the docs."""
+"""The results as a page of the documentation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 __all__ = ["table"]
 
-#: What the agreement is to be.
+#: The largest relative error that counts as agreement.
 TOLERANCE = 1e-3
 
 _PACKAGES = (
@@ -24,38 +24,41 @@ _PACKAGES = (
 _HEAD = """\
 # Whole networks against PyTorch
 
-Made by `python -m benchmarks.zoo`. Each network has random weights and was exported by both of
-torch's exporters with opset 18, for square pictures of the side that stands behind its name.
+`python -m benchmarks.zoo` writes this page. Each network has random weights and is exported by both
+of torch's exporters with opset 18, for square pictures. The number behind its name is their side.
 
-Relative errors ||a - b|| / ||b||: of `ortcam_export.vjp`, for a random functional of the scores
-with respect to the *picture*; and of the Grad-CAM *weights* in the artifact of `ortcam export`,
-at the layer that it chooses, for two random questions about a random region. a is computed by
-onnxruntime in float32, b by PyTorch's autograd in float64 of the module that was exported. Both are
-to be {tolerance:g} or less; {good} of {all} rows are.
+The columns *picture* and *weights* are relative errors ||a - b|| / ||b||:
 
-Where a ReLU or a MaxPool reads numbers that float32 cannot tell from its kink, float64 may take the
-other side, and each time it does the gradient differs by up to a percent though both are right. So
-for the picture's gradient PyTorch takes the derivatives of functions with kinks at the numbers that
-onnxruntime's read.
+- *picture*: of `ortcam_export.vjp`, for a random functional of the scores with respect to the picture;
+- *weights*: of the Grad-CAM weights in the artifact of `ortcam export`, at its default layer, for two
+  random questions about a random region.
+
+ONNX Runtime computes a in float32, and PyTorch's autograd computes b in float64 from the exported
+module. Both errors must be at most {tolerance:g}; they are in {good} of {all} rows.
+
+Where a ReLU or a MaxPool reads values that float32 cannot tell from its kink, float64 may fall on the
+other side. Each time the gradients differ by up to a percent, although both are right. For the
+picture's gradient PyTorch therefore takes the derivatives of functions with kinks at the values that
+ONNX Runtime's functions read.
 
 {machine}
 """
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The page, from rows of one network and exporter each."""
+    """Return the page, from one row per network and exporter."""
     measured = [row for row in rows if "failure" not in row]
     good = [row for row in measured if max(row["picture"], row["weights"]) <= TOLERANCE]
     head = _HEAD.format(tolerance=TOLERANCE, good=len(good), all=len(rows), machine=_machines(rows))
     lines = [
-        "| network | exporter | picture | weights | chosen layer | operator | extent | score |",
+        "| network | exporter | picture | weights | default layer | operator | extent | score |",
         "|---|---|---|---|---|---|---|---|",
         *(_line(row) for row in measured),
     ]
     parts = [head, *lines]
     failed = [row for row in rows if "failure" in row]
     if failed:
-        parts += ["", "## What cannot be compared", ""]
+        parts += ["", "## Networks that cannot be compared", ""]
         parts += [f"- {row['network']}, {row['exporter']}: {row['failure']}" for row in failed]
     parts += ["", "## Operators that depend on the picture", ""]
     parts += [
@@ -79,7 +82,7 @@ def _operators(rows: Iterable[dict[str, Any]], name: str) -> set[str]:
 
 
 def _machines(rows: Iterable[dict[str, Any]]) -> str:
-    """What the rows were measured on; the same for all, as a rule."""
+    """Return the machines and versions of the rows, normally one."""
     seen = dict.fromkeys(
         "{threads} thread(s) of an {processor}, Python {python}; ".format(**row["machine"])
         + ", ".join(f"{name} {row['machine']['versions'][name]}" for name in _PACKAGES)
