@@ -1,7 +1,7 @@
 """Write the tables of ``docs/benchmarks.md``, and its chart, from the results.
 
-``python -m benchmarks.page out/benchmark.json`` copies new results into ``docs/``. Without a file it
-writes the page again from the results there; ``--check`` fails if the page is not current.
+``python -m benchmarks.page out/benchmark.json`` copies new results into ``docs/``. Without a file
+it writes the page again from the results there; ``--check`` fails if the page is not current.
 """
 
 from __future__ import annotations

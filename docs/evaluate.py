@@ -1,8 +1,8 @@
 """Write the tables of ``evaluate.md`` from the results of ``ortcam evaluate``.
 
 ``python docs/evaluate.py FOLDER...`` takes the folders that the commands of the page wrote. It puts
-their tables between the page's two comments: for each metric the mean over the pictures, all classes
-together, with its 95 % interval.
+their tables between the page's two comments: for each metric the mean over the pictures, all
+classes together, with its 95 % interval.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Draw the figures of the README and of these pages, from the shipped network and picture.
 
-There are the figures of ``make demo``, at the size at which the pages show them; one with the map of
-each method and one with that of each preset, for one class and layer; and one with the map at each
-layer.
+There are the figures of ``make demo``, at the size at which the pages show them; one with the map
+of each method and one with that of each preset, for one class and layer; and one with the map at
+each layer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Write ``node_tests.md``, the results of onnx's own node tests as gradient checks.
 
-``python docs/node_tests.py`` runs every test and writes the page, in minutes. ``--check`` runs none;
-it fails if the page's table and counts do not match its lists, or if a case is missing.
+``python docs/node_tests.py`` runs every test and writes the page, in minutes. ``--check`` runs
+none; it fails if the page's table and counts do not match its lists, or if a case is missing.
 """
 
 from __future__ import annotations
@@ -37,17 +37,18 @@ INTRODUCTION = """\
 Measured with onnx {onnx} and onnxruntime {onnxruntime}. Each node test of onnx with a float32 input
 and a float32 output is a gradient check:
 
-- `<u, J v>`, by central differences of the forward network, and `<vjp(u), v>`, in onnxruntime, agree
-  within {tolerance} of |u| |J v|;
+- `<u, J v>`, by central differences of the forward network, and `<vjp(u), v>`, in onnxruntime,
+  agree within {tolerance} of |u| |J v|;
 - three questions asked at once give the same results as three asked one by one.
 
-onnx's ReferenceEvaluator computes the differences in double precision. If it does not run the network
-in double, or its result differs from onnxruntime's, onnxruntime computes them in single precision.
-Names that end in `_expanded` are the same tests of an operator's ONNX function body.
+onnx's ReferenceEvaluator computes the differences in double precision. If it does not run the
+network in double, or its result differs from onnxruntime's, onnxruntime computes them in single
+precision. Names that end in `_expanded` are the same tests of an operator's ONNX function body.
 
-Of {total} cases, {outside} have no gradient to check, as measured: onnxruntime does not run the case,
-its output is not finite, or in every input the differences of two step sizes, or of the two sides,
-disagree. Of the other {inside}, **{passed} pass** and {listed} fail. The lists below name them.
+Of {total} cases, {outside} have no gradient to check, as measured: onnxruntime does not run the
+case, its output is not finite, or in every input the differences of two step sizes, or of the two
+sides, disagree. Of the other {inside}, **{passed} pass** and {listed} fail. The lists below name
+them.
 
 | operator | cases | without a gradient | pass | fail |
 |---|---|---|---|---|

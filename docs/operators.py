@@ -29,13 +29,13 @@ The table lists how the gradient engine treats each operator of ONNX (ai.onnx, o
 {counts}
 
 The gradient passes to the named inputs only. The others hold indices, axes, sizes and the like, or
-values that are never features. An operator is refused only if a gradient has to pass it; the error says
-why, and names a later layer that works.
+values that are never features. An operator is refused only if a gradient has to pass it; the error
+says why, and names a later layer that works.
 
-Networks below opset 18 are converted before they are differentiated. Control flow that is known before
-the network runs is replaced by the nodes that run, in the artifact too: an If with a constant condition
-(including one on a static extent), a Loop of constant length, and a Scan over an axis of static extent,
-up to {most} nodes in all.
+Networks below opset 18 are converted before they are differentiated. Control flow that is known
+before the network runs is replaced by the nodes that run, in the artifact too: an If with a
+constant condition (including one on a static extent), a Loop of constant length, and a Scan over an
+axis of static extent, up to {most} nodes in all.
 
 | operator | gradient | to these inputs, or why not |
 |---|---|---|

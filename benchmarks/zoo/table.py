@@ -29,17 +29,18 @@ of torch's exporters with opset 18, for square pictures. The number behind its n
 
 The columns *picture* and *weights* are relative errors ||a - b|| / ||b||:
 
-- *picture*: of `ortcam_export.vjp`, for a random functional of the scores with respect to the picture;
-- *weights*: of the Grad-CAM weights in the artifact of `ortcam export`, at its default layer, for two
-  random questions about a random region.
+- *picture*: of `ortcam_export.vjp`, for a random functional of the scores with respect to the
+  picture;
+- *weights*: of the Grad-CAM weights in the artifact of `ortcam export`, at its default layer, for
+  two random questions about a random region.
 
 ONNX Runtime computes a in float32, and PyTorch's autograd computes b in float64 from the exported
 module. Both errors must be at most {tolerance:g}; they are in {good} of {all} rows.
 
-Where a ReLU or a MaxPool reads values that float32 cannot tell from its kink, float64 may fall on the
-other side. Each time the gradients differ by up to a percent, although both are right. For the
-picture's gradient PyTorch therefore takes the derivatives of functions with kinks at the values that
-ONNX Runtime's functions read.
+Where a ReLU or a MaxPool reads values that float32 cannot tell from its kink, float64 may fall on
+the other side. Each time the gradients differ by up to a percent, although both are right. For the
+picture's gradient PyTorch therefore takes the derivatives of functions with kinks at the values
+that ONNX Runtime's functions read.
 
 {machine}
 """

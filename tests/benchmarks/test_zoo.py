@@ -91,7 +91,7 @@ def row(**changes: Any) -> dict[str, Any]:
 
 def test_the_table_counts_what_agrees() -> None:
     page = table([row(), row(exporter="torchscript", weights=2e-3, operators={"Relu": 1})])
-    assert "1 of 2 rows are" in page
+    assert "they are in 1 of 2 rows" in page
     assert "| net 64 | dynamo | 2e-06 | 3e-06 | `relu_3` | Relu | 8 x 4 x 4 | softmax |" in page
     assert "- net: Conv, Relu" in page
     assert page.count("Measured on") == 1
@@ -102,5 +102,5 @@ def test_the_table_says_what_failed() -> None:
     for key in ("picture", "weights"):
         del failed[key]
     page = table([row(), failed])
-    assert "1 of 2 rows are" in page
+    assert "they are in 1 of 2 rows" in page
     assert "- net, dynamo: ExportError: no" in page
