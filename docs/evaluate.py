@@ -1,8 +1,8 @@
 """Write the tables of ``evaluate.md`` from the results of ``ortcam evaluate``.
 
-``python docs/evaluate.py FOLDER...`` takes the folders that the commands of the page wrote. It puts
-their tables between the page's two comments: for each metric the mean over the pictures, all
-classes together, with its 95 % interval.
+``python docs/scripts/evaluate.py FOLDER...`` takes the folders that the commands of the page
+wrote. It puts their tables between the page's two comments: for each metric the mean over the
+pictures, all classes together, with its 95 % interval.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from ortcam.evaluation.metric_names import in_words
 
 PAGE = Path(__file__).with_name("evaluate.md")
-BEGIN, END = "<!-- Written by docs/evaluate.py. -->\n", "<!-- End. -->"
+BEGIN, END = "<!-- Written by docs/scripts/evaluate.py. -->\n", "<!-- End. -->"
 
 
 def tables(name: str, summary: dict[str, Any]) -> str:
@@ -91,5 +91,5 @@ def main(folders: list[str]) -> None:
 
 if __name__ == "__main__":
     if not sys.argv[1:]:
-        sys.exit("usage: python docs/evaluate.py FOLDER...")
+        sys.exit("usage: python docs/scripts/evaluate.py FOLDER...")
     main(sys.argv[1:])

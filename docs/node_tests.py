@@ -1,7 +1,7 @@
 """Write ``node_tests.md``, the results of onnx's own node tests as gradient checks.
 
-``python docs/node_tests.py`` runs every test and writes the page, in minutes. ``--check`` runs
-none; it fails if the page's table and counts do not match its lists, or if a case is missing.
+``python docs/scripts/node_tests.py`` runs every test and writes the page, in minutes. ``--check``
+runs none; it fails if the page's table and counts do not match its lists, or if a case is missing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from onnx_cases import (  # noqa: E402
 INTRODUCTION = """\
 # onnx's node tests
 
-<!-- Written by docs/node_tests.py: run it after changing a rule or updating onnx. -->
+<!-- Written by docs/scripts/node_tests.py: run it after changing a rule or updating onnx. -->
 
 Measured with onnx {onnx} and onnxruntime {onnxruntime}. Each node test of onnx with a float32 input
 and a float32 output is a gradient check:
@@ -107,7 +107,7 @@ if __name__ == "__main__":
         if (judged := recorded()) is None:  # written with versions other than those installed
             sys.exit()
         if PAGE.read_text(encoding="utf-8") != page(judged):
-            sys.exit(f"{PAGE} is not current: run python docs/node_tests.py")
+            sys.exit(f"{PAGE} is not current: run python docs/scripts/node_tests.py")
     else:
         text = page({name: judge(name) for name in sorted(cases())})
         PAGE.write_text(text, encoding="utf-8")

@@ -1,6 +1,6 @@
 """Write ``operators.md``, how the gradient engine treats each operator, from the engine's tables.
 
-``python docs/operators.py`` writes the page; ``--check`` fails if it is not current.
+``python docs/scripts/operators.py`` writes the page; ``--check`` fails if it is not current.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PAGE = Path(__file__).with_name("operators.md")
 INTRODUCTION = """\
 # Operators
 
-<!-- Written by docs/operators.py: run `make docs` after adding a rule or a reason. -->
+<!-- Written by docs/scripts/operators.py: run `nox -s docs` after adding a rule or a reason. -->
 
 The table lists how the gradient engine treats each operator of ONNX (ai.onnx, opset {opset}):
 
@@ -66,6 +66,6 @@ def _row(name: str) -> str:
 if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:
         if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page():
-            sys.exit(f"{PAGE} is not current: run make docs")
+            sys.exit(f"{PAGE} is not current: run nox -s docs")
     else:
         PAGE.write_text(page(), encoding="utf-8")

@@ -1,7 +1,7 @@
 """Take the screenshot of the report in ``report.md``, in a headless Chromium.
 
-Run ``python docs/screenshots.py``. Chromium is Debian's package ``chromium``, or any browser built
-on it.
+Run ``python docs/scripts/screenshots.py``. Chromium is Debian's package ``chromium``, or any
+browser built on it.
 """
 
 from __future__ import annotations
