@@ -1,7 +1,8 @@
-"""Draws the figures of the README and of these pages, from the shipped network and picture.
+"""Draw the figures of the README and of these pages, from the shipped network and picture.
 
-They are the figures of ``make demo``, at the size at which a page shows them, one of each method's
-and of each preset's map of the same class and layer, and one of the map at each layer.
+There are the figures of ``make demo``, at the size at which the pages show them; one with the map
+of each method and one with that of each preset, for one class and layer; and one with the map at
+each layer.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ DPI = 100
 
 
 def methods_figure() -> Figure:
-    """The picture, and every method's map of Car."""
+    """Draw the picture, and the map of Car by every method."""
     artifact = ortcam_export.export(NETWORK, feature_layers=[METHODS_AT], methods="all")
     cam = ortcam.load(artifact.model)
     each = (cam.explain(PICTURE, "Car", method=name) for name in METHODS)
@@ -38,14 +39,14 @@ def methods_figure() -> Figure:
 
 
 def presets_figure() -> Figure:
-    """Every preset's map of Car, drawn as the tool draws it."""
+    """Draw the map of Car by every preset, as its tool draws it."""
     cam = ortcam.load(ortcam_export.export(NETWORK, feature_layers=[METHODS_AT]).model)
     each = {name: cam.explain(PICTURE, "Car", preset=name) for name in PRESETS}
     return side_by_side({name: one.overlay() for name, one in each.items()}, columns=3)
 
 
 def side_by_side(pictures: Mapping[str, Image.Image], columns: int) -> Figure:
-    """Pictures in columns, below their titles."""
+    """Draw pictures in columns, below their titles."""
     rows = -(-len(pictures) // columns)
     figure = Figure((3 * columns, 2.45 * rows), layout="constrained")
     axes = figure.subplots(rows, columns).ravel()

@@ -1,7 +1,7 @@
-"""Writes ``node_tests.md``, what becomes of onnx's own node tests as gradient checks.
+"""Write ``node_tests.md``, the results of onnx's own node tests as gradient checks.
 
-``python docs/node_tests.py`` writes it, in minutes: it runs each of them. With ``--check`` it runs
-none, and says whether the page's table and counts are those of its lists, and name every case.
+``python docs/scripts/node_tests.py`` runs every test and writes the page, in minutes. ``--check``
+runs none; it fails if the page's table and counts do not match its lists, or if a case is missing.
 """
 
 from __future__ import annotations
@@ -32,28 +32,32 @@ from onnx_cases import (  # noqa: E402
 INTRODUCTION = """\
 # onnx's node tests
 
-<!-- Written by docs/node_tests.py: run it after changing a rule, or with another onnx. -->
+<!-- Written by docs/scripts/node_tests.py: run it after changing a rule or updating onnx. -->
 
-onnx {onnx}, onnxruntime {onnxruntime}. Each node test of onnx with a float32 input and a float32
-output is a gradient check: `<u, J v>` by central differences of the forward network against
-`<vjp(u), v>` in onnxruntime, within {tolerance} of |u| |J v|; and three questions asked at once
-equal three asked one by one. The differences are those of onnx's ReferenceEvaluator in double
-precision. Where it does not run the network in double, or computes something else than
-onnxruntime, they are onnxruntime's own, in single precision. Names that end in `_expanded` are the
-same tests of an operator's ONNX function body.
+Measured with onnx {onnx} and onnxruntime {onnxruntime}. Each node test of onnx with a float32 input
+and a float32 output is a gradient check:
 
-Of {total} cases, {outside} have no gradient to check, which is measured: onnxruntime does not run
-the case, its output is not finite, or differences of two step sizes, or to the two sides, do not
-agree in any input. Of the other {inside}, **{passed} pass**; {listed} do not, and are listed.
+- `<u, J v>`, by central differences of the forward network, and `<vjp(u), v>`, in onnxruntime,
+  agree within {tolerance} of |u| |J v|;
+- three questions asked at once give the same results as three asked one by one.
 
-| operator | cases | without a gradient | pass | do not |
+onnx's ReferenceEvaluator computes the differences in double precision. If it does not run the
+network in double, or its result differs from onnxruntime's, onnxruntime computes them in single
+precision. Names that end in `_expanded` are the same tests of an operator's ONNX function body.
+
+Of {total} cases, {outside} have no gradient to check, as measured: onnxruntime does not run the
+case, its output is not finite, or in every input the differences of two step sizes, or of the two
+sides, disagree. Of the other {inside}, **{passed} pass** and {listed} fail. The lists below name
+them.
+
+| operator | cases | without a gradient | pass | fail |
 |---|---|---|---|---|
 {rows}
 """
 
 
 def page(judged: dict[str, Judgement]) -> str:
-    """The whole page, of what became of each case."""
+    """Return the whole page, from the judgement of each case."""
     counts = Counter(judgement.verdict for judgement in judged.values())
     outside = sum(count for verdict, count in counts.items() if verdict.outside)
     passed = counts[Verdict.PASSED]
@@ -100,10 +104,10 @@ def _line(name: str, judgement: Judgement) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:
-        if (judged := recorded()) is None:  # it is of other versions than are installed
+        if (judged := recorded()) is None:  # written with versions other than those installed
             sys.exit()
         if PAGE.read_text(encoding="utf-8") != page(judged):
-            sys.exit(f"{PAGE} is not current: run python docs/node_tests.py")
+            sys.exit(f"{PAGE} is not current: run python docs/scripts/node_tests.py")
     else:
         text = page({name: judge(name) for name in sorted(cases())})
         PAGE.write_text(text, encoding="utf-8")

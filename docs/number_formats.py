@@ -1,10 +1,10 @@
-"""Measures how the shipped network's explanations keep in other number formats.
+"""Compare the shipped network's explanations in int8 and float16 with those in float32.
 
-``python docs/number_formats.py`` quantizes models/deeplabv3plus_resnet18_camvid.onnx with
-onnxruntime's own tools, calibrated on rendered scenes, halves it to float16, and prints the tables
-of docs/number_formats.md: how weights and maps correlate with the float32 network's, and the times.
-``python docs/number_formats.py FOLDER`` writes the networks there instead: int8.onnx,
-int8-by-channel.onnx and float16.onnx.
+``python docs/scripts/number_formats.py`` quantizes models/deeplabv3plus_resnet18_camvid.onnx with
+onnxruntime's own tools, calibrated on rendered scenes, and converts it to float16. It prints the
+tables of docs/number_formats.md, the correlation of weights and maps with the float32 network's,
+and the times. ``python docs/scripts/number_formats.py FOLDER`` writes the networks to the folder
+instead: int8.onnx, int8-by-channel.onnx and float16.onnx.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from ortcam_export import export  # noqa: E402
 NETWORK = ROOT / "models" / "deeplabv3plus_resnet18_camvid.onnx"
 LAYERS = ("res2b_relu", "res5b_relu", "catAspp", "dec_relu1", "dec_relu4")
 
-#: Scenes that it is calibrated on, and that it is measured on beside models/street.png.
+#: Seeds of the scenes for calibration, and for measurement beside models/street.png.
 CALIBRATED, MEASURED = range(300000, 300008), range(100000, 100002)
 
-#: A class is asked for where the network finds it in at least this part of the picture.
+#: A class is explained if it is predicted for at least this fraction of the picture.
 SHARE = 0.002
 
 RUNS = 7
@@ -50,26 +50,26 @@ Array = NDArray[Any]
 
 
 class Scenes(CalibrationDataReader):
-    """Rendered scenes, as onnxruntime's calibration reads them."""
+    """Rendered scenes, for onnxruntime's calibration."""
 
     def __init__(self) -> None:
         self._inputs: Iterator[Array] = (entering(render(seed)[0]) for seed in CALIBRATED)
 
     def get_next(self) -> dict[str, Array] | None:
-        """The next scene, or None after the last."""
+        """Return the next scene, or None after the last."""
         x = next(self._inputs, None)
         return None if x is None else {"input": x}
 
 
 def entering(pixels: Array) -> Array:
-    """What enters the network, [1, 3, H, W], for pixels [H, W, 3]."""
+    """Return the network's input [1, 3, H, W] for pixels [H, W, 3]."""
     x = (pixels.astype(np.float32) / 255 - np.float32(MEAN)) / np.float32(STD)
     return np.ascontiguousarray(x.transpose(2, 0, 1)[None])
 
 
 def formats(folder: Path) -> dict[str, Path]:
-    """The network in each format, as files."""
-    made = {
+    """Write the network in each format, and return the files."""
+    files = {
         "float32": NETWORK,
         "int8": folder / "int8.onnx",
         "int8, by channel": folder / "int8-by-channel.onnx",
@@ -78,7 +78,7 @@ def formats(folder: Path) -> dict[str, Path]:
     for name, by_channel in (("int8", False), ("int8, by channel", True)):
         quantize_static(
             NETWORK,
-            made[name],
+            files[name],
             Scenes(),
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QInt8,
@@ -86,8 +86,8 @@ def formats(folder: Path) -> dict[str, Path]:
             per_channel=by_channel,
         )
     half = float16.convert_float_to_float16(onnx.load(NETWORK), keep_io_types=True)
-    onnx.save(half, made["float16"])
-    return made
+    onnx.save(half, files["float16"])
+    return files
 
 
 class Network:
@@ -97,7 +97,7 @@ class Network:
         tensors = {name for node in onnx.load(path).graph.node for name in node.output}
         names = [f"{name}_DequantizeLinear_Output" for name in LAYERS]
         names = [new if new in tensors else old for old, new in zip(LAYERS, names, strict=True)]
-        # The score of a quantized network is what its softmax gives, not that rounded to 256 steps.
+        # The score of a quantized network is the output of its softmax, before rounding.
         explained = export(path, feature_layers=names)
         self.artifact = explained.artifact
         self.plain, self.explained = session(path.read_bytes()), session(explained.model)
@@ -105,30 +105,30 @@ class Network:
         self.last = session(last.model)
 
     def ask(self, x: Array, rows: Array) -> tuple[list[Array], list[Array], Array]:
-        """The weights [K, C] and maps [K, h, w] of every layer, and the score."""
+        """Return the weights [K, C] and maps [K, h, w] of every layer, and the score."""
         layers = self.artifact.layers
         names = [name for layer in layers for name in (layer.name, layer.weights)]
         feeds = question(x, rows)
         if self.artifact.mask is not None:
             feeds[self.artifact.mask] = np.ones(len(layers), bool)
-        found = self.explained.run([*names, self.artifact.score.name], feeds)
-        features, weights = found[0:-1:2], [w[:, 0] for w in found[1:-1:2]]
+        outputs = self.explained.run([*names, self.artifact.score.name], feeds)
+        features, weights = outputs[0:-1:2], [w[:, 0] for w in outputs[1:-1:2]]
         maps = [
             np.maximum(np.einsum("kc,chw->khw", w, f[0].astype(np.float32)), 0)
             for w, f in zip(weights, features, strict=True)
         ]
-        return weights, maps, found[-1]
+        return weights, maps, outputs[-1]
 
 
 def session(model: bytes) -> onnxruntime.InferenceSession:
-    """A network on the CPU."""
+    """Open a network on the CPU."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def question(x: Array, rows: Array) -> dict[str, Array]:
-    """What an artifact is fed: class weights [K, C], all pixels."""
+    """Return an artifact's inputs: class weights [K, C], all pixels."""
     return {
         "input": x,
         "class_weights": rows[:, None],
@@ -137,7 +137,7 @@ def question(x: Array, rows: Array) -> dict[str, Array]:
 
 
 def correlations(ours: Sequence[Array], theirs: Sequence[Array]) -> list[list[float]]:
-    """Pearson's correlation for each layer and question where neither is constant."""
+    """Return Pearson's correlation for each layer and question where neither is constant."""
     return [
         [
             float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
@@ -149,7 +149,7 @@ def correlations(ours: Sequence[Array], theirs: Sequence[Array]) -> list[list[fl
 
 
 def milliseconds(runs: dict[str, Any]) -> dict[str, float]:
-    """The median times of several things to run, taken in turns."""
+    """Return the median time of each run, measured in turns."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(RUNS + 1):
         for name, run in runs.items():
@@ -157,11 +157,11 @@ def milliseconds(runs: dict[str, Any]) -> dict[str, float]:
             run()
             if turn:  # the first warms up
                 times[name].append(1000 * (time.perf_counter() - start))
-    return {name: statistics.median(taken) for name, taken in times.items()}
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def main() -> None:
-    """Prints the tables."""
+    """Print the tables."""
     street = Image.open(ROOT / "models" / "street.png").convert("RGB").resize(SIZE)
     pictures = [entering(np.asarray(street)), *(entering(render(seed)[0]) for seed in MEASURED)]
     with tempfile.TemporaryDirectory() as folder:
@@ -177,8 +177,8 @@ def main() -> None:
         for name, network in networks.items():
             w, m, score = network.ask(x, rows)
             same[name].append(float((score.argmax(1) == labels).mean()))
-            for table, found in ((weights, correlations(w, w32)), (maps, correlations(m, m32))):
-                for layer, values in zip(table[name], found, strict=True):
+            for table, new in ((weights, correlations(w, w32)), (maps, correlations(m, m32))):
+                for layer, values in zip(table[name], new, strict=True):
                     layer += values
     print(f"onnxruntime {importlib.metadata.version('onnxruntime')}")
     for title, table in (("weights", weights), ("maps", maps)):
@@ -190,7 +190,7 @@ def main() -> None:
     print("\n| | same labels | inference (ms) | artifact, no question | one question | check |")
     print("|---|---|---|---|---|---|")
     for name, network in networks.items():
-        taken = milliseconds(
+        medians = milliseconds(
             {
                 "plain": lambda n=network: n.plain.run(None, {"input": x}),
                 "unasked": lambda n=network: n.last.run(None, question(x, one[:0])),
@@ -199,8 +199,9 @@ def main() -> None:
         )
         checked = network.artifact.verification
         print(
-            f"| {name} | {statistics.mean(same[name]):.4f} | {taken['plain']:.0f} | "
-            f"{taken['unasked'] / taken['plain']:.2f} | {taken['asked'] / taken['plain']:.2f} | "
+            f"| {name} | {statistics.mean(same[name]):.4f} | {medians['plain']:.0f} | "
+            f"{medians['unasked'] / medians['plain']:.2f} | "
+            f"{medians['asked'] / medians['plain']:.2f} | "
             f"{checked.error:.1e} |"
         )
 

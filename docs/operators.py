@@ -1,6 +1,6 @@
-"""Writes ``operators.md``, what the gradient engine does with each operator, from its own data.
+"""Write ``operators.md``, how the gradient engine treats each operator, from the engine's tables.
 
-``python docs/operators.py`` writes it; with ``--check`` it only says whether the page is current.
+``python docs/scripts/operators.py`` writes the page; ``--check`` fails if it is not current.
 """
 
 from __future__ import annotations
@@ -20,29 +20,30 @@ PAGE = Path(__file__).with_name("operators.md")
 INTRODUCTION = """\
 # Operators
 
-<!-- Written by docs/operators.py: run `make docs` after deciding about an operator. -->
+<!-- Written by docs/scripts/operators.py: run `nox -s docs` after adding a rule or a reason. -->
 
-What happens where a gradient meets an operator of ONNX (ai.onnx, opset {opset}):
+The table lists how the gradient engine treats each operator of ONNX (ai.onnx, opset {opset}):
 
 | | operators |
 |---|---|
 {counts}
 
-A gradient passes to the inputs that are named; to the others it does not: they hold indices, axes,
-sizes and the like, or values that nobody takes for features. An operator is refused only where a
-gradient would have to pass it: the error then says why, and names a layer behind it. Networks below
-opset 18 are converted before they are differentiated. Control flow that is decided before the
-network runs is put into the nodes that then run, in the artifact too: an If of a constant condition
-(also of a static extent), a Loop of constant length, a Scan over an axis of static extent, up to
-{most} nodes in all.
+The gradient passes to the named inputs only. The others hold indices, axes, sizes and the like, or
+values that are never features. An operator is refused only if a gradient has to pass it; the error
+says why, and names a later layer that works.
 
-| operator | gradient | to its inputs, or why not |
+Networks below opset 18 are converted before they are differentiated. Control flow that is known
+before the network runs is replaced by the nodes that run, in the artifact too: an If with a
+constant condition (including one on a static extent), a Loop of constant length, and a Scan over an
+axis of static extent, up to {most} nodes in all.
+
+| operator | gradient | to these inputs, or why not |
 |---|---|---|
 """
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     names = sorted({s.name for s in onnx.defs.get_all_schemas() if not s.domain})
     counted = Counter(decision(name).kind for name in names)
     counts = "\n".join(f"| {kind.value} | {counted[kind]} |" for kind in Kind if counted[kind])
@@ -65,6 +66,6 @@ def _row(name: str) -> str:
 if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:
         if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page():
-            sys.exit(f"{PAGE} is not current: run make docs")
+            sys.exit(f"{PAGE} is not current: run nox -s docs")
     else:
         PAGE.write_text(page(), encoding="utf-8")

@@ -1,7 +1,7 @@
-"""Takes the picture of the report that ``report.md`` shows, in a headless Chromium.
+"""Take the screenshot of the report in ``report.md``, in a headless Chromium.
 
-``python docs/screenshots.py`` writes it; Chromium is Debian's package ``chromium``, or any browser
-that is made of it.
+Run ``python docs/scripts/screenshots.py``. Chromium is Debian's package ``chromium``, or any
+browser built on it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SIZE = (1280, 1790)
 
 
 def screenshot(browser: str, page: str, file: Path) -> None:
-    """What a window of :data:`SIZE` shows of a page once its script has run."""
+    """Save a window of :data:`SIZE` with a page, once its script has run."""
     unboxed = ["--no-sandbox"] if os.geteuid() == 0 else []  # root has no sandbox to give
     subprocess.run(  # noqa: S603 - the browser is one of BROWSERS
         [
@@ -47,7 +47,7 @@ def screenshot(browser: str, page: str, file: Path) -> None:
 if __name__ == "__main__":
     browser = next(filter(None, map(which, BROWSERS)), None)
     if browser is None:
-        sys.exit("the picture of the report takes a Chromium: apt-get install chromium")
+        sys.exit("the screenshot needs Chromium: apt-get install chromium")
     cam = ortcam.load(ortcam_export.export(NETWORK, feature_layers=LAYERS).model)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,4 +1,4 @@
-"""The pages say what is there: their links lead somewhere, their commands are the Makefile's."""
+"""The pages are true: links lead somewhere, commands are the demo's, walks enter no file twice."""
 
 from __future__ import annotations
 
@@ -24,14 +24,31 @@ def test_links_lead_somewhere(root: Path, page: str) -> None:
 def test_links_into_a_page_lead_to_a_heading(root: Path, page: str) -> None:
     text = (root / page).read_text(encoding="utf-8")
     for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", text):
-        there = (root / page).parent / target if target else root / page
-        headings = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+        linked = (root / page).parent / target if target else root / page
+        headings = re.findall(r"^#+ (.+)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
         assert anchor in {_anchor(heading) for heading in headings}, f"{target}#{anchor}"
 
 
 def _anchor(heading: str) -> str:
-    """What a heading is called in an address, as on GitHub."""
+    """Return the anchor of a heading, as GitHub forms it."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_the_index_lists_every_page(root: Path) -> None:
+    index = (root / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = {page.name for page in (root / "docs").glob("*.md")} - {"README.md"}
+    assert pages <= set(re.findall(r"\]\(([^)#]+)", index))
+    assert "](docs/README.md)" in (root / "README.md").read_text(encoding="utf-8")
+
+
+def test_no_walk_enters_a_file_twice(root: Path) -> None:
+    text = (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    walks = text.split("\n## Three walks\n")[1].split("\n## ")[0].split("\n### ")[1:]
+    assert len(walks) == 3
+    for walk in walks:
+        files = re.findall(r"^\d+\. `([^`]+\.py)` ", walk, re.MULTILINE)
+        assert len(files) == len(re.findall(r"^\d+\. ", walk, re.MULTILINE)) > 10
+        assert len(files) == len(set(files))
 
 
 def test_the_readme_shows_the_commands_of_the_demo(root: Path) -> None:
@@ -43,5 +60,5 @@ def test_the_readme_shows_the_commands_of_the_demo(root: Path) -> None:
     commands = [line.strip() for line in recipe.splitlines() if line.startswith("\tortcam ")]
     assert len(commands) == 7
     readme = (root / "README.md").read_text(encoding="utf-8")
-    shown = re.sub(r" \\\n +", " ", readme)
-    assert [line.strip() for line in shown.splitlines() if line.strip() in commands] == commands
+    joined = re.sub(r" \\\n +", " ", readme)
+    assert [line.strip() for line in joined.splitlines() if line.strip() in commands] == commands

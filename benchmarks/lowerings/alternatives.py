@@ -88,7 +88,7 @@ def _even(
         op: _model([_node(op, ["g", "w"], ["y"], **same)], {"g": g}, {"w": kernel})
         for op, kernel in (("Conv", _flipped(w, group)), ("ConvTranspose", w))
     }
-    return Choice(name, title, alternatives, {"g": g}, "rules/convolution.py")
+    return Choice(name, title, alternatives, {"g": g}, "gradient/rules/convolution.py")
 
 
 def _strided(
@@ -143,7 +143,7 @@ def _strided(
         ),
         "zeros between, Conv": _model(zeros, {"g": g}, stuffing),
     }
-    return Choice(name, title, alternatives, {"g": g}, "rules/convolution.py")
+    return Choice(name, title, alternatives, {"g": g}, "gradient/rules/convolution.py")
 
 
 def _softmax(name: str, title: str, classes: int, space: tuple[int, int]) -> Choice:
@@ -181,7 +181,7 @@ def _relu(name: str, title: str, shape: tuple[int, int, int]) -> Choice:
         "product with the mask": _model([positive, *product], {"a": y, "g": g}, zero),
         "Where": _model([positive, *where], {"a": y, "g": g}, zero),
     }
-    return Choice(name, title, alternatives, {"a": y, "g": g}, "rules/activation.py")
+    return Choice(name, title, alternatives, {"a": y, "g": g}, "gradient/rules/activation.py")
 
 
 def _pool(name: str, title: str, shape: tuple[int, int, int], *, gradient: bool) -> Choice:
@@ -215,7 +215,7 @@ def _pool(name: str, title: str, shape: tuple[int, int, int], *, gradient: bool)
             "the pool without Indices": _model(plain, {"x": x}, constants),
             "the pool with Indices": _model(own, {"x": x}, constants),
         }
-        return Choice(name, title, alternatives, {"x": x}, "rules/pooling.py")
+        return Choice(name, title, alternatives, {"x": x}, "gradient/rules/pooling.py")
     alternatives = {
         "Indices of a separate pool": _model(
             [*plain, again, *put], {"x": x, "g": g}, constants, ["y", "z"]
@@ -224,7 +224,7 @@ def _pool(name: str, title: str, shape: tuple[int, int, int], *, gradient: bool)
             [*own, *put], {"x": x, "g": g}, constants, ["y", "z"]
         ),
     }
-    return Choice(name, title, alternatives, {"x": x, "g": g}, "rules/pooling.py")
+    return Choice(name, title, alternatives, {"x": x, "g": g}, "gradient/rules/pooling.py")
 
 
 CHOICES: dict[str, Callable[[], Choice]] = {

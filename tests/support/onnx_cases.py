@@ -184,7 +184,8 @@ def recorded() -> dict[str, Judgement] | None:
     None if other versions of onnx or onnxruntime are installed than the page was written with.
     """
     text = PAGE.read_text(encoding="utf-8")
-    if f"\nonnx {onnx.__version__}, onnxruntime {onnxruntime.__version__}." not in text:
+    versions = f"onnx {onnx.__version__} and onnxruntime {onnxruntime.__version__}"
+    if f"\nMeasured with {versions}." not in text:
         return None
     judged = dict.fromkeys(sorted(cases()), Judgement(Verdict.PASSED))
     _, *sections = re.split(r"^## \d+:? ", text, flags=re.MULTILINE)
