@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from demo import commands
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "models/README.md"]
@@ -51,14 +53,16 @@ def test_no_walk_enters_a_file_twice(root: Path) -> None:
         assert len(files) == len(set(files))
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_paths_in_a_page_exist(root: Path, page: str) -> None:
+    text = (root / page).read_text(encoding="utf-8")
+    folders = (root, root / "ortcam", root / "export" / "ortcam_export")
+    for path in re.findall(r"(?:ortcam|export|tests|benchmarks|docs)/[\w/]+\.\w+", text):
+        assert any((folder / path).exists() for folder in folders), path
+
+
 def test_the_readme_shows_the_commands_of_the_demo(root: Path) -> None:
-    makefile = (root / "Makefile").read_text(encoding="utf-8")
-    values = dict(re.findall(r"^(NETWORK|PICTURE) = (\S+)$", makefile, re.MULTILINE))
-    recipe = makefile.split("\ndemo:")[1].split("\n\n")[0]
-    for name, value in values.items():
-        recipe = recipe.replace(f"$({name})", value)
-    commands = [line.strip() for line in recipe.splitlines() if line.startswith("\tortcam ")]
-    assert len(commands) == 7
-    readme = (root / "README.md").read_text(encoding="utf-8")
-    joined = re.sub(r" \\\n +", " ", readme)
-    assert [line.strip() for line in joined.splitlines() if line.strip() in commands] == commands
+    readme = re.sub(r" \\\n +", " ", (root / "README.md").read_text(encoding="utf-8"))
+    shown = [shlex.split(line) for line in readme.splitlines() if line.startswith("    ortcam ")]
+    assert len(commands(root)) == 7
+    assert [command for command in shown if command in commands(root)] == commands(root)

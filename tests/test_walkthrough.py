@@ -1,14 +1,14 @@
-"""The demo: the Makefile's commands on the shipped network, and the position of their maps."""
+"""The demo: the noxfile's commands on the shipped network, and the position of their maps."""
 
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from demo import commands
 from PIL import Image
 
 import ortcam
@@ -17,20 +17,10 @@ from ortcam.cli import main
 
 
 @pytest.fixture(scope="module")
-def commands(root: Path) -> list[list[str]]:
-    """The arguments of ``make demo``'s commands."""
-    makefile = (root / "Makefile").read_text(encoding="utf-8")
-    for name, value in re.findall(r"^(NETWORK|PICTURE) = (\S+)$", makefile, re.MULTILINE):
-        makefile = makefile.replace(f"$({name})", value)
-    recipe = makefile.split("\ndemo:")[1].split("\n\n")[0]
-    return [shlex.split(line)[1:] for line in recipe.splitlines() if line.startswith("\tortcam ")]
-
-
-@pytest.fixture(scope="module")
-def out(root: Path, commands: list[list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def out(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that the demo writes to ``out/``."""
     folder = tmp_path_factory.mktemp("demo")
-    for command in commands:
+    for _, *command in commands(root):
         arguments = [
             str(folder / a.removeprefix("out/")) if a.startswith("out/") else
             str(root / a) if a.startswith("models/") else a

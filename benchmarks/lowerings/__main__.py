@@ -48,7 +48,10 @@ def main(device: str, rounds: int, out: Path, page: Path | None, check: bool) ->
         PAGE.write_text(new_page(), encoding="utf-8")
     elif check:
         if PAGE.read_text(encoding="utf-8") != new_page():
-            sys.exit("docs/lowerings.md is out of date; run python -m benchmarks.lowerings --page")
+            sys.exit(
+                "docs/lowerings.md is out of date; "
+                "run python -m benchmarks.lowerings --page docs/lowerings.json"
+            )
     else:
         out.parent.mkdir(parents=True, exist_ok=True)
         record = Record(out, device, machine(take_two_cores()))

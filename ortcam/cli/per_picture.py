@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from ortcam.cli.options import types
 from ortcam.cli.spelling import spell
-from ortcam.errors import InputError, PictureError, RegionError
-from ortcam.pictures.read import is_array
+from ortcam.errors import PictureError, RegionError
 
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
@@ -96,20 +94,6 @@ def check_left_out(left_out: int, count: int) -> None:
     """
     if left_out:
         raise click.ClickException(f"{left_out} of {count} pictures were left out.")
-
-
-def network_input(path: Path) -> dict[str, Any]:
-    """A file as an argument of :class:`ortcam.Cam`: ``picture``, or ``tensor`` if it is .npy.
-
-    Raises:
-        PictureError: a .npy file holds no array.
-    """
-    if not is_array(path):
-        return {"picture": path}
-    try:
-        return {"tensor": types.array(path)}
-    except InputError as error:
-        raise PictureError(error.message) from error
 
 
 @contextmanager

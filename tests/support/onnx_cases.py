@@ -53,7 +53,7 @@ __all__ = [
     "recorded",
 ]
 
-#: The verdicts of the last run of docs/node_tests.py.
+#: The verdicts of the last run of docs/scripts/node_tests.py.
 PAGE = Path(__file__).parents[2] / "docs" / "node_tests.md"
 
 #: The largest error, in units of |u| |J v|.

@@ -14,13 +14,14 @@ from typing import Any, Protocol, TypedDict, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-import ortcam
 from ortcam import metrics
+from ortcam.cam import Cam, load
 from ortcam.errors import InputError, LayerError, ModelError, OrtcamError, nearest
 from ortcam.inference.providers import Providers
 from ortcam.messages import Message, Option
 from ortcam.pictures import read as pictures
 from ortcam.questions.question import Question, parse, rows
+from ortcam.results.explanation import Explanation
 from ortcam_export.export import export
 from ortcam_export.layers.candidate import Candidate
 from ortcam_export.layers.listing import layers
@@ -112,7 +113,7 @@ def survey(
         }
         opening: _Opening = _Exporter(model, given, providers)
     else:
-        opening = _Opened(ortcam.load(_path_or_bytes(model), providers))
+        opening = _Opened(load(_path_or_bytes(model), providers))
     look = _Look(opening, rgb, question, inputs)
     done = 0
     for group in _groups(features, rgb.shape[0] * rgb.shape[1], memory):
@@ -167,18 +168,18 @@ class _Opening(Protocol):
 
     notes: tuple[str, ...]
 
-    def __call__(self, names: Sequence[str]) -> ortcam.Cam:
+    def __call__(self, names: Sequence[str]) -> Cam:
         """One with the layers of these names."""
 
 
 class _Opened:
     """An artifact that has all the layers there are."""
 
-    def __init__(self, cam: ortcam.Cam) -> None:
+    def __init__(self, cam: Cam) -> None:
         self._cam = cam
         self.notes: tuple[str, ...] = ()
 
-    def __call__(self, names: Sequence[str]) -> ortcam.Cam:
+    def __call__(self, names: Sequence[str]) -> Cam:
         return self._cam
 
 
@@ -191,13 +192,13 @@ class _Exporter:
         self._model, self._options, self._providers = model, options, providers
         self.notes: tuple[str, ...] = ()
 
-    def __call__(self, names: Sequence[str]) -> ortcam.Cam:
+    def __call__(self, names: Sequence[str]) -> Cam:
         exported = export(self._model, feature_layers=names, verify=False, **self._options)
         self.notes = self.notes or exported.notes
         preprocess = exported.artifact.expects.preprocess
         if preprocess is not None and preprocess.divisor > 1:  # not to be found by trying again
             self._options["divisor"] = preprocess.divisor
-        return ortcam.load(exported.model, self._providers)
+        return load(exported.model, self._providers)
 
 
 class _Look:
@@ -258,7 +259,7 @@ class _Look:
             notes=(*self._opening.notes, *self._notes),
         )
 
-    def _asked(self, cam: ortcam.Cam) -> str | int | Question:
+    def _asked(self, cam: Cam) -> str | int | Question:
         """What is asked about, at all layers the same; where it is predicted is found once."""
         if self._name:
             assert self._question is not None
@@ -283,9 +284,7 @@ class _Look:
         self._question, self._name = asked, row.name
         return asked
 
-    def _measure(
-        self, name: str, explanation: ortcam.Explanation, features: NDArray[np.float32]
-    ) -> None:
+    def _measure(self, name: str, explanation: Explanation, features: NDArray[np.float32]) -> None:
         plane = explanation.raw[name][0]
         self._maps[name] = plane
         concentration = metrics.concentration(plane)

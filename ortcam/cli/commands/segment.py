@@ -18,7 +18,8 @@ from ortcam.cli.options.shared import (
     run_options,
     slice_option,
 )
-from ortcam.cli.per_picture import for_each, network_input
+from ortcam.cli.options.types import network_input
+from ortcam.cli.per_picture import for_each
 from ortcam.files.formats import VECTORS
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from ortcam.batch.lookahead import Explain, Lookahead
 from ortcam.cli.options.decorators import stack
 from ortcam.cli.options.regions import RegionOptions, region, region_options
 from ortcam.cli.options.sections import section
-from ortcam.cli.per_picture import network_input
+from ortcam.cli.options.types import network_input
 from ortcam.drawing import presets
 from ortcam.grids.resample import METHODS as FILTERS
 from ortcam.methods.registry import GRAD_CAM, METHODS

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from ortcam.cli.spelling import spell
 from ortcam.drawing.style import SCALES
-from ortcam.errors import InputError
+from ortcam.errors import InputError, PictureError
+from ortcam.pictures.read import is_array
 
 if TYPE_CHECKING:
     import numpy as np
@@ -131,3 +132,17 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return math.nan
+
+
+def network_input(path: Path) -> dict[str, Any]:
+    """A file as an argument of :class:`ortcam.Cam`: ``picture``, or ``tensor`` if it is .npy.
+
+    Raises:
+        PictureError: a .npy file holds no array.
+    """
+    if not is_array(path):
+        return {"picture": path}
+    try:
+        return {"tensor": array(path)}
+    except InputError as error:
+        raise PictureError(error.message) from error

@@ -13,7 +13,7 @@ from ortcam.cli import main
 
 
 def test_the_page_is_current(root: Path) -> None:
-    page = runpy.run_path(str(root / "docs" / "cli.py"))["page"]()
+    page = runpy.run_path(str(root / "docs" / "scripts" / "cli.py"))["page"]()
     assert (root / "docs" / "cli.md").read_text(encoding="utf-8") == page
 
 

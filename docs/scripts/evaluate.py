@@ -16,7 +16,7 @@ from typing import Any
 
 from ortcam.evaluation.metric_names import format_value
 
-PAGE = Path(__file__).with_name("evaluate.md")
+PAGE = Path(__file__).parents[1] / "evaluate.md"
 BEGIN, END = "<!-- Written by docs/scripts/evaluate.py. -->\n", "<!-- End. -->"
 
 

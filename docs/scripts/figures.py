@@ -18,7 +18,7 @@ import ortcam_export
 from ortcam.drawing.presets import PRESETS
 from ortcam.methods.registry import METHODS
 
-DOCS = Path(__file__).parent
+DOCS = Path(__file__).parents[1]
 NETWORK = DOCS.parent / "models" / "deeplabv3plus_resnet18_camvid.onnx"
 PICTURE = DOCS.parent / "models" / "street.png"
 FIGURES = {

@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 import onnxruntime
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "export")]
 
 from onnx_cases import (  # noqa: E402

@@ -18,7 +18,7 @@ from PIL import Image
 import ortcam
 import ortcam_export
 
-DOCS = Path(__file__).parent
+DOCS = Path(__file__).parents[1]
 NETWORK = DOCS.parent / "models" / "deeplabv3plus_resnet18_camvid.onnx"
 PICTURE = DOCS.parent / "models" / "street.png"
 LAYERS = ["res5b_relu", "catAspp", "dec_relu1", "dec_relu4"]

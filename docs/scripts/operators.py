@@ -15,7 +15,7 @@ from ortcam_export.gradient.operators import BRANCHED, CONVERTED, Kind, decision
 from ortcam_export.gradient.table import ruled_inputs
 from ortcam_export.prepare.control_flow import MOST_NODES
 
-PAGE = Path(__file__).with_name("operators.md")
+PAGE = Path(__file__).parents[1] / "operators.md"
 
 INTRODUCTION = """\
 # Operators

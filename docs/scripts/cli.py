@@ -1,6 +1,6 @@
 """Writes ``cli.md``, the reference of the command line, from the commands' help.
 
-``python docs/cli.py`` writes it; ``python docs/cli.py --check`` fails unless it is current.
+``python docs/scripts/cli.py`` writes it; with ``--check`` it fails unless the page is current.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import click
 
 from ortcam.cli import main
 
-PAGE = Path(__file__).with_name("cli.md")
+PAGE = Path(__file__).parents[1] / "cli.md"
 WIDTH = 80
 
 
@@ -21,7 +21,7 @@ def page() -> str:
     root = _context(main, "ortcam", None)
     parts = [
         "# The command line",
-        "<!-- Written by docs/cli.py: run `make docs` after changing a command. -->",
+        "<!-- Written by docs/scripts/cli.py: run `nox -s docs` after changing a command. -->",
         "Results go to stdout or into files, everything else to stderr. The exit code is 0 for "
         "success, 2 for\na command that is typed wrongly, and 1 for any other error, which is "
         "described in one sentence; set\n`ORTCAM_DEBUG=1` in the environment to see its traceback "
