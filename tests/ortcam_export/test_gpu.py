@@ -63,7 +63,7 @@ def test_cuda_says_what_the_cpu_says(
     pictures = list(random.integers(0, 255, (3, 64, 96, 3)).astype(np.uint8))
     classes = [[1, 2], [0], None]
     found = cuda.explain_batch(pictures, classes)
-    expected = cpu.explain_batch(pictures, [one.indices for one in found])
+    expected = cpu.explain_batch(pictures, [_indices(one) for one in found])
     for one, other in zip(found, expected, strict=True):
         same(one, other, tolerance)
 
@@ -90,7 +90,7 @@ def test_a_cuda_graph_says_what_the_cpu_says(
     for classes in ([1, 2], [0], [1, 2], None, [0], [2, 1]):
         picture = random.integers(0, 255, (64, 96, 3)).astype(np.uint8)
         found = cuda.explain(picture, classes)
-        same(found, cpu.explain(picture, found.indices), tolerance)
+        same(found, cpu.explain(picture, _indices(found)), tolerance)
 
 
 def test_what_is_handed_over_stays_on_the_device() -> None:
@@ -108,6 +108,7 @@ def test_what_is_handed_over_stays_on_the_device() -> None:
 def test_an_array_for_several_runs_goes_to_the_device() -> None:
     cuda, _ = both(networks.unet, LAYERS, split=True)
     array = np.arange(6, dtype=np.float32).reshape(2, 3).T
-    there = cuda._graph.session._gradient.to_device(array)
+    session: Any = cuda._graph.session
+    there = session._gradient.to_device(array)
     assert there.value.device_name() == "cuda"
     np.testing.assert_array_equal(there.array(), array)

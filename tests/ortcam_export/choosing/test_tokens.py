@@ -153,7 +153,8 @@ def _showing(model: onnx.ModelProto, name: str) -> bytes:
         shape = ["K", "R", "C"][: 3 if extra == "class_weights" else 2]
         value = helper.make_tensor_value_info(extra, TensorProto.FLOAT, shape)
         shown.graph.input.append(value)
-    return shown.SerializeToString()
+    data: bytes = shown.SerializeToString()
+    return data
 
 
 def test_a_grid_said_by_hand_is_the_grid_found() -> None:
