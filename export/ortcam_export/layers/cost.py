@@ -84,7 +84,7 @@ def _forget_weights(graph: ir.Graph) -> None:
     """
     for value in graph.initializers.values():
         if value.const_value is not None and value.const_value.size > _SMALL:
-            value.shape, value.dtype = ir.Shape(value.const_value.shape), value.const_value.dtype
+            value.shape, value.dtype = ir.Shape(value.const_value.shape.numpy()), value.const_value.dtype
             value.const_value = None
 
 
@@ -116,16 +116,16 @@ def _costs(
     unknown = sum(1 << i for i, count in enumerate(counts) if count is None)
     costs: list[Cost | None] = []
     total, before = 0, 0
-    for asked, value in enumerate(weights, 1):
-        if value is None:
+    for layers, mean in enumerate(weights, 1):
+        if mean is None:
             costs.append(None)
             continue
-        bits = products.get(value, 0)
+        bits = products.get(mean, 0)
         total += sum(counts[i] or 0 for i in _ones(bits & ~before))
         total -= sum(counts[i] or 0 for i in _ones(before & ~bits))
         before = bits
         share = None if bits & unknown or not inference else total / inference
-        costs.append(Cost(share, pooled=first_whole.get(value, math.inf) > asked))
+        costs.append(Cost(share, pooled=first_whole.get(mean, math.inf) > layers))
     return costs
 
 

@@ -190,9 +190,7 @@ def test_a_foreign_second_file_is_refused(pair: Path, tmp_path: Path) -> None:
 
 def test_two_parts_are_no_cuda_graph(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Session, "replays", True)
-    with pytest.raises(
-        ProviderError, match=r"is in two parts.*split=True, or leave out enable"
-    ):
+    with pytest.raises(ProviderError, match=r"is in two parts.*split=True, or leave out enable"):
         ortcam.load(pair, "cpu")
 
 
