@@ -1,31 +1,75 @@
-"""The artifact as a file: metadata, checks, and a file that is written whole or not at all."""
+"""The artifact as a file, or two: written completely or not at all."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import os
-import tempfile
 from pathlib import Path
 
-import onnx
 import onnx_ir as ir
 
-from ortcam.artifact import METADATA_KEY, Artifact, gradient_json
-from ortcam.errors import ModelError, OutputError
+from ortcam.artifact import METADATA_KEY, Artifact, Gradient, gradient_json
+from ortcam.errors import OutputError
 from ortcam.files.atomic import check_writable, write_whole
 from ortcam.version import __version__
+from ortcam_export.append.parts import parts
+from ortcam_export.export_state import ExportState
 from ortcam_export.graph.model_io import is_large, portable_ir, save_large, serialise
 
-__all__ = ["check", "stamp", "stamp_gradient", "write"]
+__all__ = ["check_paths", "stamp", "write", "write_artifact"]
+
+PathLike = str | os.PathLike[str]
+
+
+def check_paths(state: ExportState, path: PathLike | None) -> None:
+    """Check, before the work, that the artifact's files can be written.
+
+    Raises:
+        OutputError: one cannot.
+    """
+    if path is not None:
+        target = check_writable(path)
+        if state.contents.split:
+            check_writable(_gradient_path(target))
+
+
+def write_artifact(state: ExportState, path: PathLike | None) -> tuple[list[bytes], Path | None]:
+    """Write the artifact with its metadata; the second part of one that is split first.
+
+    Returns:
+        The serialised parts, and the path of the first if it was written.
+
+    Raises:
+        OutputError: a file cannot be written; the one that was there before remains.
+    """
+    model, *rest = parts(state)
+    for gradient in rest:  # written first, as the metadata name it by its content
+        state.artifact = dataclasses.replace(
+            state.artifact, gradient=_write_gradient(gradient, state.artifact, path)
+        )
+    stamp(model, state.artifact)
+    target = None if path is None else write(model, path)
+    return [serialise(part) for part in (model, *rest)], target
+
+
+def _write_gradient(model: ir.Model, artifact: Artifact, path: PathLike | None) -> Gradient:
+    _stamp(model, gradient_json(artifact))
+    if path is None:
+        return Gradient(sha256=hashlib.sha256(serialise(model)).hexdigest())
+    target = _gradient_path(check_writable(path))
+    data = write(model, target).read_bytes()
+    return Gradient(sha256=hashlib.sha256(data).hexdigest(), file=target.name)
+
+
+def _gradient_path(path: Path) -> Path:
+    """Return the path of an artifact's second part beside its first."""
+    return path.with_name(f"{path.stem}.grad{path.suffix}")
 
 
 def stamp(model: ir.Model, artifact: Artifact) -> None:
-    """Writes an artifact's metadata, producer and IR version into its model."""
+    """Write an artifact's metadata, producer and IR version into its model."""
     _stamp(model, artifact.to_json())
-
-
-def stamp_gradient(model: ir.Model, artifact: Artifact) -> None:
-    """The same for the second part of an artifact that is split in two."""
-    _stamp(model, gradient_json(artifact))
 
 
 def _stamp(model: ir.Model, metadata: str) -> None:
@@ -34,32 +78,14 @@ def _stamp(model: ir.Model, metadata: str) -> None:
     model.ir_version = portable_ir(model)
 
 
-def check(model: ir.Model) -> None:
-    """Lets onnx's checker read the model.
-
-    Raises:
-        ModelError: it finds fault with it.
-    """
-    try:
-        if is_large(model):
-            with tempfile.TemporaryDirectory() as folder:
-                path = save_large(model, Path(folder) / "model.onnx")
-                onnx.checker.check_model(path)
-        else:
-            onnx.checker.check_model(serialise(model))
-    except onnx.checker.ValidationError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"onnx's checker refuses the exported network: {reason}") from error
-
-
-def write(model: ir.Model, path: str | os.PathLike[str]) -> Path:
-    """Writes a model whole or not at all; weights beyond 2 GB as ``<name>.data`` beside it.
+def write(model: ir.Model, path: PathLike) -> Path:
+    """Write a model completely or not at all; weights beyond 2 GB as ``<name>.data`` beside it.
 
     Returns:
-        Where it was written.
+        The path of the file.
 
     Raises:
-        OutputError: it cannot be written; what was there before still is.
+        OutputError: the file cannot be written; the one that was there before remains.
     """
     target = check_writable(path)
     if is_large(model):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 import json
 import os
@@ -127,12 +126,12 @@ def test_the_options_are_the_contracts() -> None:
         "feature_layers",
         "reduction_layer",
         "score",
-        "picture",
+        "picture_input",
         "classes",
         "colors",
         "color_order",
         "layout",
-        "scale",
+        "rescale",
         "mean",
         "std",
         "size",
@@ -145,6 +144,8 @@ def test_the_options_are_the_contracts() -> None:
         "maps",
         "methods",
         "verify",
+        "picture",
+        "scale",
     ]
     assert ortcam_export.__all__ == sorted(ortcam_export.__all__)
     for name in ortcam_export.__all__:
@@ -301,8 +302,7 @@ def test_nothing_is_written_where_the_check_fails(
     def wrong(*_: object) -> None:
         raise VerificationError("wrong")
 
-    module = importlib.import_module("ortcam_export.export")  # the package has its function
-    monkeypatch.setattr(module, "verify_artifact", wrong)
+    monkeypatch.setattr("ortcam_export.verify.verify_export.verify", wrong)
     assert refusal(VerificationError, networks.unet(), target) == "wrong"
     assert target.read_bytes() == b"what was there before"
     assert os.listdir(tmp_path) == ["net.cam.onnx"]  # noqa: PTH208

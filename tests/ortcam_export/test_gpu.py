@@ -36,6 +36,11 @@ def both(
     ]
 
 
+def _indices(explanation: ortcam.Explanation) -> list[int]:
+    """The classes that an explanation is about."""
+    return [index for index in explanation.indices if index is not None]
+
+
 def same(found: ortcam.Explanation, expected: ortcam.Explanation, tolerance: float) -> None:
     for layer in expected.layers:
         for mine, theirs in (

@@ -19,7 +19,8 @@ from ortcam_export.graph import model_io
 from ortcam_export.graph.model_io import open_session, serialise
 from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.model_file import load
-from ortcam_export.write_artifact import check, stamp, write
+from ortcam_export.verify.onnx_checker import check
+from ortcam_export.write_artifact import stamp, write
 
 ARTIFACT = Artifact(layers=(Layer(name="a", weights="b"),), score=Score(name="s"), picture="x")
 X = np.random.default_rng(0).random((1, 3, 16, 16), np.float32)
@@ -101,7 +102,7 @@ def test_a_network_beyond_2_gb_is_written_whole_or_not_at_all(
 def test_the_checker_is_asked(model: ir.Model) -> None:
     node = next(iter(model.graph))
     node.attributes.add(ir.AttrInt64("no_such_attribute", 1))
-    with pytest.raises(ModelError, match="onnx's checker refuses the exported network: "):
+    with pytest.raises(ModelError, match="onnx's checker rejects the exported network: "):
         check(model)
 
 

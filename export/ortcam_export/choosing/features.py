@@ -24,7 +24,7 @@ import onnx_ir as ir
 
 from ortcam.artifact import Layer, Score, weights_name
 from ortcam.errors import LayerError
-from ortcam_export.choosing.channel_axes import Axes, channel_axes
+from ortcam_export.choosing.channel_axes import Axes
 from ortcam_export.choosing.operator_kinds import (
     CONVOLUTIONS,
     FLOATS,
@@ -38,8 +38,9 @@ from ortcam_export.choosing.operator_kinds import (
     is_spatial,
     operator,
 )
-from ortcam_export.choosing.tokens import Grids, reach_picture, token_grids
-from ortcam_export.graph.names import find, unused
+from ortcam_export.choosing.prepared_network import PreparedNetwork
+from ortcam_export.choosing.tokens import Grids, reach_picture
+from ortcam_export.graph.names import UnusedNames, find
 from ortcam_export.graph.traversal import reads
 from ortcam_export.graph.values import extents, rank
 
@@ -65,49 +66,43 @@ _REARRANGING = frozenset({"Reshape", "Transpose"})
 
 
 def choose_features(
-    model: ir.Model,
+    network: PreparedNetwork,
     score: Score,
     reached: Iterable[str],
+    grids: Grids,
     *,
     feature_layers: Sequence[str] | None = None,
-    axes: Axes | None = None,
-    grids: Grids | None = None,
-    notes: list[str] | None = None,
 ) -> tuple[Layer, ...]:
     """Finds the feature layers, from early to late.
 
     Args:
-        model: a prepared network that has its score.
+        network: a prepared network that has its score.
         score: the reduction layer.
         reached: names of the tensors that have a gradient path to the score; the choice is
             among these (a named layer that has none is refused when the gradient is built).
+        grids: the result of :func:`ortcam_export.choosing.tokens.token_grids`.
         feature_layers: names of tensors or nodes, instead of the choice.
-        axes: what :func:`ortcam_export.choosing.channel_axes.channel_axes` found.
-        grids: what :func:`ortcam_export.choosing.tokens.token_grids` found.
-        notes: takes a sentence on what was chosen.
 
     Raises:
         LayerError: there is no such layer, or it cannot be one.
     """
-    axes = channel_axes(model) if axes is None else axes
-    grids = token_grids(model, axes) if grids is None else grids
+    model = network.model
     if feature_layers:
         values = dict.fromkeys(find(model, name) for name in feature_layers)
         for value in values:
             _refuse_no_feature(value)
-            if notes is not None:
-                _note_quantized(value, notes)
+            _note_quantized(value, network.notes)
     else:
-        chosen, described = _last_feature(model, score, set(reached), axes, grids)
-        values = {chosen: None}
-        if notes is not None:
-            notes.append(f"feature layer {chosen.name!r}, {described}")
+        value, description = _last_feature(network, score, set(reached), grids)
+        values = {value: None}
+        network.notes.append(f"feature layer {value.name!r}, {description}")
     depth = _depths(model)
+    unused = UnusedNames(model)
     return tuple(
         Layer(
             name=value.name or "",
-            weights=unused(model, weights_name(value.name or "")),
-            channel_axis=_feature_axis(value, axes),
+            weights=unused(weights_name(value.name or "")),
+            channel_axis=_feature_axis(value, network.axes),
         )
         for value in sorted(values, key=lambda value: depth[value])
     )
@@ -151,9 +146,10 @@ def _feature_axis(value: ir.Value, axes: Axes) -> int:
 
 
 def _last_feature(
-    model: ir.Model, score: Score, reached: set[str], axes: Axes, grids: Grids
+    network: PreparedNetwork, score: Score, reached: set[str], grids: Grids
 ) -> tuple[ir.Value, str]:
     """The feature layer to take where none is named, and what it is, for a note."""
+    model, axes = network.model, network.axes
     depth = _depths(model)
     convolved = _behind_convolution(model)
     before = before_scorer(model, score)
@@ -188,7 +184,7 @@ def _last_feature(
     for wish in wishes:
         if wish:
             chosen = last(wish)
-            joined = _joined(model, score, reached, axes)
+            joined = _joined(network, score, reached)
             behind = [v for v in possible if v in joined & before and depth[v] > depth[chosen]]
             if chosen in joined or not behind:
                 return chosen, _describe(chosen)
@@ -212,7 +208,7 @@ def _put_together(value: ir.Value) -> ir.Value:
     return value if same or rank(whole) != rank(value) else whole
 
 
-def _joined(model: ir.Model, score: Score, reached: set[str], axes: Axes) -> set[ir.Value]:
+def _joined(network: PreparedNetwork, score: Score, reached: set[str]) -> set[ir.Value]:
     """The activations, sums and their like that every path from the inputs to the score crosses.
 
     In the order of the graph a tensor is one of these where, once it is computed, nothing else
@@ -220,23 +216,24 @@ def _joined(model: ir.Model, score: Score, reached: set[str], axes: Axes) -> set
     may hold scores already, and do not count; nor do those of more axes than the network's inputs,
     such as branches that are stacked for their sum.
     """
-    scored = find(model, score.name)
+    graph = network.model.graph
+    scored = find(network.model, score.name)
     classes = None if scored.shape is None else scored.shape[score.class_axis]
     last_read: dict[ir.Value, int] = {}
-    follows = {value for value in model.graph.inputs if value.name in reached}
-    order = [node for node in model.graph if any(v.name in reached for v in node.outputs)]
+    follows = {value for value in graph.inputs if value.name in reached}
+    order = [node for node in graph if any(v.name in reached for v in node.outputs)]
     for index, node in enumerate(order):
         read = [value for value in reads(node) if value in follows]
         last_read.update((value, index) for value in read)
         if read:
             follows.update(value for value in node.outputs if value.name in reached)
     joined: set[ir.Value] = set()
-    axes_most = max(rank(value) for value in model.graph.inputs)
-    open_until = max((last_read.get(value, -1) for value in model.graph.inputs), default=-1)
+    axes_most = max(rank(value) for value in graph.inputs)
+    open_until = max((last_read.get(value, -1) for value in graph.inputs), default=-1)
     for index, node in enumerate(order):
         made = [value for value in node.outputs if value in last_read]
         if len(made) == 1 and open_until <= index:
-            value, axis = made[0], axes.get(made[0].name or "")
+            value, axis = made[0], network.axes.get(made[0].name or "")
             origin = before_quantization(value).producer() or node
             features = origin.op_type in _JOINING or is_relu_like(value)
             extents = () if value.shape is None else value.shape.dims

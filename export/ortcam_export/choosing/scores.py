@@ -10,8 +10,9 @@ import onnx_ir as ir
 from ortcam.artifact import Score
 from ortcam.errors import InputError, LayerError
 from ortcam.messages import Message, Option
-from ortcam_export.choosing.channel_axes import Axes, channel_axes
+from ortcam_export.choosing.channel_axes import Axes
 from ortcam_export.choosing.operator_kinds import CONVOLUTIONS, FLOATS, is_spatial
+from ortcam_export.choosing.prepared_network import PreparedNetwork
 from ortcam_export.choosing.tokens import token_grids
 from ortcam_export.graph.names import find, unused
 from ortcam_export.graph.values import constant_ints, extents, rank
@@ -102,59 +103,41 @@ class ScoreCandidate:
 
 
 def choose_score(
-    model: ir.Model,
-    *,
-    reduction_layer: str | None = None,
-    score: str | None = None,
-    axes: Axes | None = None,
-    notes: list[str] | None = None,
+    network: PreparedNetwork, *, reduction_layer: str | None = None, score: str | None = None
 ) -> Score:
     """Finds or appends the score.
 
     Args:
-        model: a prepared network; a softmax or sigmoid may be appended to its graph.
+        network: a prepared network; a softmax or sigmoid may be appended to its graph.
         reduction_layer: the name of a tensor or node, instead of the choice.
         score: one of :data:`KINDS`, instead of what the network ends in.
-        axes: what :func:`ortcam_export.choosing.channel_axes.channel_axes` found.
-        notes: takes a sentence on each thing chosen or appended.
 
     Raises:
         LayerError: there is no such layer, or no tensor that could be a score.
         InputError: ``score`` is none of :data:`KINDS`.
     """
-    axes = channel_axes(model) if axes is None else axes
-    candidate = find_score(model, axes, reduction_layer=reduction_layer, score=score, notes=notes)
-    return take_score(model, candidate, score=score, notes=notes)
+    candidate = find_score(network, reduction_layer=reduction_layer, score=score)
+    return take_score(network, candidate, score=score)
 
 
 def find_score(
-    model: ir.Model,
-    axes: Axes,
-    *,
-    reduction_layer: str | None = None,
-    score: str | None = None,
-    notes: list[str] | None = None,
+    network: PreparedNetwork, *, reduction_layer: str | None = None, score: str | None = None
 ) -> ScoreCandidate:
     """Finds where the scores are, and changes nothing; see :func:`choose_score`."""
     if score is not None and score not in KINDS:
         raise InputError(f"score is {score!r}; it is softmax, sigmoid or logits")
     if reduction_layer is None:
-        candidate, *others = score_candidates(model, axes)
-        _refuse_apart(model, [candidate, *others], axes)
-        if notes is not None:
-            _note_choice(candidate, others, notes)
+        candidate, *others = score_candidates(network)
+        _refuse_apart(network, [candidate, *others])
+        _note_choice(candidate, others, network.notes)
         return candidate
-    named = find(model, reduction_layer)
-    candidate = _trace(named, axes, keep=True)
-    return candidate if score in (None, candidate.kind) else _trace(named, axes)
+    named = find(network.model, reduction_layer)
+    candidate = _trace(named, network.axes, keep=True)
+    return candidate if score in (None, candidate.kind) else _trace(named, network.axes)
 
 
 def take_score(
-    model: ir.Model,
-    candidate: ScoreCandidate,
-    *,
-    score: str | None = None,
-    notes: list[str] | None = None,
+    network: PreparedNetwork, candidate: ScoreCandidate, *, score: str | None = None
 ) -> Score:
     """The score of a candidate, appended where the network has it not; see :func:`choose_score`."""
     wanted = score or candidate.kind or ("sigmoid" if candidate.classes == 1 else "softmax")
@@ -169,20 +152,19 @@ def take_score(
         return Score(name=candidate.logits.name or "", class_axis=candidate.axis, kind="logits")
     if wanted == candidate.kind and candidate.score is not None:
         return Score(name=candidate.name, class_axis=candidate.axis, kind=wanted)
-    appended = _append(model, candidate, wanted)
-    if notes is not None:
-        notes.append(
-            Message(
-                f"appended a {wanted} to {candidate.logits.name!r} as the score, which changes "
-                "every map; ",
-                Option("score", "logits"),
-                " explains the logits as they stand",
-            )
+    appended = _append(network.model, candidate, wanted)
+    network.notes.append(
+        Message(
+            f"appended a {wanted} to {candidate.logits.name!r} as the score, which changes every "
+            "map; ",
+            Option("score", "logits"),
+            " explains the logits as they stand",
         )
+    )
     return Score(name=appended, class_axis=candidate.axis, kind=wanted)
 
 
-def score_candidates(model: ir.Model, axes: Axes) -> list[ScoreCandidate]:
+def score_candidates(network: PreparedNetwork) -> list[ScoreCandidate]:
     """One candidate for each output that has a score, the best first.
 
     Scores with space come before those without, and tokens, which are features as a rule, behind
@@ -193,9 +175,9 @@ def score_candidates(model: ir.Model, axes: Axes) -> list[ScoreCandidate]:
     """
     found: dict[ir.Value, ScoreCandidate] = {}
     reasons: list[LayerError] = []
-    for output in model.graph.outputs:
+    for output in network.model.graph.outputs:
         try:
-            candidate = _trace(output, axes)
+            candidate = _trace(output, network.axes)
         except LayerError as error:
             reasons.append(error)
             continue
@@ -204,7 +186,7 @@ def score_candidates(model: ir.Model, axes: Axes) -> list[ScoreCandidate]:
             found[candidate.logits] = candidate
     if not found:
         raise reasons[0]
-    grids = token_grids(model, axes)
+    grids = token_grids(network.model, network.axes)
 
     def order(candidate: ScoreCandidate) -> tuple[bool, bool, bool]:
         logits = candidate.logits
@@ -213,7 +195,7 @@ def score_candidates(model: ir.Model, axes: Axes) -> list[ScoreCandidate]:
     return sorted(found.values(), key=order)
 
 
-def _refuse_apart(model: ir.Model, candidates: Sequence[ScoreCandidate], axes: Axes) -> None:
+def _refuse_apart(network: PreparedNetwork, candidates: Sequence[ScoreCandidate]) -> None:
     """Refuses heads that keep what and where apart, so that no output scores a class by place.
 
     A YOLO's output holds boxes, classes and mask coefficients of its anchors, one after the other;
@@ -222,9 +204,10 @@ def _refuse_apart(model: ir.Model, candidates: Sequence[ScoreCandidate], axes: A
     Raises:
         LayerError: the best of the candidates is one of these.
     """
-    if candidates[0].kind is not None or all(rank(value) < 4 for value in model.graph.inputs):
+    inputs = network.model.graph.inputs
+    if candidates[0].kind is not None or all(rank(value) < 4 for value in inputs):
         return
-    tokens = token_grids(model, axes)
+    tokens = token_grids(network.model, network.axes)
     flat = [c.logits for c in candidates if rank(c.logits) == 3 and c.logits not in tokens]
     maps = [c.logits for c in candidates if rank(c.logits) == 4]
     listed = next((value for value in flat if _is_concatenated(value)), None)

@@ -19,6 +19,7 @@ from ortcam.artifact import Layer
 from ortcam.errors import InputError, LayerError
 from ortcam.messages import Message, Option
 from ortcam_export.choosing.channel_axes import Axes
+from ortcam_export.choosing.prepared_network import PreparedNetwork
 from ortcam_export.gradient.tape import Tape, is_recorded
 from ortcam_export.gradient.tensor import Dim
 from ortcam_export.graph.model_io import opset
@@ -186,13 +187,12 @@ def _asks_picture(node: ir.Node, value: ir.Value, grids: Grids, found: set[ir.Va
 
 
 def fold(
-    model: ir.Model,
+    network: PreparedNetwork,
     layer: Layer,
     grids: Grids,
     *,
     token_grid: tuple[int, int] | None = None,
     leading_tokens: int | None = None,
-    notes: list[str] | None = None,
 ) -> Layer:
     """Lays a layer's tokens out as [N, C, h, w], in place.
 
@@ -201,13 +201,12 @@ def fold(
     folded tensor is ``<name>.folded``.
 
     Args:
-        model: a prepared network, changed in place; it computes the same.
+        network: a prepared network, changed in place; it computes the same.
         layer: of features [N, tokens, C], or [N, C, tokens].
         grids: what :func:`token_grids` found.
         token_grid: the (width, height) of the picture's tokens, instead of what was found.
         leading_tokens: how many tokens stand before the picture's; by default all that are more
             than the grid has cells. What follows the picture's tokens is left out too.
-        notes: takes a sentence on what was folded.
 
     Returns:
         The layer of the folded tensor.
@@ -216,6 +215,7 @@ def fold(
         InputError: the layer has fewer tokens than that.
         LayerError: the grid cannot be found.
     """
+    model = network.model
     value = find(model, layer.name)
     axis = 3 - layer.channel_axis
     tape = Tape(model.graph, opset(model), prefix="fold")
@@ -245,8 +245,7 @@ def fold(
         tokens = unused(model, f"{layer.name}.tokens")
         folded.value.name, value.name = value.name, tokens
     model.graph.sort()
-    if notes is not None:
-        notes.append(_note(layer.name, folded.value.name or "", rows, columns, before))
+    network.notes.append(_note(layer.name, folded.value.name or "", rows, columns, before))
     return replace(layer, name=folded.value.name or "", channel_axis=1)
 
 

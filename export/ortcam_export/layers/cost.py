@@ -119,16 +119,16 @@ def _costs(
     unknown = sum(1 << i for i, count in enumerate(counts) if count is None)
     costs: list[Cost | None] = []
     total, before = 0, 0
-    for asked, result in enumerate(weights, 1):
-        if result is None:
+    for layers, mean in enumerate(weights, 1):
+        if mean is None:
             costs.append(None)
             continue
-        bits = products.get(result, 0)
+        bits = products.get(mean, 0)
         total += sum(counts[i] or 0 for i in _ones(bits & ~before))
         total -= sum(counts[i] or 0 for i in _ones(before & ~bits))
         before = bits
         share = None if bits & unknown or not inference else total / inference
-        costs.append(Cost(share, pooled=first_whole.get(result, math.inf) > asked))
+        costs.append(Cost(share, pooled=first_whole.get(mean, math.inf) > layers))
     return costs
 
 

@@ -11,7 +11,7 @@ from ortcam.artifact import Score
 from ortcam.errors import InputError, LayerError
 from ortcam.messages import Option
 from ortcam_export.append.strip import RemoveGradient
-from ortcam_export.choosing.channel_axes import Axes, channel_axes
+from ortcam_export.choosing.channel_axes import Axes
 from ortcam_export.choosing.features import before_scorer, choose_features
 from ortcam_export.choosing.operator_kinds import (
     CONVOLUTIONS,
@@ -24,6 +24,7 @@ from ortcam_export.choosing.operator_kinds import (
     is_spatial,
     operator,
 )
+from ortcam_export.choosing.prepared_network import PreparedNetwork
 from ortcam_export.choosing.scores import find_score, score_candidates, take_score
 from ortcam_export.choosing.tokens import Grids, reach_picture, token_grids
 from ortcam_export.gradient import reachable
@@ -119,11 +120,12 @@ class _Listing:
         only: Sequence[str] | None = None,
     ) -> None:
         """Takes the score, and of the feature layers these alone where they are given."""
-        self.axes = channel_axes(model)
+        network = PreparedNetwork(model)
+        self.axes = network.axes
         own = {value.name for node in model.graph for value in node.outputs}
-        candidates = score_candidates(model, self.axes) if reduction_layer is None else []
-        candidate = find_score(model, self.axes, reduction_layer=reduction_layer, score=score)
-        self.score = take_score(model, candidate, score=score)
+        candidates = score_candidates(network) if reduction_layer is None else []
+        candidate = find_score(network, reduction_layer=reduction_layer, score=score)
+        self.score = take_score(network, candidate, score=score)
         self.reached = reachable(model, self.score.name)
         self.grids = token_grids(model, self.axes)
         pictured = reach_picture(model, self.grids, self.reached)
@@ -136,9 +138,7 @@ class _Listing:
         self.scores = {c.name: find(model, c.name) for c in candidates}
         self.scores[self.explained or ""] = find(model, self.explained or "")
         try:
-            chosen = choose_features(
-                model, self.score, self.reached, axes=self.axes, grids=self.grids
-            )
+            chosen = choose_features(network, self.score, self.reached, self.grids)
             self.chosen = {chosen[0].name}
         except LayerError:  # a network without convolutions has layers all the same
             self.chosen = set()

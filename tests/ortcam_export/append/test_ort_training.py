@@ -464,7 +464,7 @@ def test_the_builder_keeps_quiet(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_unknown_engine_is_an_error() -> None:
-    with pytest.raises(InputError, match="engine is 'tf'; it is 'ortcam' or 'ort-training'"):
+    with pytest.raises(InputError, match="engine must be 'ortcam' or 'ort-training', got 'tf'"):
         export(networks.unet(), engine="tf")
 
 

@@ -16,7 +16,9 @@ from ortcam.errors import InputError, LayerError
 from ortcam_export.choosing.channel_axes import channel_axes
 from ortcam_export.choosing.features import choose_features
 from ortcam_export.choosing.operator_kinds import is_relu_like
+from ortcam_export.choosing.prepared_network import PreparedNetwork
 from ortcam_export.choosing.scores import choose_score
+from ortcam_export.choosing.tokens import token_grids
 from ortcam_export.gradient import reachable
 from ortcam_export.graph.names import find, unused
 from ortcam_export.prepare.prepare import prepare
@@ -24,18 +26,18 @@ from ortcam_export.reading.model_file import load
 
 
 def score_of(model: onnx.ModelProto, **options: Any) -> tuple[Score, list[str], ir.Model]:
-    notes: list[str] = []
-    ready = prepare(load(model))
-    return choose_score(ready, notes=notes, **options), notes, ready
+    network = PreparedNetwork(prepare(load(model)))
+    return choose_score(network, **options), network.notes, network.model
 
 
 def features_of(
     model: onnx.ModelProto, names: Sequence[str] | None = None, **options: Any
 ) -> tuple[tuple[Layer, ...], list[str]]:
     score, _, ready = score_of(model, **options)
-    notes: list[str] = []
-    reached = reachable(ready, score.name)
-    return choose_features(ready, score, reached, feature_layers=names, notes=notes), notes
+    network = PreparedNetwork(ready)
+    reached, grids = reachable(ready, score.name), token_grids(ready, network.axes)
+    layers = choose_features(network, score, reached, grids, feature_layers=names)
+    return layers, network.notes
 
 
 def refusal(model: onnx.ModelProto, **options: Any) -> str:
@@ -146,9 +148,9 @@ def test_an_argmax_of_logits_gets_its_softmax_before_it() -> None:
 
 def test_a_log_softmax_counts_by_its_logits() -> None:
     model = parsed("y = LogSoftmax<axis = 1>(x)", "float y")
-    ready = prepare(load(model))
+    network = PreparedNetwork(prepare(load(model)))
     with pytest.raises(LayerError):  # its logits are the network's input: no layer to name
-        choose_features(ready, choose_score(ready), set())
+        choose_features(network, choose_score(network), set(), {})
     g = Builder(0)
     g.node("LogSoftmax", [g.conv("input", 3, 4, "last")], "logs", axis=1)
     score, _, _ = score_of(g.model({"logs": (TensorProto.FLOAT, ["N", 4, "H", "W"])}))
@@ -514,7 +516,7 @@ def test_what_serves_as_a_relu(name: str) -> None:
     assert is_relu_like(find(ready, "y")) == (name in ACTIVATIONS)
 
 
-def test_axes_are_found_where_none_are_given() -> None:
-    ready = prepare(load(networks.channels_last()))
-    given = choose_score(ready, axes=channel_axes(ready), score="logits")
-    assert given == choose_score(ready, score="logits")
+def test_a_prepared_network_knows_its_channel_axes() -> None:
+    network = PreparedNetwork(prepare(load(networks.channels_last())))
+    assert network.axes == channel_axes(network.model)
+    assert choose_score(network, score="logits").class_axis == 3

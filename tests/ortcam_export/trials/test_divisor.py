@@ -65,8 +65,8 @@ def test_it_stands_in_the_metadata_and_pictures_are_rounded_to_it() -> None:
     assert preprocess is not None
     assert preprocess.divisor == 8
     assert (
-        "the network runs on widths and heights that are multiples of 8, by trying: divisor= says "
-        "it otherwise" in exported.notes
+        "trial runs show that width and height must be multiples of 8; divisor= overrides this"
+        in exported.notes
     )
     cam = ortcam.load(exported.model, "cpu")
     picture = np.zeros((37, 50, 3), np.uint8)

@@ -16,6 +16,7 @@ from ortcam.artifact import Artifact, Layer, Preprocessing, Score, Verification
 from ortcam.errors import ModelError, VerificationError
 from ortcam.inference.session import Session
 from ortcam_export import export
+from ortcam_export.choosing.prepared_network import PreparedNetwork
 from ortcam_export.choosing.scores import choose_score
 from ortcam_export.graph.model_io import open_session
 from ortcam_export.prepare.prepare import prepare
@@ -30,9 +31,9 @@ from ortcam_export.verify.with_small_biases import AddSmallBiases, lacks_biases
 
 
 def plain(model: onnx.ModelProto) -> ir.Model:
-    ready = prepare(load(model))
-    choose_score(ready)
-    return ready
+    network = PreparedNetwork(prepare(load(model)))
+    choose_score(network)
+    return network.model
 
 
 def checked(

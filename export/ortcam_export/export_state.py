@@ -1,0 +1,77 @@
+"""An export on its way from stage to stage: what the user asks for, and what the stages make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from ortcam.artifact import Artifact
+from ortcam_export.reading.expectations import Options
+from ortcam_export.reading.model_file import Network
+
+__all__ = ["Contents", "ExportState", "Selection"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """The tensors that the user names; None where the export chooses.
+
+    Attributes:
+        feature_layers, reduction_layer, score, picture_input, token_grid, leading_tokens: as for
+            :func:`ortcam_export.export`.
+    """
+
+    feature_layers: Sequence[str] | None = None
+    reduction_layer: str | None = None
+    score: str | None = None
+    picture_input: str | None = None
+    token_grid: tuple[int, int] | None = None
+    leading_tokens: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """What the artifact holds beside the network, and how it is built.
+
+    Attributes:
+        engine, split, static, maps, methods, verify: as for :func:`ortcam_export.export`.
+    """
+
+    engine: str = "ortcam"
+    split: bool = False
+    static: bool = False
+    maps: bool = False
+    methods: Sequence[str] | str = ()
+    verify: bool = True
+
+
+@dataclass(kw_only=True)
+class ExportState:
+    """What is handed from stage to stage.
+
+    Attributes:
+        expected: what the network expects of a picture, as far as the user says.
+        selection: the tensors that the user names.
+        contents: what the artifact holds.
+        notes: what was chosen, appended or assumed, a sentence each.
+        needs: what methods need of the artifact, each with whether a method's name asks for it.
+        network: the network as it was read; its model is prepared in place.
+        source: a copy of its model before that.
+        artifact: the metadata.
+        plain: the prepared network with its score.
+        model: the same with all that is appended.
+    """
+
+    expected: Options
+    selection: Selection
+    contents: Contents
+    notes: list[str] = field(default_factory=list)
+    needs: Mapping[str, bool] = field(default_factory=dict)
+    # each set by its stage
+    network: Network = field(init=False)
+    source: ir.Model = field(init=False)
+    artifact: Artifact = field(init=False)
+    plain: ir.Model = field(init=False)
+    model: ir.Model = field(init=False)

@@ -1,0 +1,71 @@
+"""Verification of an export: it is valid, it runs, and its gradient is right."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ortcam.errors import ModelError
+from ortcam.inference.two_part import Runs
+from ortcam_export.append.parts import open_parts, parts
+from ortcam_export.export_state import ExportState
+from ortcam_export.graph.model_io import opset
+from ortcam_export.prepare.qdq import to_pairs
+from ortcam_export.prepare.shape_inference import infer
+from ortcam_export.verify.central_differences import GradientError
+from ortcam_export.verify.checkable_form import form_to_check
+from ortcam_export.verify.gradient import verify
+from ortcam_export.verify.onnx_checker import check
+from ortcam_export.verify.with_small_biases import biased, lacks_biases
+
+__all__ = ["verify_export"]
+
+
+def verify_export(state: ExportState) -> None:
+    """Check that the model is valid and runs; on request measure its gradient's error.
+
+    Raises:
+        ModelError: onnx's checker rejects the model, or onnxruntime cannot load it.
+        VerificationError: the gradient disagrees with central differences.
+    """
+    for part in parts(state):
+        check(part)
+    runs = _open(state)
+    if state.contents.verify:
+        _measure(state, runs)
+
+
+def _open(state: ExportState) -> Runs:
+    numbers = state.artifact.numbers
+    # a training build has kernels on CUDA that it lacks on the CPU
+    providers = "cpu" if state.contents.engine == "ortcam" else None
+    try:
+        return open_parts(parts(state), providers)
+    except ModelError as error:
+        if not numbers.startswith(("bfloat16", "float64")):
+            raise
+        raise ModelError(
+            error.message, f"; the network computes in {numbers}: convert it to float32"
+        ) from error
+
+
+def _measure(state: ExportState, runs: Runs) -> None:
+    """Put the errors that verification measures into the metadata."""
+    plain, model = state.plain, state.model
+    raised_from = state.source if opset(state.source) < opset(plain) else None
+    rewritten, form = form_to_check(plain)
+    if form:
+        plain, model = rewritten(plain), rewritten(model)
+        if raised_from is not None:
+            to_pairs(raised_from)
+            infer(raised_from)
+            raised_from = rewritten(raised_from)
+        runs = open_parts(parts(state, model))
+    try:
+        verification = verify(plain, runs, state.artifact, raised_from)
+    except GradientError:
+        if not lacks_biases(plain):
+            raise
+        runs = open_parts(parts(state, biased(model)))
+        verification = verify(biased(plain), runs, state.artifact)
+    verification = dataclasses.replace(verification, form=form)
+    state.artifact = dataclasses.replace(state.artifact, verification=verification)
