@@ -102,7 +102,8 @@ def test_an_artifact_is_the_network_and_more(
 
 
 def _classes(make: Callable[[], onnx.ModelProto]) -> int:
-    return {networks.unet_sigmoid: 1, networks.classifier: 5}.get(make, 4)
+    counts: dict[Any, int] = {networks.unet_sigmoid: 1, networks.classifier: 5}
+    return counts.get(make, 4)
 
 
 def test_weights_by_hand_where_the_scorer_follows_the_layer() -> None:
@@ -177,10 +178,10 @@ def test_what_was_chosen_and_assumed_is_said() -> None:
 
 
 def test_nothing_is_noted_where_everything_is_said() -> None:
-    told = {
+    told: dict[str, Any] = {
         "feature_layers": ["mid_relu", "dec1_relu"],
         "reduction_layer": "probabilities",
-        "scale": 1.0,
+        "rescale": 1.0,
         "classes": list("abcd"),
     }
     exported = export(networks.unet(), verify=False, **told)
@@ -276,7 +277,8 @@ def test_the_model_is_left_as_it_is(form: str) -> None:
 
     def now() -> bytes:
         proto = given if isinstance(given, onnx.ModelProto) else ir.to_proto(given)
-        return proto.SerializeToString(deterministic=True)
+        data: bytes = proto.SerializeToString(deterministic=True)
+        return data
 
     before = now()
     export(given, verify=False)

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+from numpy.typing import NDArray
 from onnx import helper
 
 import ortcam
@@ -37,7 +38,7 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_io, "LARGEST_IN_ONE", 100)
 
 
-def output(session: Session) -> np.ndarray:  # type: ignore[type-arg]
+def output(session: Session) -> NDArray[Any]:
     return session.run(["probabilities"], {"input": X})["probabilities"]
 
 

@@ -357,7 +357,7 @@ def queries(seed: int = 0, classes: int = 3, *, product: bool = False) -> onnx.M
     wide = g.conv(pooled, 8, 6 * (classes + 1), "wide", k=1)
     shape = g.constant("queries.shape", [0, 6, classes + 1])
     scores = g.node("Reshape", [wide, shape], "class_queries")
-    outputs = {
+    outputs: dict[str, tuple[int, Shape]] = {
         scores: (TensorProto.FLOAT, ["N", 6, classes + 1]),
         masks: (TensorProto.FLOAT, ["N", 6, "h", "w"]),
     }
@@ -409,7 +409,9 @@ def opset_11(seed: int = 0, classes: int = 4) -> onnx.ModelProto:
         "input": (TensorProto.FLOAT, ["N", 3, "H", "W"]),
         **{t.name: (t.data_type, list(t.dims)) for t in g.initializers},
     }
-    outputs = {"probabilities": (TensorProto.FLOAT, ["N", classes, "H2", "W2"])}
+    outputs: dict[str, tuple[int, Shape]] = {
+        "probabilities": (TensorProto.FLOAT, ["N", classes, "H2", "W2"])
+    }
     return g.model(outputs, inputs, opset=11, ir_version=3)
 
 

@@ -27,7 +27,7 @@ def picture(seed: int) -> NDArray[np.float32]:
     """A smooth picture, [1, 3, *SIZE], from 0 to 1."""
     small = np.random.default_rng(seed).integers(0, 255, (6, 8, 3), np.uint8)
     large = Image.fromarray(small).resize(SIZE[::-1], Image.Resampling.BICUBIC)
-    x: NDArray[np.float32] = np.asarray(large, np.float32).transpose(2, 0, 1)[None] / 255
+    x = np.asarray(large, np.float32).transpose(2, 0, 1)[None] / np.float32(255)
     return np.ascontiguousarray(x)
 
 

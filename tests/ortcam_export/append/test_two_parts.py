@@ -284,7 +284,8 @@ def test_a_view_that_remembers_asks_once_for_methods_that_need_the_same() -> Non
     cam = opened(export(networks.unet(), **options))
     view, plain = cam.open(picture()), cam.open(picture())
     view.remember()
-    gradient: Any = view._picture.batch._forward_pass._gradient
+    forward_pass: Any = view._picture.batch._forward_pass
+    gradient = forward_pass._gradient
     runs, run = [], gradient.run_on_device
 
     def spy(*arguments: Any) -> Any:

@@ -128,10 +128,11 @@ def test_a_network_in_double_precision() -> None:
     assert made.artifact.numbers == "float64"
     assert made.artifact.verification is not None
     assert made.artifact.verification.form == ""
-    x = np.random.default_rng(0).random((1, 3, 32, 48))
-    (ours,) = weights(made, x)
+    picture = np.random.default_rng(0).random((1, 3, 32, 48))
+    (ours,) = weights(made, picture)
     (theirs,) = weights(
-        export(model, feature_layers=["relu"], size=(96, 64), verify=False), x.astype(np.float32)
+        export(model, feature_layers=["relu"], size=(96, 64), verify=False),
+        picture.astype(np.float32),
     )
     np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4 * abs(theirs).max())
     pixels = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)

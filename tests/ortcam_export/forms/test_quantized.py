@@ -197,7 +197,7 @@ def test_a_wrong_gradient_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def of_nodes(*nodes: onnx.NodeProto, opset: int = 21) -> ir.Model:
     info = helper.make_tensor_value_info
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "s": np.array(0.1, np.float32),
         "z": np.array(-100, np.int8),
         "scales": np.array([0.1, 0.2, 0.4], np.float32),

@@ -207,7 +207,7 @@ def test_external_data_with_a_second_name(tmp_path: Path) -> None:
 def test_no_tensor_reads_outside_the_folder_wherever_it_stands(where: str, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(bytes(4))
-    outside = onnx.TensorProto(name="t", data_type=1, dims=[1], data_location=1)
+    outside = onnx.TensorProto(name="t", data_type=1, dims=[1], data_location="EXTERNAL")
     outside.external_data.add(key="location", value="../secret")
     constant = onnx.helper.make_node("Constant", [], ["secret"], value=outside)
     body = onnx.helper.make_graph(

@@ -27,7 +27,7 @@ def halving(times: int, size: tuple[int | str, int | str] = ("H", "W")) -> onnx.
         x = g.node("Add", [g.up(x, 4, 4, f"up_{i}"), stage], f"sum_{i}")
     last = g.conv(g.block(x, 4, 4, "last"), 4, 3, "logits", k=1)
     g.node("Softmax", [last], "probabilities", axis=1)
-    picture = (TensorProto.FLOAT, ["N", 3, *size])
+    picture: tuple[int, networks.Shape] = (TensorProto.FLOAT, ["N", 3, *size])
     return g.model({"probabilities": (TensorProto.FLOAT, ["N", 3, "h", "w"])}, {"input": picture})
 
 
