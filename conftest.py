@@ -1,8 +1,9 @@
-"""The files that docstring examples read: a small artifact, whole and split, and a picture."""
+"""The files that docstring examples read: a network, its artifact, whole and split, a picture."""
 
 from __future__ import annotations
 
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ COPIES = {
 
 @pytest.fixture(scope="session")
 def example_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``network.cam.onnx``, ``split.cam.onnx`` and ``street.png``."""
+    """A folder with ``network.onnx``, ``network.cam.onnx``, ``split.cam.onnx``, ``street.png``."""
     import numpy as np
     from PIL import Image
 
@@ -27,6 +28,11 @@ def example_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(STORED / name, folder / copy)
     with np.load(STORED / "release_0.1.0.npz", allow_pickle=False) as arrays:
         Image.fromarray(arrays["picture"]).save(folder / "street.png")
+    if find_spec("onnx") is not None:
+        import networks
+        import onnx
+
+        onnx.save(networks.unet(), folder / "network.onnx")
     return folder
 
 

@@ -74,72 +74,76 @@ def export(
     picture: str | None = None,
     scale: float | None = None,
 ) -> Exported:
-    """Makes an artifact of a network: the network with its gradient appended.
+    """Make an artifact of a network: the network with its gradient appended.
 
     Args:
         model: the network: a path, its bytes, or a model of onnx or onnx-ir; it is not changed.
-        path: where to write the artifact; None keeps it in memory.
-        feature_layers: names of tensors or nodes [N, C, *space], or of tokens [N, tokens, C]. By
-            default the last ReLU-like output of a convolution with an extent of space above 1
-            before the scorer, or where its branch meets the others, or of a transformer what its
-            blocks hand on there.
-        reduction_layer: the tensor or node whose channels are the classes' scores. By default the
+        path: the file to write the artifact to; None keeps it in memory.
+        feature_layers: names of tensors or nodes [N, C, *space], or of tokens [N, tokens, C].
+            Default: the last ReLU-like output of a convolution with more than one spatial position
+            before the scorer, or the tensor in which parallel branches meet; of a transformer, the
+            output of the last block whose patch tokens affect the score.
+        reduction_layer: the tensor or node whose channels are the class scores. Default: the
             softmax or sigmoid that feeds an output.
-        score: ``"softmax"``, ``"sigmoid"`` or ``"logits"``: what the score shall be. By default
-            what the network ends in; of logits a softmax, or of one channel a sigmoid.
-        picture_input: the input that takes the picture, where several could.
-        classes: class names in the order of the score's channels, or a label file: a name a line,
-            or JSON.
-        colors: a label colour (r, g, b) for each class, or a file: ``r,g,b [name]`` a line, or
-            JSON.
+        score: ``"softmax"``, ``"sigmoid"`` or ``"logits"``: the score that is explained. Default:
+            the network's own; to logits a softmax is appended, to a single channel a sigmoid.
+        picture_input: the input that takes the picture, if several could.
+        classes: class names in the order of the score's channels, or a label file: one name per
+            line, or JSON.
+        colors: a label colour (r, g, b) per class, or a file: ``r,g,b [name]`` per line, or JSON.
         color_order: ``"RGB"``, ``"BGR"`` or ``"L"``.
         layout: ``"NCHW"`` or ``"NHWC"``.
-        rescale: what pixels of 0 to 255 are multiplied by before ``mean`` and ``std``.
-        mean: subtracted from scaled pixels, one number or one a channel.
-        std: divided by after that, one number or one a channel.
+        rescale: the factor applied to pixels of 0 to 255 before ``mean`` and ``std``.
+        mean: subtracted from rescaled pixels; one number, or one per channel.
+        std: divides the result; one number, or one per channel.
         size: the working size (width, height).
-        divisor: what the width and height of the input are multiples of; by default found by
-            trying, where the input is of no fixed size.
-        token_grid: the (width, height) that layers of tokens are folded to, instead of that of
-            the convolution whose cells the tokens are.
-        leading_tokens: how many class and register tokens stand before the picture's; by default
-            all that are more than the grid has cells.
-        engine: what builds the gradient graph: ``"ortcam"``, in standard operators, or
-            ``"ort-training"``, ONNX Runtime's own gradient builder, as a second opinion: it takes
-            an installed training build of onnxruntime, and so does its artifact.
-        split: whether the artifact comes in two parts, so that a picture is run through the network
-            once and asked about as often as wanted: the network, and beside it, as
-            ``NAME.grad.onnx`` for ``NAME.onnx``, the gradient.
-        static: whether the artifact takes one picture of the working size alone, and all its layers
-            are asked together: then every shape but the number of questions is known beforehand,
-            as CUDA graphs need it (:mod:`ortcam.inference.cuda_graphs`).
-        maps: whether each feature layer L gets a further output ``L.map`` [K, N, *space], the maps
-            on the layer's own grid: for programs without this runtime, and so that features need
-            not leave a GPU.
-        methods: methods other than Grad-CAM that the artifact shall serve, by their names (see
-            :data:`ortcam.methods.registry.METHODS`), or ``"all"``. What they need is computed with
-            every
-            question: for most, the features' whole gradients ``L.grad`` [K, N, C, *space].
-        verify: whether the gradient is checked against central differences through the network
-            (one of half precision is checked in float32).
+        divisor: the number that the input's width and height must be multiples of. Default: found
+            by trial runs, unless the input has a fixed size.
+        token_grid: the (width, height) that layers of tokens are folded to. Default: the grid of
+            the convolution that made the tokens.
+        leading_tokens: the number of class and register tokens before the patch tokens. Default:
+            tokens minus grid cells.
+        engine: the builder of the gradient graph: ``"ortcam"``, in standard operators, or
+            ``"ort-training"``, ONNX Runtime's own gradient builder, as a second opinion. The
+            latter needs a training build of onnxruntime, and so does its artifact.
+        split: True writes two files: the network, which runs once per picture, and the gradient,
+            which runs for each question; ``NAME.grad.onnx`` beside ``NAME.onnx``.
+        static: True fixes the artifact to one picture of the working size, and asks all layers
+            together, so that only the number of questions is dynamic, as CUDA graphs require
+            (:mod:`ortcam.inference.cuda_graphs`).
+        maps: True adds an output ``L.map`` [K, N, *space] for each feature layer L, the map at the
+            layer's size: for programs without this runtime, and to keep features on the GPU.
+        methods: the names of the methods beside Grad-CAM that the artifact supports (see
+            :data:`ortcam.methods.registry.METHODS`), or ``"all"``. Their requirements are computed
+            with every question: for most, the gradients ``L.grad`` [K, N, C, *space].
+        verify: True compares the gradient with central differences through the network; a network
+            of half precision is compared in float32.
         picture: the old name of ``picture_input``.
         scale: the old name of ``rescale``.
 
     Returns:
-        The artifact. Its inputs are the network's own, ``class_weights`` [K, N or 1, C] and
-        ``region`` [K or 1, N or 1, *space]; its outputs the network's own, the score, and for
-        each feature layer L the features and ``L.weights`` [K, N, C], all float32 (see
+        The artifact. Its inputs are the network's, ``class_weights`` [K, N or 1, C] and ``region``
+        [K or 1, N or 1, *space]. Its outputs are the network's, the score, and for each feature
+        layer L the features and ``L.weights`` [K, N, C], all float32 (see
         :mod:`ortcam.artifact`).
 
     Raises:
-        DependencyError: the engine's build of onnxruntime is not installed.
-        ModelError: the network cannot be read or raised to opset 18, or does not run.
+        DependencyError: the engine needs a build of onnxruntime that is not installed.
+        ModelError: the network cannot be read, cannot be raised to opset 18, or does not run.
         ArtifactError: the network is an artifact already.
-        LayerError: a layer is not there, is no score or no features, or no gradient reaches it.
-        OperatorError: an operator on the gradient's way has no rule, or the engine no gradient.
+        LayerError: a layer is missing, is not a score or a feature map, or the gradient does not
+            reach it.
+        OperatorError: an operator between the feature layer and the score has no gradient.
         InputError: an option does not fit the network.
         VerificationError: the gradient disagrees with central differences; nothing is written.
-        OutputError: ``path`` cannot be written, which is found before the work.
+        OutputError: ``path`` cannot be written; this is checked before the work begins.
+
+    Example:
+        >>> exported = export("network.onnx", "made.cam.onnx", feature_layers=["mid_relu"])
+        >>> [layer.name for layer in exported.artifact.layers], exported.artifact.score.kind
+        (['mid_relu'], 'softmax')
+        >>> exported.artifact.verification.error < 1e-2
+        True
     """
     picture_input = renamed("picture", picture, "picture_input", picture_input)
     rescale = renamed("scale", scale, "rescale", rescale)
