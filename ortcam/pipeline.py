@@ -99,7 +99,7 @@ class ArtifactModel:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked about a picture, by index.
+    """A request about a picture, with classes and layers resolved to indices.
 
     Attributes:
         rows: the questions; None for the classes seen in the picture.

@@ -33,7 +33,7 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """What the artifact holds beside the network, and how it is built.
+    """The contents of the artifact beside the network, and how it is built.
 
     Attributes:
         engine, split, static, maps, methods, verify: as for :func:`ortcam_export.export`.
@@ -49,14 +49,14 @@ class Contents:
 
 @dataclass(kw_only=True)
 class ExportState:
-    """What is handed from stage to stage.
+    """The state of an export, handed from stage to stage.
 
     Attributes:
-        expected: what the network expects of a picture, as far as the user says.
+        expected: the preprocessing and classes that the user states.
         selection: the tensors that the user names.
-        contents: what the artifact holds.
-        notes: what was chosen, appended or assumed, a sentence each.
-        needs: what methods need of the artifact, each with whether a method's name asks for it.
+        contents: the parts that the artifact shall hold.
+        notes: choices, additions and assumptions, one sentence each.
+        needs: the requirements of methods; True if a method's name asks for it.
         network: the network as it was read; its model is prepared in place.
         source: a copy of its model before that.
         artifact: the metadata.

@@ -1,4 +1,4 @@
-"""How maps are drawn: the options, their defaults by preset, and their checks."""
+"""The drawing options of maps: their defaults by preset, and their checks."""
 
 from __future__ import annotations
 

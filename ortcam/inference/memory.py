@@ -1,4 +1,4 @@
-"""How much runs at once fit into a memory budget, by estimates from the sizes of tensors.
+"""The number of questions and pictures that fit a memory budget, estimated from tensor sizes.
 
 A budget counts what a run takes beside one plain inference. Every element is a float32.
 """

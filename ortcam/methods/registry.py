@@ -46,7 +46,7 @@ _NEEDS = {
     ABLATIONS: "needs the score without a channel",
     PIXELS: "needs the gradient at the picture's pixels",
 }
-"""What methods need beyond Grad-CAM's tensors, as error messages say it."""
+"""The requirements of methods beyond Grad-CAM's tensors, in the words of error messages."""
 
 
 @dataclass(frozen=True)

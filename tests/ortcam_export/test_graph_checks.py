@@ -151,7 +151,7 @@ def test_the_maps_of_shuffled_weights_fall_away(tmp_path: Path) -> None:
         methods=["grad-cam", "hires-cam"],
         layers=["dec1_relu"],
         stages=3,
-        least=0.02,
+        min_area=0.02,
     ).summary
     likeness = {
         (line.other, line.method): line.mean

@@ -1,4 +1,4 @@
-"""What is appended to a network: its gradient, what methods need of it, and maps."""
+"""Append to a network its gradient, the tensors that methods need, and maps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ortcam_export.graph.names import UnusedNames
 
 __all__ = ["append", "find_needs"]
 
-#: What builds the gradient graph, by the engine's name.
+#: The builder of the gradient graph, by the engine's name.
 _ENGINES = {"ortcam": append_gradient, "ort-training": ort_training.append_gradient}
 
 

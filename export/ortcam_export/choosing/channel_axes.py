@@ -1,4 +1,4 @@
-"""Where each tensor keeps its channels: one pass over the graph from its inputs on.
+"""The channel axis of each tensor, found in one pass over the graph from its inputs.
 
 ONNX's convolutions, pools and normalisations have them in axis 1, by definition. A network that
 was written for channels last (TensorFlow) wraps these in Transposes and keeps its activations as
@@ -222,7 +222,7 @@ def _first_rank(node: ir.Node) -> int:
 
 
 def _remove(axis: int | None, gone: Sequence[int], of: int) -> int | None:
-    """Where ``axis`` of a tensor of rank ``of`` is once the axes ``gone`` are no more."""
+    """Return the new position of ``axis``, of rank ``of``, after removing the axes ``gone``."""
     if axis is None:
         return None
     removed = {a % of for a in gone}

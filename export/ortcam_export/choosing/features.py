@@ -46,7 +46,7 @@ from ortcam_export.graph.values import extents, rank
 
 __all__ = ["before_scorer", "choose_features"]
 
-#: What can hold the features of several branches, or goes on from these.
+#: Operators whose output can hold the features of several branches, or continues from them.
 _JOINING = CONVOLUTIONS | {
     "Add",
     "BatchNormalization",
@@ -61,7 +61,7 @@ _JOINING = CONVOLUTIONS | {
 }
 
 
-#: What puts windows together.
+#: Operators that reassemble windows.
 _REARRANGING = frozenset({"Reshape", "Transpose"})
 
 

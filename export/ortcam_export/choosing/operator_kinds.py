@@ -57,11 +57,11 @@ _RELU_LIKE = frozenset(
 _NORMALIZATIONS = frozenset({"LayerNormalization", "RMSNormalization"})
 
 
-#: What computes a tensor of either sign, into whose quantizer a ReLU may be folded.
+#: Operators whose output may have either sign, into whose quantizer a ReLU may be folded.
 _LINEAR = CONVOLUTIONS | {"Add", "BatchNormalization"}
 
 
-#: What makes a gate of a tensor, in an activation written out: x * sigmoid(x) and its like.
+#: Operators that compute the gate of an activation written out, such as x * sigmoid(x).
 GATES = frozenset({"Clip", "Erf", "HardSigmoid", "Relu", "Sigmoid", "Softplus", "Tanh"})
 
 
@@ -69,7 +69,7 @@ _BY_CONSTANT = frozenset({"Add", "DequantizeLinear", "Div", "Mul", "QuantizeLine
 
 
 def is_spatial(value: ir.Value, axis: int | None) -> bool:
-    """Whether a tensor has axes beside its batch and channels, not all of extent 1."""
+    """True if a tensor has axes beside batch and channels that are not all of extent 1."""
     if value.shape is None or axis is None:
         return False
     space = [extent for i, extent in enumerate(value.shape) if i not in (0, axis)]
@@ -88,14 +88,14 @@ def before_quantization(value: ir.Value) -> ir.Value:
 
 
 def operator(value: ir.Value) -> str:
-    """What computes a tensor; of a dequantized one also what was quantized."""
+    """Return a tensor's operator; for a dequantized tensor, also that of the quantized one."""
     node, before = value.producer(), before_quantization(value).producer()
     name = "" if node is None else node.op_type
     return name if before is node or before is None else f"{name} of {before.op_type}"
 
 
 def is_relu_like(value: ir.Value) -> bool:
-    """Whether a tensor is the output of a ReLU or of an activation that serves as one.
+    """True if a tensor is the output of a ReLU or of a ReLU-like activation.
 
     Activations that an exporter writes out are known as a product whose factors come from one
     tensor, one of them through a gate: SiLU as x * sigmoid(x), and so HardSwish, Mish, GELU. A
@@ -125,7 +125,7 @@ def is_relu_like(value: ir.Value) -> bool:
 
 
 def _from_zero(dequantizer: ir.Node) -> bool:
-    """Whether the least number that a tensor can hold is 0."""
+    """True if the smallest number that a tensor can represent is 0."""
     quantized = dequantizer.inputs[0]
     zero = dequantizer.inputs[2] if len(dequantizer.inputs) > 2 else None
     if quantized is None or quantized.dtype is None:
@@ -156,7 +156,7 @@ def _origin(value: ir.Value) -> tuple[ir.Value, bool]:
 
 
 def is_hidden(value: ir.Value) -> bool:
-    """Whether a dense layer reads a tensor of channels and space: it is inside a perceptron."""
+    """True if a dense layer reads the tensor, which is then inside a multilayer perceptron."""
     return any(
         use.node.op_type == "MatMul" and use.idx == 0 and is_constant(use.node.inputs[1])
         for use in value.uses()
@@ -164,7 +164,7 @@ def is_hidden(value: ir.Value) -> bool:
 
 
 def is_handed_on(value: ir.Value) -> bool:
-    """Whether a tensor is what a transformer's block gives: a sum of two, or its normalisation."""
+    """True if a tensor is a transformer block's output: a residual sum, or its normalisation."""
     node = value.producer()
     if node is None:
         return False
@@ -174,11 +174,11 @@ def is_handed_on(value: ir.Value) -> bool:
 
 
 def is_constant(value: ir.Value | None) -> bool:
-    """Whether a value is a constant of the graph."""
+    """True if a value is a constant of the graph."""
     return value is not None and value.const_value is not None
 
 
 def is_linear(value: ir.Value) -> bool:
-    """Whether a linear operator computes a tensor of either sign."""
+    """True if a linear operator computes the tensor, so that it may have either sign."""
     node = before_quantization(value).producer()
     return node is not None and node.op_type in _LINEAR

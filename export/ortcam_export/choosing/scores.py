@@ -26,7 +26,7 @@ __all__ = [
     "take_score",
 ]
 
-#: What a score can be: after a softmax, after a sigmoid, or before either.
+#: The kinds of score: after a softmax, after a sigmoid, or before either.
 KINDS = ("softmax", "sigmoid", "logits")
 
 
@@ -74,7 +74,7 @@ _DECIDING = frozenset(
 
 @dataclass(frozen=True)
 class ScoreCandidate:
-    """Where a network's scores are.
+    """A tensor that may hold a network's class scores.
 
     Attributes:
         logits: the tensor before the softmax or sigmoid, or the one that ends the network.
@@ -92,12 +92,12 @@ class ScoreCandidate:
 
     @property
     def name(self) -> str:
-        """What to call it as ``reduction_layer``."""
+        """Its name, as ``reduction_layer`` takes it."""
         return (self.score or self.logits).name or ""
 
     @property
     def classes(self) -> int | None:
-        """How many classes it scores, where that is known."""
+        """The number of classes that it scores, or None if unknown."""
         extent = None if self.logits.shape is None else self.logits.shape[self.axis]
         return extent if isinstance(extent, int) else None
 
@@ -315,7 +315,7 @@ def _trace(end: ir.Value, axes: Axes, *, keep: bool = False) -> ScoreCandidate:
 def _activation(
     end: ir.Value, value: ir.Value, node: ir.Node, axes: Axes, keep: bool
 ) -> ScoreCandidate:
-    """What follows from a softmax or sigmoid on the way back from ``end``."""
+    """Return the candidate behind a softmax or sigmoid on the way back from ``end``."""
     logits, kind = node.inputs[0], _ACTIVATIONS[node.op_type]
     assert logits is not None  # its caller has looked
     if keep and end is not value and end.dtype in FLOATS:

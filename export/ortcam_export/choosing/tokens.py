@@ -34,7 +34,7 @@ _TO_THE_END = 2**31 - 1
 
 @dataclass(frozen=True)
 class Grid:
-    """Where tokens are in a tensor, and the tensor that has their rows and columns.
+    """The position of tokens in a tensor, and the tensor that has their rows and columns.
 
     Attributes:
         axis: the tokens' axis.
@@ -83,7 +83,7 @@ def token_grids(model: ir.Model, axes: Axes) -> Grids:
 
 
 def _flattened(node: ir.Node, value: ir.Value, axes: Axes) -> Grid | None:
-    """What begins where rows and columns are merged and the channels stay."""
+    """Return the grid that begins where rows and columns are merged and the channels stay."""
     x = node.inputs[0] if node.op_type in ("Reshape", "Flatten") else None
     if x is None or x.shape is None or value.shape is None or rank(x) != 4:
         return None
@@ -101,7 +101,7 @@ def _flattened(node: ir.Node, value: ir.Value, axes: Axes) -> Grid | None:
 
 
 def _carried(node: ir.Node, value: ir.Value, grids: Grids) -> Grid | None:
-    """What is left of the tokens of an operand: all of them, and perhaps some before or behind."""
+    """Return the tokens that remain of an operand: all, perhaps with some before or after."""
     source = next((v for v in node.inputs if v is not None and v in grids), None)
     if source is None or node.domain != "":
         return None
@@ -127,7 +127,7 @@ def _carried(node: ir.Node, value: ir.Value, grids: Grids) -> Grid | None:
 
 
 def _keeps_picture(node: ir.Node, axis: int) -> bool:
-    """Whether a Slice leaves the tokens alone, or takes some off their front."""
+    """True if a Slice keeps all tokens, or removes some from their front."""
     along = constant_ints(node.inputs[3]) if len(node.inputs) > 3 else None
     if along is None:
         return False
@@ -147,7 +147,7 @@ def _is_constant(value: ir.Value | None) -> bool:
 def reach_picture(model: ir.Model, grids: Grids, reached: set[str]) -> set[ir.Value]:
     """Those tokens of which the score depends on the picture's own, not on a class token alone.
 
-    Behind its last attention a transformer that reads its class token treats each token by itself
+    Behind its last attention a transformer that reads its class token treats each token separately
     and then takes that one: the picture's tokens have no gradient there.
 
     Args:
@@ -168,7 +168,7 @@ def reach_picture(model: ir.Model, grids: Grids, reached: set[str]) -> set[ir.Va
 
 
 def _asks_picture(node: ir.Node, value: ir.Value, grids: Grids, found: set[ir.Value]) -> bool:
-    """Whether a consumer of tokens, and what follows it, reads the picture's own."""
+    """True if a consumer of tokens, or a node after it, reads the patch tokens."""
     axis = grids[value].axis
     here = [output for output in node.outputs if output in grids]
     if here:

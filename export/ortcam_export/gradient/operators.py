@@ -1,4 +1,4 @@
-"""How a gradient meets each operator: one place to read, for people, tests and error messages.
+"""The treatment of each operator by the gradient, for people, tests and error messages.
 
 The rules register where they stand, in :mod:`ortcam_export.gradient.rules`; an
 operator with neither a derivative nor a rule is listed here with the reason.

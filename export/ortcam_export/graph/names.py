@@ -8,7 +8,7 @@ from ortcam.errors import LayerError, nearest
 
 __all__ = ["UnusedNames", "find", "tensor", "unused"]
 
-#: Where a model keeps the index of the tensors that it computes, as long as it is in memory.
+#: The key under which a model in memory keeps the index of the tensors that it computes.
 _INDEX = "ortcam.computed"
 
 
@@ -62,7 +62,7 @@ def _indexed(model: ir.Model, name: str) -> ir.Value | None:
 
 
 def _index(model: ir.Model) -> dict[str, ir.Value]:
-    """Index the tensors that a graph computes as it is now: a graph tells nobody of its changes."""
+    """Index the tensors that a graph computes as it is now: a graph does not report its changes."""
     index = {value.name: value for node in model.graph for value in node.outputs if value.name}
     model.meta[_INDEX] = index
     return index

@@ -1,4 +1,4 @@
-"""What a node reads: for a part of its output, the part of each input that it depends on.
+"""The cells that a node reads: for a part of its output, the part of each input it depends on.
 
 A part is a box, a :data:`Span` for each axis. Each rule is the backward step of A. Araujo,
 W. Norris and J. Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill, 2019,
@@ -37,7 +37,7 @@ _MOST_LISTED = 1 << 16
 
 
 def spans_read(node: ir.Node, output: ir.Value, spans: Spans) -> Found:
-    """What a box of one output depends on.
+    """Return the parts of the inputs that a box of one output depends on.
 
     Args:
         node: with static shapes around it, or what is not known counts as unbounded.
@@ -124,7 +124,7 @@ def _convolution(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
 
 
 def _deformable(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
-    """Where it reads is computed, and may be anywhere; the offsets stand at the output's cell."""
+    """The positions are computed, anywhere; the offsets are read at the output's cell."""
     there: Spans = [spans[0], None, *spans[2:]]
     return {0: [spans[0], *[None] * (len(spans) - 1)], 2: there, 4: there}
 
@@ -190,7 +190,7 @@ def _geometry(node: ir.Node, space: int) -> tuple[list[int], list[int], list[int
 
 # ---- Resizing -------------------------------------------------------------------------------
 
-#: How many cells beside a place a filter reads.
+#: The number of cells on each side of a position that a filter reads.
 _RADIUS = {"linear": 1, "cubic": 2}
 
 
@@ -364,7 +364,7 @@ def _tile(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
 
 
 def _cut(span: Span, start: int, extent: int) -> Span:
-    """What of a span lies in a part of the axis, counted from there; an empty set if nothing."""
+    """Return the part of a span inside a section of the axis, counted from its start."""
     if span is None:
         return None
     if isinstance(span, frozenset):
@@ -537,7 +537,7 @@ def _inserted(spans: Spans, reduced: set[int], before: int, *, kept: bool) -> Sp
 
 
 def _grid_sample(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
-    """Where it reads is computed, and may be anywhere."""
+    """The positions are computed and may lie anywhere."""
     return {0: [*spans[:2], *[None] * (len(spans) - 2)], 1: [spans[0], *spans[2:], None]}
 
 

@@ -1,7 +1,7 @@
-"""What a gradient costs: its multiplications beside those of the network's inference.
+"""The cost of a gradient: its multiplications relative to those of the network's inference.
 
 Counted from shapes, of one picture: the products of convolutions and of matrices, which is where
-nearly all the time goes. What works on each element by itself, pools or resizes counts nothing.
+nearly all the time goes. Elementwise operators, pooling and resizing count nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SMALL = 1 << 12
 
 @dataclass(frozen=True)
 class Cost:
-    """What the gradient of one class, over the whole picture, costs at a layer.
+    """The cost of the gradient of one class, over the whole picture, at a layer.
 
     Attributes:
         share: its multiplications over those of the inference; None where a shape is not known.
@@ -47,7 +47,7 @@ class Cost:
 def gradient_costs(
     model: ir.Model, score: Score, layers: Sequence[tuple[str, int]]
 ) -> list[Cost | None]:
-    """Return what each layer's gradient costs by itself, as an export of that layer alone has it.
+    """Return the cost of each layer's gradient in an export of that layer alone.
 
     Args:
         model: a prepared network with the shapes of one picture; it is changed.
@@ -158,7 +158,7 @@ def _count(nodes: Iterable[ir.Node]) -> int | None:
 
 
 def multiplications(node: ir.Node) -> int | None:
-    """How many multiplications a node's products take; None where a shape is not known.
+    """Return the number of multiplications in a node's products, or None if a shape is unknown.
 
     Of a convolution a kernel for each element of its output (of a transposed one, of its input),
     of a matrix product an inner extent for each. Of an If, those of its dearest branch.

@@ -60,7 +60,7 @@ _OFFERED = CONVOLUTIONS | {
 }
 
 
-#: What merely goes on with what it reads: a convolution, sum or normalisation before it is not
+#: Operators that merely continue their input: a convolution, sum or normalisation before it is not
 #: offered beside it.
 _CONTINUING = {
     "Add",
@@ -74,7 +74,7 @@ _CONTINUING = {
 def layers(
     model: ModelLike, *, reduction_layer: str | None = None, score: str | None = None
 ) -> list[Candidate]:
-    """Lists the layers of a network that can be explained by, then those that can be explained.
+    """List candidate feature layers, then candidate scores.
 
     Feature layers come from early to late: the outputs of convolutions, activations, poolings,
     normalisations, sums, concatenations and resizings that have an extent of space above 1, where
@@ -243,7 +243,7 @@ class _Trial:
         return self._fields.of(self._values[name], cell)
 
     def costs(self, score: Score, layers: Sequence[tuple[str, int]]) -> list[Cost | None] | None:
-        """What the gradient of each layer, by name and channel axis, costs; to be asked last."""
+        """Return the cost of each layer's gradient, by name and channel axis; call this last."""
         return None if self._model is None else gradient_costs(self._model, score, layers)
 
 
@@ -263,7 +263,7 @@ def _offered(model: ir.Model, axes: Axes, grids: Grids) -> list[ir.Value]:
 
 
 def _is_shifted(value: ir.Value) -> bool:
-    """Whether a tensor is another one and a constant, such as a dense layer's with its bias."""
+    """True if a tensor is another one plus a constant, such as a dense layer's with its bias."""
     node = value.producer()
     return node is not None and node.op_type == "Add" and not is_handed_on(value)
 
@@ -287,7 +287,7 @@ def _central_cell(
 
 
 def _is_continued(value: ir.Value) -> bool:
-    """Whether every consumer only quantizes it, or works on a convolution's output.
+    """True if every consumer only quantizes it, or continues a convolution's output.
 
     Such work is to normalise, add to or activate it.
     """

@@ -28,7 +28,7 @@ MOST_NODES = 10_000
 _MOST = 1024
 
 
-#: How often each name is used, by a value or by a node.
+#: The number of uses of each name, by a value or by a node.
 _Names: TypeAlias = "Counter[tuple[type, str]]"
 
 

@@ -234,7 +234,7 @@ def _report(summary: Summary, output: Path) -> list[str]:
 
 def _row(line: Line) -> tuple[str, ...]:
     good = FIGURES[line.metric].good
-    metric = line.metric + (f" ({good} is good)" if good else "")
+    metric = line.metric + (f" ({good} is better)" if good else "")
     return (
         metric,
         line.layer,

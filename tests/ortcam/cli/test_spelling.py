@@ -44,9 +44,9 @@ def test_a_damaged_picture_keeps_its_name(
     damaged.write_bytes(picture.read_bytes()[:300])
     result = run("segment", artifact, damaged, picture, "-o", tmp_path / "out")
     assert result.exit_code == 1
-    assert f"Error: {damaged} is cut off or damaged" in result.stderr
+    assert f"Error: {damaged} is truncated or damaged" in result.stderr
     result = run("segment", artifact, damaged, "-o", tmp_path / "out", "-q")
-    assert result.stderr.startswith(f"Error: {damaged} is cut off or damaged")
+    assert result.stderr.startswith(f"Error: {damaged} is truncated or damaged")
 
 
 def test_a_network_keeps_its_name(run: Run, network: Path, picture: Path, tmp_path: Path) -> None:

@@ -364,7 +364,7 @@ def test_metadata_of_missing_gradients_are_refused() -> None:
 
 def test_the_other_engine_has_no_whole_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ortcam_export.append.ort_training.require", lambda: None)
-    with pytest.raises(InputError, match=r"pooled gradients alone.*engine='ortcam'"):
+    with pytest.raises(InputError, match=r"pooled gradients only.*engine='ortcam'"):
         export(networks.unet(), methods=["hires-cam"], engine="ort-training", **FAST)
 
 

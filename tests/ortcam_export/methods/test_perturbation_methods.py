@@ -375,7 +375,7 @@ def test_a_method_that_an_artifact_lacks_is_an_error() -> None:
 
 
 def test_a_static_artifact_has_no_branch() -> None:
-    with pytest.raises(InputError, match=r"ablation-cam takes a branch.*without static=True"):
+    with pytest.raises(InputError, match=r"ablation-cam needs a branch.*without static=True"):
         export(networks.unet(), static=True, methods=["ablation-cam"], **FAST)
     exported = export(networks.unet(), static=True, methods="all", **FAST | {"verify": False})
     assert exported.artifact.layers[0].keep is None

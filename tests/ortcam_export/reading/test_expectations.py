@@ -16,7 +16,7 @@ from ortcam.errors import InputError, ModelError
 from ortcam_export.reading.expectations import Options, expectations, find_picture
 from ortcam_export.reading.model_file import Network, read
 
-PARTS = ("color_order", "layout", "scale", "mean", "std", "size", "divisor")
+PARTS = ("color_order", "layout", "rescale", "mean", "std", "size", "divisor")
 OWN = {
     "format": 1,
     "classes": ["a", "b", "c", "d"],
@@ -311,7 +311,7 @@ def test_one_option_leaves_the_rest(part: str) -> None:
     values: dict[str, Any] = {
         "color_order": "RGB",
         "layout": "NCHW",
-        "scale": 2.0,
+        "rescale": 2.0,
         "mean": (7.0, 7.0, 7.0),
         "std": (7.0, 7.0, 7.0),
         "size": (7, 7),
@@ -319,7 +319,9 @@ def test_one_option_leaves_the_rest(part: str) -> None:
     }
     told, _ = expected(with_metadata(**{METADATA_KEY: json.dumps(OWN)}), **{part: values[part]})
     assert base.preprocess is not None
-    assert told.preprocess == dataclasses.replace(base.preprocess, **{part: values[part]})
+    assert told.preprocess == dataclasses.replace(
+        base.preprocess, **{part.removeprefix("re"): values[part]}
+    )
 
 
 def test_who_says_the_scale_has_said_it() -> None:

@@ -116,5 +116,6 @@ def test_without_onnx_one_sentence_says_what_to_install(
     )
     assert done.returncode == 1
     assert done.stderr == (
-        "Error: exporting a network needs onnx-ir; pip install 'ortcam[export]'\n"
+        "Error: exporting a network needs onnx-ir; install what is missing with: "
+        "pip install 'ortcam[export]'\n"
     )
