@@ -1,4 +1,4 @@
-"""Choosing the reduction layer and the feature layers where nobody names them.
+"""Choosing the feature layers that the user does not name.
 
 The reduction layer is the softmax or sigmoid that feeds an output, found also behind what a
 network does with its scores afterwards (a Resize, a Transpose, an ArgMax...). A network that ends

@@ -81,4 +81,4 @@ ORDERS: dict[str, Callable[[Candidate], float | None]] = {
     "gini": lambda layer: _most(layer.concentration),
     "inside": lambda layer: _most(layer.inside),
 }
-"""What layers can be ordered by: the finest, the farthest seeing, the cheapest... come first."""
+"""The orders of layers: finest, largest receptive field, cheapest... first."""

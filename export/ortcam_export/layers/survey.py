@@ -36,7 +36,7 @@ MEMORY = 2**28
 
 
 class Expected(TypedDict, total=False):
-    """What a network expects and means, as :func:`ortcam_export.export` takes it."""
+    """The preprocessing and classes of a network, as :func:`ortcam_export.export` takes them."""
 
     classes: Sequence[str] | str | os.PathLike[str] | None
     colors: Sequence[Sequence[int]] | str | os.PathLike[str] | None
@@ -240,7 +240,7 @@ class _Look:
             self._measure(name, explanation, features.pop(name))
 
     def survey(self, listed: Sequence[Candidate]) -> Survey:
-        """What was found, with the ranks that go with it.
+        """Return the survey of the layers measured, with their ranks.
 
         Raises:
             OrtcamError: no layer gave a map; it is the first one's.
@@ -260,7 +260,7 @@ class _Look:
         )
 
     def _asked(self, cam: Cam) -> str | int | Question:
-        """What is asked about, at all layers the same; where it is predicted is found once."""
+        """Return the question, the same at all layers; its predicted pixels are found once."""
         if self._name:
             assert self._question is not None
             return self._question

@@ -1,4 +1,4 @@
-"""What a survey of a network's layers gives: the numbers, and pages of small maps."""
+"""The result of a survey of a network's layers: numbers, and pages of small maps."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Survey:
         heading = f"Grad-CAM of {self.question} at each layer"
         below = "each map on its own scale"
         if outlines:
-            below += "; outlined: what is predicted as it"
+            below += "; outlined: pixels predicted as the class"
         return thumbnail_pages(thumbnails, heading, below, most=most)
 
     def save(
@@ -127,7 +127,7 @@ class Survey:
 
 
 def _lines(candidate: Candidate) -> tuple[str, ...]:
-    """What stands below a thumbnail."""
+    """Return the lines below a thumbnail."""
     field = candidate.field_in_words
     pixels = " px" if field[0].isdigit() else ""
     stride = "?" if candidate.stride is None else f"{candidate.stride:g}"

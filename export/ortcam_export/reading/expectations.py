@@ -1,7 +1,7 @@
-"""What a network expects of a picture and what its classes are called.
+"""A network's preprocessing, and the names and colours of its classes.
 
 Options come first, then the network's own metadata under ``ortcam``, then what common exporters
-write (:mod:`ortcam_export.reading.known_exporters`). Where nobody says how pixels become the
+write (:mod:`ortcam_export.reading.known_exporters`). If none states how pixels become the
 input, that is assumed and said.
 """
 
@@ -29,7 +29,7 @@ PathOr = str | os.PathLike[str]
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the user says of a network; None where they say nothing.
+    """The user's statements about a network; None for what is not stated.
 
     Attributes:
         classes: names in the order of the score's channels, or the path of a label file.
@@ -135,7 +135,7 @@ def expectations(
 
 
 def _told(network: Network, notes: list[str]) -> Expectations:
-    """What the network itself says, its own metadata before what its exporter wrote."""
+    """Return the network's statements: its own metadata before those of its exporter."""
     metadata = network.model.metadata_props
     own = Expectations()
     if METADATA_KEY in metadata:

@@ -1,4 +1,4 @@
-"""What common exporters tell of a network: in its metadata, or in files beside it."""
+"""The statements of common exporters about a network, in metadata or files beside it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST_LITERAL = 200_000
 
 
 def ultralytics(metadata: Mapping[str, str]) -> Expectations | None:
-    """What Ultralytics writes into a network's metadata, or None where it wrote none.
+    """Return Ultralytics' statements in a network's metadata, or None if there are none.
 
     ``names`` is a Python dict literal of indices to class names, ``imgsz`` [height, width],
     ``stride`` what both are multiples of. Its networks take RGB pixels from 0 to 1.
@@ -47,7 +47,7 @@ def ultralytics(metadata: Mapping[str, str]) -> Expectations | None:
 
 
 def hugging_face(folder: Path) -> Expectations | None:
-    """What stands in Hugging Face's files beside a network, or None where they are not there.
+    """Return the statements of Hugging Face's files beside a network, or None without them.
 
     ``config.json`` has the class names as ``id2label``; ``preprocessor_config.json`` has
     ``image_mean`` and ``image_std``, on pixels times ``rescale_factor``, and ``size``.

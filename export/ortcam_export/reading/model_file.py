@@ -28,7 +28,7 @@ ModelLike = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 #: Protobuf's own limit for one message: no ONNX file is larger, its weights lie beside it.
 LARGEST_FILE = 2**31 - 1
 
-#: What people hand over by mistake, known by its first bytes.
+#: Files passed by mistake, recognised by their first bytes.
 MISTAKEN = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file; fetch it: git lfs pull"),
     (b"PK\x03\x04", "a ZIP archive, such as a PyTorch checkpoint; export it to ONNX first"),

@@ -1,4 +1,4 @@
-"""What a network's width and height have to be multiples of, found by trying.
+"""The divisor of a network's width and height, found by trial runs.
 
 A U-Net that halves its picture five times and joins what it doubles again takes multiples of 32,
 and fails on others where it does not crop; nothing in an ONNX file says so.

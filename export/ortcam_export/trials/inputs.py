@@ -23,7 +23,7 @@ Feeds = dict[str, NDArray[Any]]
 #: The largest picture, where the network leaves a choice.
 PIXELS = 192 * 192
 
-#: What its sides are multiples of then, so that an encoder can halve them five times.
+#: The divisor of its sides, so that an encoder can halve them five times.
 GRID = 32
 
 #: An open extent of an input that is no picture with two sides, such as a volume.
