@@ -52,6 +52,11 @@ class View:
 
         HiResCAM, LayerCAM and others need the features' whole gradients, which take as much memory
         as the features of all questions together.
+
+        Example:
+            >>> import ortcam
+            >>> view = ortcam.load("split.cam.onnx", "cpu").open("street.png")
+            >>> view.remember()
         """
         self._picture.batch.remember()
 
@@ -60,6 +65,12 @@ class View:
 
         Raises:
             ModelError: the score is a classifier's.
+
+        Example:
+            >>> import ortcam
+            >>> view = ortcam.load("split.cam.onnx", "cpu").open("street.png")
+            >>> view.segment().labels.shape
+            (22, 31)
         """
         return self.segmentation
 
@@ -68,6 +79,12 @@ class View:
 
         Raises:
             LayerError: there is no such layer, or its features are no maps.
+
+        Example:
+            >>> import ortcam
+            >>> view = ortcam.load("split.cam.onnx", "cpu").open("street.png")
+            >>> sorted(view.features())
+            ['dec2_relu', 'mid_relu']
         """
         chosen = named_layers(layers, self._picture.model.artifact.layers)
         features = self._picture.batch.features(chosen)
@@ -93,6 +110,12 @@ class View:
             InputError: there is no such method, or an option of it does not fit.
             PictureError: the network does not run on the picture.
             RegionError: the region does not fit the picture, or selects nothing.
+
+        Example:
+            >>> import ortcam
+            >>> view = ortcam.load("split.cam.onnx", "cpu").open("street.png")
+            >>> view.explain("Car", "dec2_relu").maps.shape
+            (1, 1, 22, 31)
         """
         request = self._picture.model.request(classes, layers, upsample, method, preset)
         request.check_grid(self._picture.feeds.grid)

@@ -107,6 +107,11 @@ class Where(ABC):
 
         Raises:
             RegionError: the width is less than 1.
+
+        Example:
+            >>> from ortcam import Box
+            >>> str(Box(2, 2, 9, 9).border(2))
+            'along the border, 2 px, in the box 2,2,9,9'
         """
         if width < 1:
             raise RegionError(f"the width of a border must be at least 1, got {width}")

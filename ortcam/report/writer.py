@@ -89,6 +89,12 @@ class Report:
                 before it, or there is no such slice.
             LayerError: the scale has no value for a layer.
             OutputError: the file cannot be written.
+
+        Example:
+            >>> import ortcam
+            >>> cam = ortcam.load("network.cam.onnx", "cpu")
+            >>> with ortcam.Report("report.html", title="street") as report:
+            ...     report.add(cam.explain("street.png", ["Road", "Car"]), "street.png")
         """
         if self._file is None:
             raise InputError(

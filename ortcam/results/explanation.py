@@ -135,6 +135,12 @@ class Explanation:
         Raises:
             ClassError: the explanation has no such class, or several and none is named.
             LayerError: likewise.
+
+        Example:
+            >>> import ortcam
+            >>> cam = ortcam.load("network.cam.onnx", "cpu")
+            >>> cam.explain("street.png", "Car").map("Car", "mid_relu").shape
+            (22, 31)
         """
         return self._map(self._class(cls), self._layer(layer))
 
@@ -154,6 +160,13 @@ class Explanation:
             ClassError: as for :meth:`map`.
             InputError: the preset joins no layers, whose maps have scales of their own; or the
                 maps are not upsampled, and the layers' grids differ.
+
+        Example:
+            >>> import ortcam
+            >>> cam = ortcam.load("network.cam.onnx", "cpu")
+            >>> explanation = cam.explain("street.png", "Car", preset="pytorch-grad-cam")
+            >>> explanation.fused().shape
+            (22, 31)
         """
         if self._preset.fused is None:
             raise InputError(
@@ -195,6 +208,12 @@ class Explanation:
         Raises:
             ClassError, LayerError: as for :meth:`map`.
             InputError: there is no such colour map, scale or slice, or alpha is not in [0, 1].
+
+        Example:
+            >>> import ortcam
+            >>> cam = ortcam.load("network.cam.onnx", "cpu")
+            >>> cam.explain("street.png", "Car").overlay("Car", "mid_relu").size
+            (31, 22)
         """
         options: Style = {"contours": False, **style}
         drawing = self._style(options)
@@ -304,6 +323,12 @@ class Explanation:
         Raises:
             DependencyError: matplotlib is not installed.
             InputError: there is no such colour map, scale or slice, or alpha is not in [0, 1].
+
+        Example:
+            >>> import ortcam
+            >>> cam = ortcam.load("network.cam.onnx", "cpu")
+            >>> figure = cam.explain("street.png", "Car").figure(colormap="jet", scale="own")
+            >>> figure.savefig("explain.png")
         """
         from ortcam.results.panels import maps_figure
 
@@ -324,6 +349,11 @@ class Explanation:
             DependencyError: matplotlib, which draws figures, is not installed.
             InputError: as for :meth:`figure`.
             OutputError: the path cannot be written, or has no known format.
+
+        Example:
+            >>> import ortcam
+            >>> cam = ortcam.load("network.cam.onnx", "cpu")
+            >>> cam.explain("street.png", "Car").save("explain.npz")
         """
         check_names(style)
         write(path, self, **style)
@@ -335,6 +365,13 @@ class Explanation:
         ``classes``, ``class_indices``, ``layers``, for layer number i ``raw_i`` and ``weights_i``
         (of methods that weigh channels), ``method``, ``preset``, ``upsampling``, and ``scale``
         (in words).
+
+        Example:
+            >>> import ortcam
+            >>> cam = ortcam.load("network.cam.onnx", "cpu")
+            >>> arrays = cam.explain("street.png", ["Road", "Car"]).arrays()
+            >>> arrays["maps"].shape, arrays["classes"].tolist()
+            ((2, 2, 22, 31), ['Road', 'Car'])
         """
         return {
             **({"maps": self.maps} if self._has_one_grid else {}),

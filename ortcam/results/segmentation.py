@@ -98,6 +98,12 @@ class Segmentation:
 
         Raises:
             InputError: the transparency is not in [0, 1], or there is no such slice.
+
+        Example:
+            >>> import ortcam
+            >>> cam = ortcam.load("network.cam.onnx", "cpu")
+            >>> cam.segment("street.png").overlay(0.5).size
+            (31, 22)
         """
         check_share("transparency", transparency)
         check_slice(self.grid, slice)
@@ -113,6 +119,11 @@ class Segmentation:
         Raises:
             DependencyError: matplotlib is not installed.
             InputError: the transparency is not in [0, 1], or there is no such slice.
+
+        Example:
+            >>> import ortcam
+            >>> cam = ortcam.load("network.cam.onnx", "cpu")
+            >>> cam.segment("street.png").figure().savefig("segmentation.pdf")
         """
         from ortcam.drawing.figures import labels_figure
 
@@ -135,6 +146,11 @@ class Segmentation:
             DependencyError: matplotlib, which draws a .svg or .pdf, is not installed.
             InputError: the transparency is not in [0, 1], or there is no such slice.
             OutputError: the path cannot be written, or has no known format.
+
+        Example:
+            >>> import ortcam
+            >>> cam = ortcam.load("network.cam.onnx", "cpu")
+            >>> cam.segment("street.png").save("segmentation.png")
         """
         suffix = suffix_of(path)
         if suffix in PICTURES:

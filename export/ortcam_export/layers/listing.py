@@ -91,6 +91,11 @@ def layers(
         ModelError: the model is not a network that can be read.
         LayerError: ``reduction_layer`` is not there, or nothing in the network is a score.
         InputError: ``reduction_layer`` or ``score`` is given of an artifact, whose score is fixed.
+
+    Example:
+        >>> candidates = layers("network.onnx")
+        >>> [c.name for c in candidates if c.chosen]
+        ['dec1_relu', 'probabilities']
     """
     network, artifact = read_either(model)
     if artifact is None:

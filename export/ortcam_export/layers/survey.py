@@ -92,6 +92,11 @@ def survey(
         InputError: an option does not fit, or is one of the network's where an artifact is given.
         LayerError: there is no such layer, or none that a gradient reaches.
         PictureError: the picture cannot be read, or the network does not run on it.
+
+    Example:
+        >>> result = survey("network.onnx", "street.png", 1)
+        >>> min(c.rank for c in result.candidates if c.rank)
+        1
     """
     rgb = pictures.read(picture)
     _, artifact = read_either(model)
