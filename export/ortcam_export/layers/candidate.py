@@ -30,7 +30,7 @@ class Candidate:
             1 on; None where no gradient reaches it.
         receptive_field: the extents in pixels of what its central cell depends on, ``"global"``
             where that has no bound, or None where it cannot be told; see
-            :func:`ortcam_export.layers.receptive_field.receptive_field`.
+            :class:`ortcam_export.layers.receptive_field.ReceptiveFields`.
         cost: the multiplications of one class's gradient from the score down to it, over those of
             the network's inference, or None where they cannot be told; see
             :mod:`ortcam_export.layers.cost`.
