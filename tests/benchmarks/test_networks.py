@@ -24,6 +24,7 @@ def small() -> Network:
     return dataclasses.replace(NETWORKS["shipped"], size=SMALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["shipped", "shipped-3x3"])
 def test_every_row_runs_and_maps_agree(name: str, tmp_path: Path) -> None:
     network = dataclasses.replace(NETWORKS[name], size=SMALL)
@@ -59,6 +60,7 @@ def test_the_pictures_of_a_batch_are_explained_separately(small: Network, tmp_pa
     np.testing.assert_allclose(maps, single, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_rows_for_cuda_run_and_maps_agree(
     small: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

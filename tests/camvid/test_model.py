@@ -65,6 +65,7 @@ def test_layers() -> None:
     assert set(LAYERS) <= tensors
 
 
+@pytest.mark.slow
 def test_it_segments_unseen_scenes(session: onnxruntime.InferenceSession) -> None:
     score = measure(session, (render(seed) for seed in range(UNSEEN, UNSEEN + 6)))
     assert score.mean_iou > 0.6, score.as_dict()

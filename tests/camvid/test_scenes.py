@@ -30,6 +30,7 @@ def test_size_and_types(size: tuple[int, int]) -> None:
     assert labels.max() < len(CLASSES)
 
 
+@pytest.mark.slow
 def test_a_few_scenes_show_every_class() -> None:
     labels = [render(seed, SMALL)[1].ravel() for seed in range(8)]
     counts = np.bincount(np.concatenate(labels), minlength=11)

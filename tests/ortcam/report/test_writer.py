@@ -181,6 +181,7 @@ def test_invalid_options_are_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_pictures_do_not_gather_in_memory(
     explanations: tuple[Explanation, ...], tmp_path: Path
 ) -> None:

@@ -174,6 +174,7 @@ def test_the_runtime_explains_it() -> None:
     assert np.isfinite(explanation.maps).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["int8", "int8, by channel", "int16"])
 def test_a_convolution_without_a_bias_is_checked_too(name: str) -> None:
     """Each layer by itself; where its input is 0 it gives 0, which is the kink of a folded ReLU."""

@@ -25,7 +25,17 @@ def before() -> Any:
     return recorded() or {}
 
 
-@pytest.mark.parametrize("name", sorted(cases()))
+#: Pools of volumes, whose reference is a loop over every window: ten seconds each.
+SLOW = {"test_averagepool_3d_default", "test_lppool_3d_default", "test_maxpool_3d_default"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
+        for name in sorted(cases())
+    ],
+)
 def test_case(name: Any, before: Any) -> None:
     judged = judge(name)
     if name in before:  # nothing may drop out of what is checked unseen
