@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import networks
@@ -131,3 +132,35 @@ def test_several_pictures_leave_the_strides_open() -> None:
     found = by_name(model)
     assert (found["mid_relu"].channels, found["mid_relu"].stride) == (12, None)
     assert found["dec1_relu"].chosen
+
+
+def chain(length: int) -> onnx.ModelProto:
+    """A convolution, so many ReLUs in a row, and a scorer."""
+    g = networks.Builder(0)
+    value = g.conv("input", 3, 4, "stem")
+    for i in range(length):
+        value = g.node("Relu", [value], f"relu_{i}")
+    g.node("Softmax", [g.conv(value, 4, 3, "logits", k=1)], "probabilities", axis=1)
+    return g.model({"probabilities": (onnx.TensorProto.FLOAT, ["N", 3, "H", "W"])})
+
+
+def calls(length: int) -> int:
+    """How many Python functions are called to list a chain's layers."""
+    model = chain(length)
+    count = 0
+
+    def called(frame: Any, event: str, _: Any) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(called)
+    try:
+        assert len(layers(model)) >= length
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_the_work_grows_with_the_number_of_layers() -> None:
+    short, long = calls(50), calls(200)
+    assert long < 5 * short  # 16 times where each layer looks at every other
