@@ -54,7 +54,7 @@ class ExportState:
     Attributes:
         expected: the preprocessing and classes that the user states.
         selection: the tensors that the user names.
-        contents: the parts that the artifact shall hold.
+        contents: the parts that the artifact is to hold.
         notes: choices, additions and assumptions, one sentence each.
         needs: the requirements of methods; True if a method's name asks for it.
         network: the network as it was read; its model is prepared in place.

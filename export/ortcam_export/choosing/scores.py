@@ -196,7 +196,7 @@ def score_candidates(network: PreparedNetwork) -> list[ScoreCandidate]:
 
 
 def _refuse_apart(network: PreparedNetwork, candidates: Sequence[ScoreCandidate]) -> None:
-    """Refuses heads that keep what and where apart, so that no output scores a class by place.
+    """Reject heads that output classes and locations separately: no output scores a class by place.
 
     A YOLO's output holds boxes, classes and mask coefficients of its anchors, one after the other;
     a Mask2Former's are the classes of its queries and the masks of the same queries.

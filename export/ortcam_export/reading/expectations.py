@@ -2,7 +2,7 @@
 
 Options come first, then the network's own metadata under ``ortcam``, then what common exporters
 write (:mod:`ortcam_export.reading.known_exporters`). If none states how pixels become the
-input, that is assumed and said.
+input, the module assumes it and notes so.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def find_picture(model: ir.Model, picture: str | None = None) -> ir.Value:
 
 
 def picture_layout(picture: ir.Value, layout: str | None = None) -> str:
-    """``"NCHW"`` or ``"NHWC"``: what was said, else what the shape tells."""
+    """Return ``"NCHW"`` or ``"NHWC"``: the option, else by the shape."""
     return layout or ("NHWC" if is_channels_last(picture) else "NCHW")
 
 
@@ -113,7 +113,7 @@ def expectations(
     classes: int | None = None,
     notes: list[str] | None = None,
 ) -> Expectations:
-    """Everything said about a network, checked against its picture and its score.
+    """Return all statements about a network, checked against its picture and its score.
 
     Args:
         network: the network as it was read.
@@ -127,92 +127,92 @@ def expectations(
         ModelError: the network's own metadata are damaged.
     """
     notes = [] if notes is None else notes
-    told = _told(network, notes)
-    names = _classes(options, told, classes, notes)
-    colors = _colors(options, told, names, classes, notes)
-    preprocess = _preprocess(options, told.preprocess, picture, notes)
+    statements = _statements(network, notes)
+    names = _classes(options, statements, classes, notes)
+    colors = _colors(options, statements, names, classes, notes)
+    preprocess = _preprocess(options, statements.preprocess, picture, notes)
     return Expectations(classes=names, colors=colors, preprocess=preprocess)
 
 
-def _told(network: Network, notes: list[str]) -> Expectations:
+def _statements(network: Network, notes: list[str]) -> Expectations:
     """Return the network's statements: its own metadata before those of its exporter."""
     metadata = network.model.metadata_props
-    own = Expectations()
+    statements = Expectations()
     if METADATA_KEY in metadata:
-        own = expectations_from_json(metadata[METADATA_KEY], source=network.name)
-        checked_names(own.classes or (), network.name)
+        statements = expectations_from_json(metadata[METADATA_KEY], source=network.name)
+        checked_names(statements.classes or (), network.name)
     others = [("Ultralytics' metadata", ultralytics(metadata))]
     if network.folder is not None:
         others.append(("Hugging Face's files beside the network", hugging_face(network.folder)))
     for source, other in others:
-        if other is None or (own.classes and own.preprocess):
+        if other is None or (statements.classes and statements.preprocess):
             continue
         taken = [
             what
             for what, mine, theirs in (
-                ("class names", own.classes, other.classes),
-                ("preprocessing", own.preprocess, other.preprocess),
+                ("class names", statements.classes, other.classes),
+                ("preprocessing", statements.preprocess, other.preprocess),
             )
             if mine is None and theirs is not None
         ]
         if taken:
             notes.append(f"{' and '.join(taken)} from {source}")
-        own = dataclasses.replace(
-            own,
-            classes=own.classes or other.classes,
-            preprocess=own.preprocess or other.preprocess,
+        statements = dataclasses.replace(
+            statements,
+            classes=statements.classes or other.classes,
+            preprocess=statements.preprocess or other.preprocess,
         )
-    return own
+    return statements
 
 
 def _classes(
-    options: Options, told: Expectations, wanted: int | None, notes: list[str]
+    options: Options, statements: Expectations, class_count: int | None, notes: list[str]
 ) -> tuple[str, ...] | None:
-    given = options.classes
-    if given is not None:
-        if isinstance(given, (str, os.PathLike)):
-            names, source = read_labels(given), str(given)
+    option = options.classes
+    if option is not None:
+        if isinstance(option, (str, os.PathLike)):
+            names, source = read_labels(option), str(option)
         else:
-            names, source = checked_names(given, "classes"), "classes"
-        if wanted is not None and len(names) != wanted:
+            names, source = checked_names(option, "classes"), "classes"
+        if class_count is not None and len(names) != class_count:
             raise InputError(
-                f"{source} names {_count(len(names), 'class')}, but the score has {wanted}"
+                f"{source} names {_count(len(names), 'class')}, but the score has {class_count}"
             )
         return names
-    if told.classes is not None and wanted not in (None, len(told.classes)):
+    if statements.classes is not None and class_count not in (None, len(statements.classes)):
         notes.append(
-            f"the network's {_count(len(told.classes), 'class name')} left out, "
-            f"as the score has {_count(wanted or 0, 'class')}"
+            f"the network's {_count(len(statements.classes), 'class name')} left out, "
+            f"as the score has {_count(class_count or 0, 'class')}"
         )
         return None
-    return told.classes
+    return statements.classes
 
 
 def _colors(
     options: Options,
-    told: Expectations,
+    statements: Expectations,
     names: tuple[str, ...] | None,
     classes: int | None,
     notes: list[str],
 ) -> tuple[Color, ...] | None:
-    wanted = len(names) if names else classes
-    given = options.colors
-    if given is None:
-        if told.colors is not None and wanted not in (None, len(told.colors)):
+    class_count = len(names) if names else classes
+    option = options.colors
+    if option is None:
+        if statements.colors is not None and class_count not in (None, len(statements.colors)):
             notes.append(
-                f"the network's {_count(len(told.colors), 'colour')} left out, "
-                f"as the score has {_count(wanted or 0, 'class')}"
+                f"the network's {_count(len(statements.colors), 'colour')} left out, "
+                f"as the score has {_count(class_count or 0, 'class')}"
             )
             return None
-        return told.colors
-    if isinstance(given, (str, os.PathLike)):
-        colors, source = read_colors(given, names), str(given)
+        return statements.colors
+    if isinstance(option, (str, os.PathLike)):
+        colors, source = read_colors(option, names), str(option)
     else:
-        colors, source = tuple(_color(color) for color in given), "colors"
-    if wanted is not None and len(colors) != wanted:
+        colors, source = tuple(_color(color) for color in option), "colors"
+    if class_count is not None and len(colors) != class_count:
         raise InputError(
             f"{source} has {_count(len(colors), 'colour')}, but the score has "
-            f"{_count(wanted, 'class')}"
+            f"{_count(class_count, 'class')}"
         )
     return colors
 
@@ -225,9 +225,9 @@ def _color(values: Sequence[int]) -> Color:
 
 
 def _preprocess(
-    options: Options, told: Preprocessing | None, picture: ir.Value, notes: list[str]
+    options: Options, statements: Preprocessing | None, picture: ir.Value, notes: list[str]
 ) -> Preprocessing | None:
-    layout = picture_layout(picture, options.layout or (told.layout if told else None))
+    layout = picture_layout(picture, options.layout or (statements.layout if statements else None))
     channels = _extent(picture, 3 if layout == "NHWC" else 1)
     if rank(picture) != 4 or channels not in (None, 1, 3):
         notes.append(
@@ -239,16 +239,16 @@ def _preprocess(
             )
         )
         return None
-    order = options.color_order or (told.color_order if told else None)
+    order = options.color_order or (statements.color_order if statements else None)
     order = order or ("L" if channels == 1 else "RGB")
     if channels is not None and len(order) != channels:
         raise InputError(
             f"color_order {order} does not fit the input {picture.name!r}, "
             f"which takes {_count(channels, 'channel')}"
         )
-    said = (options.rescale, options.mean, options.std) != (None, None, None)
+    is_stated = (options.rescale, options.mean, options.std) != (None, None, None)
     try:
-        base = told or _assumed(picture, order)
+        base = statements or _assumed(picture, order)
         if len(base.mean) != len(order):  # a grey network told in three values, or the reverse
             zeros, ones = _all(0, order), _all(1, order)
             base = dataclasses.replace(base, color_order=order, mean=zeros, std=ones)
@@ -260,7 +260,7 @@ def _preprocess(
             std=_per_channel(options.std, base.std),
             size=_size(options, base, picture, layout),
             divisor=base.divisor if options.divisor is None else options.divisor,
-            assumed=base.assumed and not said,
+            assumed=base.assumed and not is_stated,
         )
     except ModelError as error:
         raise InputError(error.message) from error
@@ -297,11 +297,11 @@ def _all(value: float, channels: str) -> tuple[float, ...]:
 
 
 def _per_channel(
-    given: Sequence[float] | float | None, base: tuple[float, ...]
+    option: Sequence[float] | float | None, base: tuple[float, ...]
 ) -> tuple[float, ...]:
-    if given is None:
+    if option is None:
         return base
-    values = (given,) if isinstance(given, (int, float)) else tuple(given)
+    values = (option,) if isinstance(option, (int, float)) else tuple(option)
     return tuple(float(v) for v in values) * (len(base) if len(values) == 1 else 1)
 
 
@@ -320,17 +320,20 @@ def _size(
     options: Options, base: Preprocessing, picture: ir.Value, layout: str
 ) -> tuple[int, int] | None:
     height, width = (1, 2) if layout == "NHWC" else (2, 3)
-    own = _extent(picture, width), _extent(picture, height)
+    extents = _extent(picture, width), _extent(picture, height)
     if options.size is not None:
-        asked = tuple(options.size)
-        if len(asked) == 2 and any(o not in (None, a) for o, a in zip(own, asked, strict=True)):
-            fixed = "x".join("any" if extent is None else str(extent) for extent in own)
+        requested = tuple(options.size)
+        if len(requested) == 2 and any(
+            fixed not in (None, wish) for fixed, wish in zip(extents, requested, strict=True)
+        ):
+            fixed = "x".join("any" if extent is None else str(extent) for extent in extents)
             raise InputError(
-                f"size {asked[0]}x{asked[1]} does not fit: the network's input is fixed at {fixed}"
+                f"size {requested[0]}x{requested[1]} does not fit: the network's input is fixed at "
+                f"{fixed}"
             )
         return options.size
-    if own[0] is not None and own[1] is not None:
-        return own[0], own[1]
+    if extents[0] is not None and extents[1] is not None:
+        return extents[0], extents[1]
     return base.size
 
 

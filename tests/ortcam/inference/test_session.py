@@ -95,7 +95,7 @@ def test_a_provider_that_this_build_has_not_is_an_error() -> None:
         Session(relu(), ["cuda"])
 
 
-def test_a_provider_that_nobody_knows_answers_with_the_nearest() -> None:
+def test_an_unknown_provider_answers_with_the_nearest() -> None:
     with pytest.raises(ProviderError, match="has no provider 'CPPU'; the nearest is 'CPU'"):
         Session(relu(), "CPPU")
     with pytest.raises(ProviderError, match="no execution provider is named; leave providers= out"):

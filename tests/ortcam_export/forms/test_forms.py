@@ -322,11 +322,11 @@ def extents_called_as_the_questions() -> onnx.ModelProto:
 EXTENTS = ("class_weights.N", "", "K", "region.1")
 
 
-# ---- Inputs, outputs, and what nobody uses
+# ---- Inputs, outputs, and unused parts
 
 
 @form
-def what_nobody_uses() -> onnx.ModelProto:
+def unused_parts() -> onnx.ModelProto:
     model = network(
         second=SECOND + "  unread = Exp(b)  values, ones = TopK(b_relu, one)",
         last=LAST + "  chosen = ArgMax<axis = 1>(p)",

@@ -1,4 +1,4 @@
-"""A survey's maps and numbers, against an export of each layer by itself."""
+"""A survey's maps and numbers, against a separate export of each layer."""
 
 from __future__ import annotations
 

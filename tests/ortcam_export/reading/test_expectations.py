@@ -246,7 +246,7 @@ def test_its_own_metadata_come_before_an_exporters(tmp_path: Path) -> None:
 # ---- What is assumed
 
 
-def test_what_nobody_says_is_assumed_and_said() -> None:
+def test_unstated_preprocessing_is_assumed_and_noted() -> None:
     told, notes = expected(networks.unet())
     assert told == Expectations(preprocess=Preprocessing(assumed=True))
     assert notes == [
