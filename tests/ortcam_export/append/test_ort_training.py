@@ -403,7 +403,7 @@ def test_a_wrong_gradient_of_the_builder_is_found(
 @pytest.mark.parametrize(
     ("network", "error", "said"),
     [
-        (networks.unet(), ModelError, r"no kernel for ConvTransposeGrad.*engine='ortcam'"),
+        (networks.unet(), ModelError, r"no CPU kernel for ConvTransposeGrad.*engine='ortcam'"),
         (
             around(one("LRN", size=3)),
             OperatorError,
