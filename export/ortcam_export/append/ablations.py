@@ -19,7 +19,7 @@ from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
 from ortcam_export.graph.traversal import between, read_beside, reads
 
-__all__ = ["AppendAblations", "RemoveAblations", "append_ablations", "may_stand_together"]
+__all__ = ["AppendAblations", "RemoveAblations", "may_stand_together"]
 
 _HALF = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
@@ -71,11 +71,6 @@ class RemoveAblations(ir.passes.InPlacePass):
         for value in [value for value in model.graph.inputs if value.name in self._names]:
             model.graph.inputs.remove(value)
         return ir.passes.PassResult(model, modified=True)
-
-
-def append_ablations(model: ir.Model, artifact: Artifact) -> None:
-    """Apply :class:`AppendAblations`."""
-    AppendAblations(artifact)(model)
 
 
 def may_stand_together(model: ir.Model, artifact: Artifact, layer: Layer) -> bool:

@@ -9,9 +9,9 @@ from ortcam.errors import InputError
 from ortcam.messages import Option
 from ortcam.methods.registry import ABLATIONS, GRADIENTS, METHODS, PIXELS, names_of_methods
 from ortcam_export.append import ort_training
-from ortcam_export.append.fast_softmax import faster
+from ortcam_export.append.fast_softmax import DecomposeSoftmax
 from ortcam_export.append.gradient import append_gradient, is_pooled
-from ortcam_export.append.maps import append_maps
+from ortcam_export.append.maps import AppendMaps
 from ortcam_export.append.picture_gradient import with_pixels
 from ortcam_export.export_state import ExportState
 from ortcam_export.graph.model_io import portable_ir
@@ -79,7 +79,7 @@ def append(state: ExportState) -> None:
             for layer in artifact.layers
         )
         state.artifact = dataclasses.replace(artifact, layers=tuple(layers))
-    faster(state.model)
+    DecomposeSoftmax()(state.model)
     state.model.ir_version = portable_ir(state.model)
 
 
@@ -109,4 +109,4 @@ def _append_maps(state: ExportState) -> None:
         for layer in state.artifact.layers
     )
     state.artifact = dataclasses.replace(state.artifact, layers=layers)
-    append_maps(state.model, layers)
+    AppendMaps(layers)(state.model)

@@ -10,7 +10,7 @@ import onnx_ir.passes.common as passes
 
 from ortcam_export.graph.names import unused
 
-__all__ = ["DecomposeSoftmax", "RecomposeSoftmax", "faster"]
+__all__ = ["DecomposeSoftmax", "RecomposeSoftmax"]
 
 _TYPES = (ir.DataType.FLOAT, ir.DataType.DOUBLE)
 
@@ -57,11 +57,6 @@ class RecomposeSoftmax(ir.passes.InPlacePass):
         if modified:
             passes.RemoveUnusedNodesPass()(model)
         return ir.passes.PassResult(model, modified)
-
-
-def faster(model: ir.Model) -> None:
-    """Apply :class:`DecomposeSoftmax`."""
-    DecomposeSoftmax()(model)
 
 
 def _decomposed(node: ir.Node) -> tuple[ir.Value, int] | None:

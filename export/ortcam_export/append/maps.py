@@ -13,7 +13,7 @@ from ortcam_export.gradient.tensor import Tensor, product
 from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import tensor
 
-__all__ = ["AppendMaps", "append_maps"]
+__all__ = ["AppendMaps"]
 
 
 class AppendMaps(ir.passes.InPlacePass):
@@ -40,11 +40,6 @@ class AppendMaps(ir.passes.InPlacePass):
         }
         finish(model, maps)
         return ir.passes.PassResult(model, bool(maps))
-
-
-def append_maps(model: ir.Model, layers: Sequence[Layer]) -> None:
-    """Apply :class:`AppendMaps`."""
-    AppendMaps(layers)(model)
 
 
 def _map(weights: Tensor, features: Tensor, channel_axis: int) -> Tensor:

@@ -7,12 +7,12 @@ import dataclasses
 from ortcam.artifact import drops_name, keep_name
 from ortcam.errors import ModelError, VerificationError
 from ortcam.methods.registry import ABLATIONS
-from ortcam_export.append.ablations import append_ablations, may_stand_together
+from ortcam_export.append.ablations import AppendAblations, may_stand_together
 from ortcam_export.append.parts import open_parts, parts
 from ortcam_export.export_state import ExportState
 from ortcam_export.graph.names import UnusedNames
 from ortcam_export.verify.ablations import verify_ablations
-from ortcam_export.verify.checkable_form import form_to_check
+from ortcam_export.verify.checkable_form import CheckableForm
 from ortcam_export.verify.onnx_checker import check
 
 __all__ = ["add_ablations"]
@@ -49,13 +49,13 @@ def _append(state: ExportState, *, together: bool) -> None:
     )
     artifact = dataclasses.replace(state.artifact, layers=tuple(layers))
     model = state.model.clone()
-    append_ablations(model, artifact)
-    rewritten, _ = form_to_check(state.plain)
+    AppendAblations(artifact)(model)
+    form = CheckableForm(state.plain)
     try:
         for part in parts(state, model, artifact):
             check(part)
-        runs = open_parts(parts(state, rewritten(model), artifact))
-        verify_ablations(rewritten(state.plain), runs, artifact)
+        runs = open_parts(parts(state, form(model).model, artifact))
+        verify_ablations(form(state.plain).model, runs, artifact)
     except (ModelError, VerificationError):
         if together or state.contents.verify:
             raise

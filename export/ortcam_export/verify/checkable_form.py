@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
+from ortcam_export.graph.rewriting import rewrite
 from ortcam_export.verify.in_float32 import WidenToFloat32, is_half
 from ortcam_export.verify.without_rounding import RemoveRounding, is_quantized
 
-__all__ = ["CheckableForm", "form_to_check"]
+__all__ = ["CheckableForm"]
 
 #: For each kind of network the pass that makes it checkable, and the form's description.
 _FORMS: tuple[tuple[Callable[[ir.Model], bool], ir.passes.PassBase, str], ...] = (
@@ -38,10 +39,4 @@ class CheckableForm(ir.passes.FunctionalPass):
         """Return the checkable form."""
         if not self._passes:
             return ir.passes.PassResult(model.clone(), modified=False)
-        return ir.passes.Sequential(*self._passes)(model)
-
-
-def form_to_check(network: ir.Model) -> tuple[Callable[[ir.Model], ir.Model], str]:
-    """Return :class:`CheckableForm` as a function of a model, and its description."""
-    form = CheckableForm(network)
-    return lambda model: form(model).model, form.description
+        return ir.passes.PassResult(rewrite(model, *self._passes), modified=True)

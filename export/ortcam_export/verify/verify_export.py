@@ -12,10 +12,10 @@ from ortcam_export.graph.model_io import opset
 from ortcam_export.prepare.qdq import to_pairs
 from ortcam_export.prepare.shape_inference import infer
 from ortcam_export.verify.central_differences import GradientError
-from ortcam_export.verify.checkable_form import form_to_check
+from ortcam_export.verify.checkable_form import CheckableForm
 from ortcam_export.verify.gradient import verify
 from ortcam_export.verify.onnx_checker import check
-from ortcam_export.verify.with_small_biases import biased, lacks_biases
+from ortcam_export.verify.with_small_biases import AddSmallBiases, lacks_biases
 
 __all__ = ["verify_export"]
 
@@ -52,20 +52,21 @@ def _measure(state: ExportState, runs: Runs) -> None:
     """Put the errors that verification measures into the metadata."""
     plain, model = state.plain, state.model
     raised_from = state.source if opset(state.source) < opset(plain) else None
-    rewritten, form = form_to_check(plain)
-    if form:
-        plain, model = rewritten(plain), rewritten(model)
+    form = CheckableForm(plain)
+    if form.description:
+        plain, model = form(plain).model, form(model).model
         if raised_from is not None:
             to_pairs(raised_from)
             infer(raised_from)
-            raised_from = rewritten(raised_from)
+            raised_from = form(raised_from).model
         runs = open_parts(parts(state, model))
     try:
         verification = verify(plain, runs, state.artifact, raised_from)
     except GradientError:
         if not lacks_biases(plain):
             raise
-        runs = open_parts(parts(state, biased(model)))
-        verification = verify(biased(plain), runs, state.artifact)
-    verification = dataclasses.replace(verification, form=form)
+        biased, biased_model = (AddSmallBiases()(m).model for m in (plain, model))
+        runs = open_parts(parts(state, biased_model))
+        verification = verify(biased, runs, state.artifact)
+    verification = dataclasses.replace(verification, form=form.description)
     state.artifact = dataclasses.replace(state.artifact, verification=verification)

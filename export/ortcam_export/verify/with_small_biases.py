@@ -16,7 +16,7 @@ import onnx_ir as ir
 from ortcam_export.gradient.tape import is_recorded
 from ortcam_export.verify.run import Array
 
-__all__ = ["AddSmallBiases", "biased", "lacks_biases"]
+__all__ = ["AddSmallBiases", "lacks_biases"]
 
 #: The size of a bias, in units of the norm of its channel's weights.
 _SMALL = 0.01
@@ -46,11 +46,6 @@ class AddSmallBiases(ir.passes.FunctionalPass):
 def lacks_biases(model: ir.Model) -> bool:
     """True if a convolution of a model has constant weights and no bias."""
     return any(True for _ in _without_bias(model.graph))
-
-
-def biased(model: ir.Model) -> ir.Model:
-    """Apply :class:`AddSmallBiases`."""
-    return AddSmallBiases()(model).model
 
 
 def _bias(node: ir.Node, w: Array, seed: int) -> Array:
