@@ -35,19 +35,21 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ortcam.errors import ArtifactError, ModelError, PlainNetworkError
 
 __all__ = [
+    "AXES",
     "CLASS_WEIGHTS",
     "ENGINES",
     "FORMAT",
     "LAYERS",
     "METADATA_KEY",
     "REGION",
+    "SCORES",
     "Artifact",
     "Color",
     "Expectations",
@@ -75,6 +77,13 @@ Color = tuple[int, int, int]
 
 ENGINES = {"ortcam": "onnxruntime", "ort-training": "onnxruntime-training"}
 """The engines that build gradient graphs, each with the runtime that its artifacts need."""
+
+SCORES = ("softmax", "sigmoid", "logits", "linear")
+"""The kinds of score: class scores after a softmax, after a sigmoid or before either; or linear,
+values that are no class scores as far as is known, such as a depth or an embedding."""
+
+AXES = ("batch", "class", "space", "list", "time")
+"""The kinds of a score's axes. A list is of anchors, queries, frames or tiles, without places."""
 
 _DAMAGE = (KeyError, TypeError, ValueError, OverflowError)
 """The errors of reading JSON of another structure."""
@@ -179,6 +188,8 @@ class Layer:
         together: True if B may be more than 1.
         pooled: True if no tensor on the gradient's way has axes of space for each question, as
             long as the questions share a region.
+        frames: True if the first axis holds the frames or tiles of each picture, one picture's
+            after the other's, so that N is a multiple of the number of pictures.
     """
 
     name: str
@@ -190,9 +201,11 @@ class Layer:
     drops: str | None = None
     together: bool = False
     pooled: bool = False
+    frames: bool = False
 
     def __post_init__(self) -> None:
-        _check_types(self, name=str, weights=str, channel_axis=int, together=bool, pooled=bool)
+        _check_types(self, name=str, weights=str, channel_axis=int)
+        _check_types(self, together=bool, pooled=bool, frames=bool)
         for name in ("map", "grad", "keep", "drops"):
             _check_types(self, **({} if getattr(self, name) is None else {name: str}))
         if (self.keep is None) != (self.drops is None):
@@ -203,20 +216,38 @@ class Layer:
 class Score:
     """The reduction layer: the tensor whose channels are the classes' scores.
 
+    The first axis is the batch, one row for each picture.
+
     Attributes:
-        name: its tensor, [N, C, *space], or [N, C] for a classifier.
+        name: its tensor, [N, C, *space], [N, C] for a classifier, or [N, *list, C] and the like.
         class_axis: its classes' axis.
-        kind: ``"softmax"``, ``"sigmoid"`` or ``"logits"``.
+        kind: one of :data:`SCORES`.
+        axes: the kind of each axis, one of :data:`AXES`; empty in artifacts before it was kept,
+            whose axes beside batch and class are all space.
+        reason: the evidence for ``kind``, in words; "" if there is none.
     """
 
     name: str
     class_axis: int = 1
     kind: str = "softmax"
+    axes: tuple[str, ...] = ()
+    reason: str = ""
 
     def __post_init__(self) -> None:
-        _check_types(self, name=str, class_axis=int)
-        if self.kind not in ("softmax", "sigmoid", "logits"):
-            raise ModelError(f"a score must be softmax, sigmoid or logits, got {self.kind!r}")
+        _check_types(self, name=str, class_axis=int, reason=str)
+        if self.kind not in SCORES:
+            raise ModelError(f"a score must be {_alternatives(SCORES)}, got {self.kind!r}")
+        unknown = [axis for axis in self.axes if axis not in AXES]
+        if unknown or (self.axes and self.axes[0] != "batch"):
+            raise ModelError(
+                f"the axes of a score must be batch, then {_alternatives(AXES[1:])}, "
+                f"got {list(self.axes)}"
+            )
+
+    @property
+    def is_over_list(self) -> bool:
+        """True if the score has an axis that is neither a place nor a class, such as queries."""
+        return any(axis in ("list", "time") for axis in self.axes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -346,7 +377,7 @@ class Artifact:
             verification = data.get("verification")
             return cls(
                 layers=tuple(Layer(**layer) for layer in data["layers"]),
-                score=Score(**data["score"]),
+                score=_score(data["score"]),
                 picture=str(data["picture"]),
                 pixels=Layer(**data["pixels"]) if data.get("pixels") else None,
                 expects=_expectations(data),
@@ -396,6 +427,10 @@ def gradient_json(artifact: Artifact) -> str:
     return json.dumps(data)
 
 
+def _alternatives(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
 def _check_types(entry: Layer | Score | Gradient, **types: type) -> None:
     """Checks the types of values, which come from an untrusted file."""
     for name, kind in types.items():
@@ -426,6 +461,10 @@ def _expectations(data: Mapping[str, Any]) -> Expectations:
         colors=tuple(_color(c) for c in colors) if colors else None,
         preprocess=_preprocessing(preprocess) if preprocess else None,
     )
+
+
+def _score(fields: Mapping[str, Any]) -> Score:
+    return Score(**{**fields, "axes": tuple(fields.get("axes", ()))})
 
 
 def _color(values: Any) -> tuple[int, int, int]:

@@ -54,6 +54,6 @@ def _block(command: click.Command, context: click.Context) -> str:
 if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:
         if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page():
-            sys.exit(f"{PAGE} is not current: run make docs")
+            sys.exit(f"{PAGE} is not current: run nox -s docs")
     else:
         PAGE.write_text(page(), encoding="utf-8")

@@ -53,6 +53,8 @@ def export(
     feature_layers: Sequence[str] | None = None,
     reduction_layer: str | None = None,
     score: str | None = None,
+    class_axis: int | None = None,
+    head: ModelLike | None = None,
     picture_input: str | None = None,
     classes: Sequence[str] | str | os.PathLike[str] | None = None,
     colors: Sequence[Sequence[int]] | str | os.PathLike[str] | None = None,
@@ -87,6 +89,9 @@ def export(
             softmax or sigmoid that feeds an output.
         score: ``"softmax"``, ``"sigmoid"`` or ``"logits"``: the score that is explained. Default:
             the network's own; to logits a softmax is appended, to a single channel a sigmoid.
+        class_axis: the axis of the reduction layer that holds the classes, if it is not known.
+        head: a small network (a path, its bytes or a model) that computes the score from the
+            network's outputs, which its inputs name; its only output becomes the reduction layer.
         picture_input: the input that takes the picture, if several could.
         classes: class names in the order of the score's channels, or a label file: one name per
             line, or JSON.
@@ -163,6 +168,8 @@ def export(
             feature_layers=feature_layers,
             reduction_layer=reduction_layer,
             score=score,
+            class_axis=class_axis,
+            head=head,
             picture_input=picture_input,
             token_grid=token_grid,
             leading_tokens=leading_tokens,

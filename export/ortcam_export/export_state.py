@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from ortcam.artifact import Artifact
 from ortcam_export.reading.expectations import Options
-from ortcam_export.reading.model_file import Network
+from ortcam_export.reading.model_file import ModelLike, Network
 
 __all__ = ["Contents", "ExportState", "Selection"]
 
@@ -19,13 +19,15 @@ class Selection:
     """The tensors that the user names; None where the export chooses.
 
     Attributes:
-        feature_layers, reduction_layer, score, picture_input, token_grid, leading_tokens: as for
-            :func:`ortcam_export.export`.
+        feature_layers, reduction_layer, score, class_axis, head, picture_input, token_grid,
+            leading_tokens: as for :func:`ortcam_export.export`.
     """
 
     feature_layers: Sequence[str] | None = None
     reduction_layer: str | None = None
     score: str | None = None
+    class_axis: int | None = None
+    head: ModelLike | None = None
     picture_input: str | None = None
     token_grid: tuple[int, int] | None = None
     leading_tokens: int | None = None

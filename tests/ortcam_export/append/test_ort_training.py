@@ -1,7 +1,7 @@
 """The second engine, ONNX Runtime's own gradient builder, against the first.
 
-Tests that need a training build of onnxruntime are skipped elsewhere; ``make test-training`` runs
-them.
+Tests that need a training build of onnxruntime are skipped elsewhere; ``nox -s training``
+runs them.
 """
 
 from __future__ import annotations
