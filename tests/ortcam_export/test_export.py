@@ -127,6 +127,8 @@ def test_the_options_are_the_contracts() -> None:
         "feature_layers",
         "reduction_layer",
         "score",
+        "class_axis",
+        "head",
         "picture_input",
         "classes",
         "colors",
