@@ -1,13 +1,13 @@
-"""The cells that a node reads: for a part of its output, the part of each input it depends on.
+"""The cells that a node reads: the part of each input that a part of its output depends on.
 
 A part is a box, a :data:`Span` for each axis. Each rule is the backward step of A. Araujo,
 W. Norris and J. Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill, 2019,
 for one kind of operator: of a convolution of kernel k, stride s, dilation d and padding p, cells u
 to v depend on cells s u - p to s v - p + d (k - 1). Numbers below 0 or past the end are cells of
-the padding, and stay: so a field is as large as it is, also where the picture ends.
+the padding, and are kept, so that the edge of the picture does not cut a field off.
 
-Shapes are those of a picture of one size, and static. Where a rule finds no bound, or an operator
-has none, the part is all of the axis.
+Shapes are static, those of one picture. Where a rule finds no bound, or an operator has no rule,
+the part is all of the axis.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from ortcam_export.graph.values import constant_ints, rank
 __all__ = ["Span", "Spans", "hull", "joined", "spans_read"]
 
 Span: TypeAlias = "tuple[int, int] | frozenset[int] | None"
-"""Of an axis the first and last cell; or the cells, where they are not in a row; None for all."""
+"""The first and last cell along an axis; the set of cells if they have gaps; None for all."""
 
 Spans: TypeAlias = list[Span]
 """A box: a span for each axis of a tensor."""
 
-Found: TypeAlias = dict[int, Spans]
-"""The boxes of a node's inputs by index; of one that is not there, all of it."""
+Boxes: TypeAlias = dict[int, Spans]
+"""The boxes of a node's inputs, by index; an input that is missing is read as a whole."""
 
-#: Cells that are listed one by one at most, where they are not in a row.
+#: The largest set of cells with gaps that is enumerated.
 _MOST_LISTED = 1 << 16
 
 
-def spans_read(node: ir.Node, output: ir.Value, spans: Spans) -> Found:
+def spans_read(node: ir.Node, output: ir.Value, spans: Spans) -> Boxes:
     """Return the parts of the inputs that a box of one output depends on.
 
     Args:
-        node: with static shapes around it, or what is not known counts as unbounded.
+        node: the node; tensors around it without a static shape count as unbounded.
         output: one of its outputs.
         spans: the box.
     """
@@ -52,14 +52,14 @@ def spans_read(node: ir.Node, output: ir.Value, spans: Spans) -> Found:
 
 
 def joined(one: Spans | None, other: Spans) -> Spans:
-    """The smallest box that holds both."""
+    """Return the smallest box that holds both."""
     if one is None:
         return other
     return [a if a == b else _hull_of(a, b) for a, b in zip(one, other, strict=True)]
 
 
 def hull(span: Span) -> tuple[int, int] | None:
-    """A span's first and last cell."""
+    """Return a span's first and last cell."""
     return (min(span), max(span)) if isinstance(span, frozenset) else span
 
 
@@ -68,29 +68,29 @@ def _hull_of(one: Span, other: Span) -> Span:
     return None if a is None or b is None else (min(a[0], b[0]), max(a[1], b[1]))
 
 
-# ---- Elements by themselves -----------------------------------------------------------------
+# ---- Element by element ---------------------------------------------------------------------
 
 
-def _elementwise(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
-    """Each operand at the same place, or at the only one where it is repeated."""
-    found: Found = {}
+def _elementwise(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
+    """Each operand at the same place, or at its only place where it is broadcast."""
+    boxes: Boxes = {}
     for i, value in enumerate(node.inputs):
         if value is not None and _is_static(value):
-            own = spans[len(spans) - rank(value) :]
+            aligned = spans[len(spans) - rank(value) :]
             extents = zip(_extents(y)[len(spans) - rank(value) :], _extents(value), strict=True)
-            found[i] = [
-                (0, 0) if had == 1 and full != 1 else span
-                for span, (full, had) in zip(own, extents, strict=True)
+            boxes[i] = [
+                (0, 0) if extent == 1 and full != 1 else span
+                for span, (full, extent) in zip(aligned, extents, strict=True)
             ]
-    return found
+    return boxes
 
 
 def _along(*, axis: int | None = None, attribute: str = "axis", after: bool = False) -> Rule:
-    """Operators that mix all of an axis, such as a softmax; with ``after`` those behind it too."""
+    """Operators that mix all of an axis, such as a softmax; with ``after``, later axes too."""
 
-    def rule(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
-        at = _attribute(node, attribute, axis)
-        mixed = {a % len(spans) for a in (at if isinstance(at, Sequence) else [at])}
+    def rule(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
+        axes = _attribute(node, attribute, axis)
+        mixed = {a % len(spans) for a in (axes if isinstance(axes, Sequence) else [axes])}
         if after:
             mixed |= set(range(min(mixed), len(spans)))
         return {0: [None if a in mixed else span for a, span in enumerate(spans)]}
@@ -98,50 +98,50 @@ def _along(*, axis: int | None = None, attribute: str = "axis", after: bool = Fa
     return rule
 
 
-def _accumulated(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
+def _accumulated(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
     axis = constant_ints(_input(node, 1))
     if axis is None:
         return {}
     return {0: [None if a == axis[0] % len(spans) else span for a, span in enumerate(spans)]}
 
 
-def _pooled_normalization(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
+def _pooled_normalization(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
     return {0: [spans[0], *[None] * (len(spans) - 1)]}
 
 
-def _batch_normalization(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
+def _batch_normalization(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
     return {} if _attribute(node, "training_mode", 0) else {0: spans}
 
 
 # ---- Windows --------------------------------------------------------------------------------
 
 
-def _convolution(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
+def _convolution(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
     weights = node.inputs[1]
     if weights is None or not _is_static(weights):
         return {}
     return {0: [spans[0], None, *_windows(node, y, spans, _extents(weights)[2:])]}
 
 
-def _deformable(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
-    """The positions are computed, anywhere; the offsets are read at the output's cell."""
-    there: Spans = [spans[0], None, *spans[2:]]
-    return {0: [spans[0], *[None] * (len(spans) - 1)], 2: there, 4: there}
+def _deformable(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
+    """The offsets at the output's cell; the positions are computed and may lie anywhere."""
+    offsets: Spans = [spans[0], None, *spans[2:]]
+    return {0: [spans[0], *[None] * (len(spans) - 1)], 2: offsets, 4: offsets}
 
 
-def _pool(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
+def _pool(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
     kernel = _attribute(node, "kernel_shape", [])
     return {0: [*spans[:2], *_windows(node, y, spans, kernel)]}
 
 
-def _global_pool(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
+def _global_pool(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
     return {0: [*spans[:2], *[None] * (len(spans) - 2)]}
 
 
 def _windows(node: ir.Node, y: ir.Value, spans: Spans, kernel: Sequence[int]) -> Spans:
     """Along each axis of space: s u - p to s v - p + d (k - 1)."""
     strides, dilations, pads = _geometry(node, len(kernel))
-    x, found = node.inputs[0], Spans()
+    x, box = node.inputs[0], Spans()
     assert x is not None
     for i, (k, s, d) in enumerate(zip(kernel, strides, dilations, strict=True)):
         span, before = hull(spans[2 + i]), pads[i]
@@ -149,12 +149,12 @@ def _windows(node: ir.Node, y: ir.Value, spans: Spans, kernel: Sequence[int]) ->
         if mode in ("SAME_UPPER", "SAME_LOWER"):
             total = max((_extents(y)[2 + i] - 1) * s + d * (k - 1) + 1 - _extents(x)[2 + i], 0)
             before = total // 2 if mode == "SAME_UPPER" else (total + 1) // 2
-        found.append(span and (s * span[0] - before, s * span[1] - before + d * (k - 1)))
-    return found
+        box.append(span and (s * span[0] - before, s * span[1] - before + d * (k - 1)))
+    return box
 
 
-def _transposed(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
-    """Of a transposed convolution, or MaxUnpool: the cells i whose windows s i - p + d j hold u."""
+def _transposed(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
+    """The cells i of a transposed convolution or MaxUnpool whose windows s i - p + d j hold u."""
     x, weights = node.inputs[:2]
     if x is None or weights is None or not _is_static(weights):
         return {}
@@ -163,7 +163,7 @@ def _transposed(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
     strides, dilations, pads = _geometry(node, len(kernel))
     extra = _attribute(node, "output_padding", [0] * len(kernel))
     mode = _attribute(node, "auto_pad", "NOTSET")
-    own: Spans = []
+    space: Spans = []
     for i, (k, s, d) in enumerate(zip(kernel, strides, dilations, strict=True)):
         before, span, reach = pads[i], hull(spans[2 + i]), d * (k - 1)
         if mode != "NOTSET" or "output_shape" in node.attributes:
@@ -171,12 +171,12 @@ def _transposed(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
             before = 0 if mode == "VALID" else total // 2
             before = total - before if mode in ("SAME_LOWER", "NOTSET") else before
         if span is None:
-            own.append(None)
+            space.append(None)
             continue
         first, last = -((reach - span[0] - before) // s), (span[1] + before) // s
-        own.append((first, last) if first <= last else frozenset())
-    there = [spans[0], spans[1] if is_pool else None, *own]
-    return {0: there, 1: there} if is_pool else {0: there}
+        space.append((first, last) if first <= last else frozenset())
+    cells = [spans[0], spans[1] if is_pool else None, *space]
+    return {0: cells, 1: cells} if is_pool else {0: cells}
 
 
 def _geometry(node: ir.Node, space: int) -> tuple[list[int], list[int], list[int]]:
@@ -194,24 +194,24 @@ def _geometry(node: ir.Node, space: int) -> tuple[list[int], list[int], list[int
 _RADIUS = {"linear": 1, "cubic": 2}
 
 
-def _resize(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
+def _resize(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
     x = node.inputs[0]
     assert x is not None
     before, after = _extents(x), _extents(y)
     axes = [a % len(spans) for a in _attribute(node, "axes", range(len(spans)))]
     scales = _floats(_input(node, 2)) or [after[a] / before[a] for a in axes]
     by_axis = dict(zip(axes, scales, strict=True))
-    found: Spans = []
+    box: Spans = []
     for axis, span in enumerate(spans):
         scale = by_axis.get(axis, 1.0)
-        found.append(
+        box.append(
             span
             if span is None or (scale == 1 and before[axis] == after[axis])
             else (0, 0)
             if before[axis] == 1
             else _resized(node, span, scale, before[axis], after[axis])
         )
-    return {0: found}
+    return {0: box}
 
 
 def _resized(node: ir.Node, span: Span, scale: float, before: int, after: int) -> Span:
@@ -224,7 +224,7 @@ def _resized(node: ir.Node, span: Span, scale: float, before: int, after: int) -
 
 
 def _source(mode: str, place: int, scale: float, before: int, after: int) -> float:
-    """The coordinate that a cell of the output has in the input, by ONNX's definition of Resize."""
+    """Return an output cell's coordinate in the input, by ONNX's definition of Resize."""
     if mode == "align_corners":
         return place * (before - 1) / (after - 1) if after > 1 else 0.0
     if mode == "asymmetric":
@@ -238,8 +238,8 @@ def _source(mode: str, place: int, scale: float, before: int, after: int) -> flo
 
 
 def _sources(node: ir.Node, source: float, scale: float) -> tuple[int, int]:
-    """The first and the last cell that a filter reads about a coordinate."""
-    source = round(source, 9)  # lest rounding should move a cell's own centre
+    """Return the first and the last cell that a filter reads around a coordinate."""
+    source = round(source, 9)  # a cell's own centre must not move by rounding
     filter_ = _attribute(node, "mode", "nearest")
     if filter_ == "nearest":
         rounding = _attribute(node, "nearest_mode", "round_prefer_floor")
@@ -260,26 +260,26 @@ def _sources(node: ir.Node, source: float, scale: float) -> tuple[int, int]:
     return low - radius + 1, low + radius
 
 
-# ---- Places moved about ---------------------------------------------------------------------
+# ---- Rearranging ----------------------------------------------------------------------------
 
 
-def _transpose(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
+def _transpose(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
     perm = list(_attribute(node, "perm", range(len(spans) - 1, -1, -1)))
     return {0: [spans[perm.index(axis)] for axis in range(len(spans))]}
 
 
-def _concat(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
-    axis, start, found = _attribute(node, "axis", 0) % len(spans), 0, Found()
+def _concat(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
+    axis, start, boxes = _attribute(node, "axis", 0) % len(spans), 0, Boxes()
     for i, value in enumerate(node.inputs):
         if value is None or not _is_static(value):
             return {}
         extent = _extents(value)[axis]
-        found[i] = [*spans[:axis], _cut(spans[axis], start, extent), *spans[axis + 1 :]]
+        boxes[i] = [*spans[:axis], _cut(spans[axis], start, extent), *spans[axis + 1 :]]
         start += extent
-    return found
+    return boxes
 
 
-def _split(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
+def _split(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
     axis, start = _attribute(node, "axis", 0) % len(spans), 0
     for value in node.outputs:
         if value is y:
@@ -290,73 +290,73 @@ def _split(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
     return {0: [*spans[:axis], _moved(spans[axis], start), *spans[axis + 1 :]]}
 
 
-def _slice(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
+def _slice(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
     x, starts = node.inputs[0], constant_ints(_input(node, 1))
     assert x is not None
     axes = constant_ints(_input(node, 3))
     if axes is None:
         axes = list(range(len(starts or spans)))
     steps = constant_ints(_input(node, 4)) or [1] * len(axes)
-    found = list(spans)
+    box = list(spans)
     for i, axis in enumerate(a % len(spans) for a in axes):
         extent = _extents(x)[axis]
         if starts is None:
-            found[axis] = None
+            box[axis] = None
             continue
         start = starts[i] + extent if starts[i] < 0 else starts[i]
         start = min(max(start, 0), extent if steps[i] > 0 else extent - 1)
         ends = hull(spans[axis])
         if ends is not None:
             first, last = sorted(start + steps[i] * u for u in ends)
-            found[axis] = first, last
-    return {0: found}
+            box[axis] = first, last
+    return {0: box}
 
 
-def _pad(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
+def _pad(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
     pads, axes = constant_ints(_input(node, 1)), constant_ints(_input(node, 3))
     if pads is None:
         return {}
     axes = list(range(len(spans))) if axes is None else [a % len(spans) for a in axes]
-    found = list(spans)
+    box = list(spans)
     for before, axis in zip(pads, axes, strict=False):
-        found[axis] = _moved(spans[axis], -before)
-    return {0: found}
+        box[axis] = _moved(spans[axis], -before)
+    return {0: box}
 
 
-def _gather(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
+def _gather(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
     x, indices = node.inputs[0], _input(node, 1)
     assert x is not None
     if indices is None or not _is_static(indices):
         return {}
     axis, depth = _attribute(node, "axis", 0) % rank(x), rank(indices)
-    numbers, own = constant_ints(indices), None
+    numbers, span = constant_ints(indices), None
     if numbers is not None and len(numbers) <= _MOST_LISTED:
         extent = _extents(x)[axis]
         ends = hull(spans[axis]) if depth == 1 else None
-        wanted = numbers if ends is None else numbers[max(ends[0], 0) : ends[1] + 1]
-        own = _compact({n % extent for n in wanted})
-    return {0: [*spans[:axis], own, *spans[axis + depth :]], 1: spans[axis : axis + depth]}
+        selection = numbers if ends is None else numbers[max(ends[0], 0) : ends[1] + 1]
+        span = _compact({n % extent for n in selection})
+    return {0: [*spans[:axis], span, *spans[axis + depth :]], 1: spans[axis : axis + depth]}
 
 
-def _reshape(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
+def _reshape(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
     x = node.inputs[0]
     assert x is not None
     return {0: _regrouped(spans, _extents(y), _extents(x))}
 
 
-def _depth_to_space(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
+def _depth_to_space(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
     block = _attribute(node, "blocksize", 1)
     ends = [hull(span) for span in spans[2:]]
     return {0: [spans[0], None, *(e and (e[0] // block, e[1] // block) for e in ends)]}
 
 
-def _space_to_depth(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
+def _space_to_depth(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
     block = _attribute(node, "blocksize", 1)
     ends = [hull(span) for span in spans[2:]]
     return {0: [spans[0], None, *(e and (e[0] * block, (e[1] + 1) * block - 1) for e in ends)]}
 
 
-def _tile(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
+def _tile(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
     x = node.inputs[0]
     assert x is not None
     extents = zip(_extents(x), _extents(y), strict=True)
@@ -364,7 +364,7 @@ def _tile(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
 
 
 def _cut(span: Span, start: int, extent: int) -> Span:
-    """Return the part of a span inside a section of the axis, counted from its start."""
+    """Return the part of a span inside a section of the axis, counted from the section's start."""
     if span is None:
         return None
     if isinstance(span, frozenset):
@@ -380,28 +380,28 @@ def _moved(span: Span, by: int) -> Span:
 
 
 def _regrouped(spans: Spans, after: Sequence[int], before: Sequence[int]) -> Spans:
-    """A box of a reshaped tensor in the tensor before.
+    """Return a box of a reshaped tensor in the tensor before.
 
-    Axes whose extents have the same product belong together; along one of a kind nothing changes,
-    among several cells are counted through.
+    Groups of axes whose extents have the same product belong together. A group of one axis on each
+    side keeps its span; in a larger group, cells are numbered in order.
     """
-    found: Spans = [(0, 0)] * len(before)
-    ours = [axis for axis, extent in enumerate(before) if extent != 1]
-    theirs = [axis for axis, extent in enumerate(after) if extent != 1]
-    while ours and theirs:
-        mine, others = [ours.pop(0)], [theirs.pop(0)]
-        while (own := _size(before, mine)) != (other := _size(after, others)):
-            rest, into = (ours, mine) if own < other else (theirs, others)
+    box: Spans = [(0, 0)] * len(before)
+    axes_before = [axis for axis, extent in enumerate(before) if extent != 1]
+    axes_after = [axis for axis, extent in enumerate(after) if extent != 1]
+    while axes_before and axes_after:
+        ours, theirs = [axes_before.pop(0)], [axes_after.pop(0)]
+        while (cells := _size(before, ours)) != (others := _size(after, theirs)):
+            rest, group = (axes_before, ours) if cells < others else (axes_after, theirs)
             if not rest:  # of an empty tensor
                 return [None] * len(before)
-            into.append(rest.pop(0))
-        if len(mine) == len(others) == 1:
-            found[mine[0]] = spans[others[0]]
+            group.append(rest.pop(0))
+        if len(ours) == len(theirs) == 1:
+            box[ours[0]] = spans[theirs[0]]
             continue
-        flat = _flattened([spans[a] for a in others], [after[a] for a in others])
-        for axis, span in zip(mine, _unflattened(flat, [before[a] for a in mine]), strict=True):
-            found[axis] = span
-    return found
+        flat = _flattened([spans[a] for a in theirs], [after[a] for a in theirs])
+        for axis, span in zip(ours, _unflattened(flat, [before[a] for a in ours]), strict=True):
+            box[axis] = span
+    return box
 
 
 def _size(extents: Sequence[int], axes: Iterable[int]) -> int:
@@ -409,18 +409,18 @@ def _size(extents: Sequence[int], axes: Iterable[int]) -> int:
 
 
 def _flattened(spans: Spans, extents: Sequence[int]) -> Span:
-    """The cells of a box, counted through."""
+    """Return the cells of a box, numbered in order."""
     if all(span is None for span in spans):
         return None
-    listed = [_listed(span, extent) for span, extent in zip(spans, extents, strict=True)]
-    if math.prod(map(len, listed)) > _MOST_LISTED:
-        ends = [(min(cells, default=0), max(cells, default=0)) for cells in listed]
-        first, last = (_counted([end[i] for end in ends], extents) for i in (0, 1))
+    axes = [_cells(span, extent) for span, extent in zip(spans, extents, strict=True)]
+    if math.prod(map(len, axes)) > _MOST_LISTED:
+        ends = [(min(cells, default=0), max(cells, default=0)) for cells in axes]
+        first, last = (_number([end[i] for end in ends], extents) for i in (0, 1))
         return first, last
-    return _compact({_counted(cell, extents) for cell in product(*listed)})
+    return _compact({_number(cell, extents) for cell in product(*axes)})
 
 
-def _counted(cell: Sequence[int], extents: Sequence[int]) -> int:
+def _number(cell: Sequence[int], extents: Sequence[int]) -> int:
     number = 0
     for digit, extent in zip(cell, extents, strict=True):
         number = number * extent + digit
@@ -428,7 +428,7 @@ def _counted(cell: Sequence[int], extents: Sequence[int]) -> int:
 
 
 def _unflattened(span: Span, extents: Sequence[int]) -> Spans:
-    """The smallest box that holds cells that were counted through."""
+    """Return the smallest box that holds some numbered cells."""
     if span is None:
         return [None] * len(extents)
     ends = hull(span) if span else None
@@ -436,17 +436,17 @@ def _unflattened(span: Span, extents: Sequence[int]) -> Spans:
         return [frozenset()] * len(extents)
     if not isinstance(span, frozenset) and ends[1] - ends[0] >= _MOST_LISTED:
         return [None] * len(extents)
-    found: Spans = []
-    cells = set(_listed(span, math.prod(extents)))
+    box: Spans = []
+    cells = set(_cells(span, math.prod(extents)))
     for extent in reversed(extents):
         digits = {u % extent for u in cells}
-        found.insert(0, None if len(digits) == extent else _compact(digits))
+        box.insert(0, None if len(digits) == extent else _compact(digits))
         cells = {u // extent for u in cells}
-    return found
+    return box
 
 
-def _listed(span: Span, extent: int) -> Sequence[int]:
-    """The cells of a span that are there."""
+def _cells(span: Span, extent: int) -> Sequence[int]:
+    """Return the cells of a span inside the axis."""
     if span is None:
         return range(extent)
     if isinstance(span, frozenset):
@@ -455,7 +455,7 @@ def _listed(span: Span, extent: int) -> Sequence[int]:
 
 
 def _compact(cells: set[int]) -> Span:
-    """Cells as first and last where they are in a row."""
+    """Return cells as the first and last if they have no gaps."""
     if cells and max(cells) - min(cells) + 1 == len(cells):
         return min(cells), max(cells)
     return frozenset(cells)
@@ -464,7 +464,7 @@ def _compact(cells: set[int]) -> Span:
 # ---- Products and sums over axes ------------------------------------------------------------
 
 
-def _matmul(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
+def _matmul(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
     """y[..., i, j] = sum over k of a[..., i, k] b[..., k, j]."""
     a, b = node.inputs
     if a is None or b is None or not _is_static(b):
@@ -473,40 +473,40 @@ def _matmul(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
     j: Span = inner.pop() if rank(b) > 1 else (0, 0)
     i: Span = inner.pop() if rank(a) > 1 else (0, 0)
     extents = _extents(y)[: len(inner)]
-    mine = [*_repeated(inner, extents, _extents(a)[:-2]), i, None][-rank(a) :]
-    theirs = [*_repeated(inner, extents, _extents(b)[:-2]), None, j]
-    return {0: mine, 1: theirs if rank(b) > 1 else [None]}
+    first = [*_broadcast(inner, extents, _extents(a)[:-2]), i, None][-rank(a) :]
+    second = [*_broadcast(inner, extents, _extents(b)[:-2]), None, j]
+    return {0: first, 1: second if rank(b) > 1 else [None]}
 
 
-def _repeated(spans: Spans, full: Sequence[int], own: Sequence[int]) -> Spans:
-    """The spans of an operand whose axes are the last of these, repeated where they are 1."""
-    behind = len(spans) - len(own)
+def _broadcast(spans: Spans, full: Sequence[int], extents: Sequence[int]) -> Spans:
+    """Return the spans of an operand whose axes are the last of these, broadcast from extent 1."""
+    offset = len(spans) - len(extents)
     return [
-        (0, 0) if extent == 1 and full[behind + axis] != 1 else spans[behind + axis]
-        for axis, extent in enumerate(own)
+        (0, 0) if extent == 1 and full[offset + axis] != 1 else spans[offset + axis]
+        for axis, extent in enumerate(extents)
     ]
 
 
-def _gemm(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
-    mine, theirs = [spans[0], None], [None, spans[1]]
+def _gemm(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
+    a, b = [spans[0], None], [None, spans[1]]
     if _attribute(node, "transA", 0):
-        mine.reverse()
+        a.reverse()
     if _attribute(node, "transB", 0):
-        theirs.reverse()
-    return {0: mine, 1: theirs}
+        b.reverse()
+    return {0: a, 1: b}
 
 
-def _einsum(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
+def _einsum(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
     equation = str(_attribute(node, "equation", "")).replace(" ", "")
     terms, arrow, result = equation.partition("->")
     letters = terms.split(",")
     if "." in equation or not arrow or len(letters) != len(node.inputs):
         return {}
-    known = dict(zip(result, spans, strict=True))
-    return {i: [known.get(letter) for letter in term] for i, term in enumerate(letters)}
+    span_of = dict(zip(result, spans, strict=True))
+    return {i: [span_of.get(letter) for letter in term] for i, term in enumerate(letters)}
 
 
-def _reduction(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
+def _reduction(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
     x, axes = node.inputs[0], constant_ints(_input(node, 1))
     assert x is not None
     if axes is None:
@@ -516,32 +516,32 @@ def _reduction(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
             return {0: spans}
         axes = list(range(rank(x)))
     reduced = {axis % rank(x) for axis in axes}
-    return {0: _inserted(spans, reduced, rank(x), kept=bool(_attribute(node, "keepdims", 1)))}
+    return {0: _inserted(spans, reduced, rank(x), keepdims=bool(_attribute(node, "keepdims", 1)))}
 
 
-def _choice(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
+def _choice(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
     x = node.inputs[0]
     assert x is not None
     axis = _attribute(node, "axis", 0) % rank(x)
-    return {0: _inserted(spans, {axis}, rank(x), kept=bool(_attribute(node, "keepdims", 1)))}
+    return {0: _inserted(spans, {axis}, rank(x), keepdims=bool(_attribute(node, "keepdims", 1)))}
 
 
-def _inserted(spans: Spans, reduced: set[int], before: int, *, kept: bool) -> Spans:
-    """A box in the tensor before some axes were reduced: all of these."""
-    left = iter(spans)
-    found: Spans = []
+def _inserted(spans: Spans, reduced: set[int], before: int, *, keepdims: bool) -> Spans:
+    """Return a box in the tensor before a reduction, which reads all of the reduced axes."""
+    remaining = iter(spans)
+    box: Spans = []
     for axis in range(before):
-        own = next(left) if kept or axis not in reduced else None
-        found.append(None if axis in reduced else own)
-    return found
+        span = next(remaining) if keepdims or axis not in reduced else None
+        box.append(None if axis in reduced else span)
+    return box
 
 
-def _grid_sample(node: ir.Node, y: ir.Value, spans: Spans) -> Found:
+def _grid_sample(node: ir.Node, y: ir.Value, spans: Spans) -> Boxes:
     """The positions are computed and may lie anywhere."""
     return {0: [*spans[:2], *[None] * (len(spans) - 2)], 1: [spans[0], *spans[2:], None]}
 
 
-# ---- What a node is given -------------------------------------------------------------------
+# ---- A node's inputs and attributes ---------------------------------------------------------
 
 
 def _input(node: ir.Node, index: int) -> ir.Value | None:
@@ -549,8 +549,8 @@ def _input(node: ir.Node, index: int) -> ir.Value | None:
 
 
 def _attribute(node: ir.Node, name: str, default: Any) -> Any:
-    given = node.attributes.get(name)
-    return default if given is None else given.value
+    attribute = node.attributes.get(name)
+    return default if attribute is None else attribute.value
 
 
 def _floats(value: ir.Value | None) -> list[float] | None:
@@ -569,7 +569,7 @@ def _extents(value: ir.Value) -> list[int]:
     return list(value.shape.numpy())
 
 
-Rule: TypeAlias = Callable[[ir.Node, ir.Value, Spans], Found]
+Rule: TypeAlias = Callable[[ir.Node, ir.Value, Spans], Boxes]
 
 _ELEMENTWISE = (
     *("Abs", "Acos", "Acosh", "Add", "And", "Asin", "Asinh", "Atan", "Atanh", "BitCast"),

@@ -37,7 +37,7 @@ class Cost:
 
     Attributes:
         share: its multiplications over those of the inference; None where a shape is not known.
-        pooled: whether no cotangent on its way has all of space.
+        pooled: True if no cotangent on its way has all of space.
     """
 
     share: float | None
@@ -65,22 +65,21 @@ def gradient_costs(
     sweep = Sweep(tape, question_about_all(tape, target, score.class_axis))
     features = [(tensor(model, name), axis) for name, axis in layers]
     weights: list[ir.Value | None] = []
-    whole: dict[ir.Value, int] = {}  # a whole cotangent to the layers asked for until it was made
-    for value, axis in reversed(features):  # a later layer's cotangents are an earlier one's, too
+    whole: dict[ir.Value, int] = {}  # a whole cotangent to the number of layers that came before it
+    for value, axis in reversed(features):  # a later layer's cotangents serve the earlier ones too
         try:
             weights.append(sweep.mean(value, axis).value)
         except OperatorError:
             weights.append(None)
-        made = len(whole)
-        for g in sweep.wholes[made:]:
+        for g in sweep.wholes[len(whole) :]:
             whole.setdefault(g.value, len(weights))
     return _costs(model.graph, weights, whole, inference)[::-1]
 
 
 def _forget_weights(graph: ir.Graph) -> None:
-    """Take the numbers of large weights away: products are counted from shapes.
+    """Remove the numbers of large weights, as products are counted from shapes.
 
-    What rules rearrange of them is then recorded, which takes no time in comparison.
+    Rules then record the rearrangement of weights instead of computing it, which takes no time.
     """
     for value in graph.initializers.values():
         if value.const_value is not None and value.const_value.size > _SMALL:
@@ -99,12 +98,12 @@ def _costs(
 ) -> list[Cost | None]:
     """Add up, for each layer's weights, the products that lead to them, each counted once.
 
-    One pass for all: a set of products is an integer with a bit for each, and from one layer to
-    the next only the bits that differ are added and subtracted.
+    One pass serves all layers: a set of products is an integer with a bit for each, and from one
+    layer to the next only the bits that differ are added and subtracted.
     """
     counts: list[int | None] = []
-    products: dict[ir.Value, int] = {}  # of each recorded tensor, those that lead to it
-    first_whole: dict[ir.Value, float] = {}  # and the earliest of the whole cotangents
+    products: dict[ir.Value, int] = {}  # the products that lead to each recorded tensor
+    first_whole: dict[ir.Value, float] = {}  # and the earliest whole cotangent that does
     for node in filter(is_recorded, graph):
         operands = list(reads(node))
         bits = functools.reduce(operator.or_, (products.get(v, 0) for v in operands), 0)
@@ -133,7 +132,7 @@ def _costs(
 
 
 def _ones(bits: int) -> Iterator[int]:
-    """Return where an integer has a binary one."""
+    """Yield the positions of an integer's binary ones."""
     while bits:
         lowest = bits & -bits
         yield lowest.bit_length() - 1
@@ -141,34 +140,39 @@ def _ones(bits: int) -> Iterator[int]:
 
 
 def _leading_to(values: Iterable[ir.Value]) -> list[ir.Node]:
-    found: set[ir.Node] = set()
+    """Return the nodes on all paths to some tensors."""
+    nodes: set[ir.Node] = set()
     stack = [node for value in values if (node := value.producer()) is not None]
     while stack:
         node = stack.pop()
-        if node not in found:
-            found.add(node)
-            stack += [maker for v in reads(node) if (maker := v.producer()) is not None]
-    return list(found)
+        if node not in nodes:
+            nodes.add(node)
+            stack += [producer for v in reads(node) if (producer := v.producer()) is not None]
+    return list(nodes)
 
 
 def _count(nodes: Iterable[ir.Node]) -> int | None:
-    counts = [multiplications(node) for node in nodes]
-    known = [count for count in counts if count is not None]
-    return sum(known) if len(known) == len(counts) else None
+    total = 0
+    for node in nodes:
+        count = multiplications(node)
+        if count is None:
+            return None
+        total += count
+    return total
 
 
 def multiplications(node: ir.Node) -> int | None:
     """Return the number of multiplications in a node's products, or None if a shape is unknown.
 
-    Of a convolution a kernel for each element of its output (of a transposed one, of its input),
-    of a matrix product an inner extent for each. Of an If, those of its dearest branch.
+    A convolution takes one kernel for each element of its output (if transposed, of its input), a
+    matrix product one inner extent for each. An If counts its most expensive branch.
     """
     inner = [_count(graph) for graph in subgraphs(node)]
     if None in inner:
         return None
-    dearest = max((count for count in inner if count is not None), default=0)
+    branch = max((count for count in inner if count is not None), default=0)
     if node.domain or node.op_type not in _PRODUCTS:
-        return dearest
+        return branch
     shapes = [_extents(value) for value in (*node.inputs[:2], node.outputs[0])]
     if any(shape is None for shape in shapes):
         return None
@@ -188,7 +192,7 @@ _PRODUCTS = frozenset({"Conv", "ConvTranspose", "DeformConv", "Einsum", "Gemm", 
 
 
 def _einsum(node: ir.Node) -> int | None:
-    """One for each combination of the indices, and each operand beyond the first."""
+    """Return one multiplication for each combination of indices and operand beyond the first."""
     extents: dict[str, int] = {}
     terms = str(node.attributes["equation"].value).replace(" ", "").partition("->")[0].split(",")
     for term, value in zip(terms, node.inputs, strict=True):

@@ -1,7 +1,7 @@
-"""A network's layers on a picture: the map that each would give, and what can be measured of it.
+"""A network's layers on a picture: the map of each, and its measurements.
 
-The maps come from artifacts in memory, of as many layers at once as memory allows; their gradients
-are not verified, as those of an artifact to keep are.
+The maps come from artifacts in memory, each of as many layers as memory allows. Their gradients are
+not verified, unlike those of an artifact that is written.
 """
 
 from __future__ import annotations
@@ -67,29 +67,30 @@ def survey(
     progress: Callable[[int, int], None] | None = None,
     **expected: Unpack[Expected],
 ) -> Survey:
-    """Makes the map of one class at every layer that a network offers, and measures it.
+    """Make and measure the map of one class at every layer that a network offers.
 
     Args:
         model: the network, as for :func:`ortcam_export.layers`; or the path or bytes of an
-            artifact, of which its own layers are looked at.
+            artifact, whose layers are measured.
         picture: a path, a PIL image, or an array [H, W, 3] uint8 in RGB order.
         question: a class by name or 0-based index, a question, or its text (``"Car - Road"``);
-            None for the class that the network sees most of in the picture.
-        feature_layers: of the listed layers these alone.
+            None for the class that covers most of the picture.
+        feature_layers: the names of the listed layers to measure; None for all.
         reduction_layer: as for :func:`ortcam_export.layers`.
         score: as for :func:`ortcam_export.layers`.
-        picture_input: the input that takes the picture, where several could.
+        picture_input: the input that takes the picture, if several could.
         inputs: the network's further inputs, by name.
         providers: as for :func:`ortcam.load`.
         memory: bytes that the features of the layers in one artifact may take, by an estimate.
-        progress: is told how many of how many layers are done.
-        expected: what the network expects and means, as for :func:`ortcam_export.export`.
+        progress: called with the number of layers done, and the number of all.
+        expected: the network's preprocessing and classes, as for :func:`ortcam_export.export`.
 
     Raises:
         ArtifactError, ModelError, DependencyError: as for :func:`ortcam_export.export` and
             :func:`ortcam.load`.
         ClassError: there is no such class.
-        InputError: an option does not fit, or is one of the network's where an artifact is given.
+        InputError: an option does not fit, or describes a network although ``model`` is an
+            artifact.
         LayerError: there is no such layer, or none that a gradient reaches.
         PictureError: the picture cannot be read, or the network does not run on it.
 
@@ -100,36 +101,34 @@ def survey(
     """
     rgb = pictures.read(picture)
     _, artifact = read_either(model)
-    given: dict[str, Any] = {name: value for name, value in expected.items() if value is not None}
-    if artifact is not None and (given or picture_input is not None):
+    options: dict[str, Any] = {name: value for name, value in expected.items() if value is not None}
+    if artifact is not None and (options or picture_input is not None):
         raise InputError(
-            "an artifact says itself what it expects of a picture; leave out what describes the "
-            "network (",
-            *_listed(given or ["picture_input"]),
-            ")",
+            "an artifact contains the description of its network; leave out ",
+            *_separated(options or ["picture_input"]),
         )
-    listed = layers(model, reduction_layer=reduction_layer, score=score)
-    features = _chosen(listed, feature_layers)
+    candidates = layers(model, reduction_layer=reduction_layer, score=score)
+    features = _selection(candidates, feature_layers)
     if artifact is None:
-        given |= {
+        options |= {
             "reduction_layer": reduction_layer,
             "score": score,
             "picture_input": picture_input,
         }
-        opening: _Opening = _Exporter(model, given, providers)
+        artifacts: _Artifacts = _Exporter(model, options, providers)
     else:
-        opening = _Opened(load(_path_or_bytes(model), providers))
-    look = _Look(opening, rgb, question, inputs)
-    done = 0
+        artifacts = _SameArtifact(load(_path_or_bytes(model), providers))
+    measurements = _Measurements(artifacts, rgb, question, inputs)
+    count = 0
     for group in _groups(features, rgb.shape[0] * rgb.shape[1], memory):
-        look.at(group)
-        done += len(group)
+        measurements.measure(group)
+        count += len(group)
         if progress is not None:
-            progress(done, len(features))
-    return look.survey(listed)
+            progress(count, len(features))
+    return measurements.survey(candidates)
 
 
-def _listed(names: Iterable[str]) -> list[str | Option]:
+def _separated(names: Iterable[str]) -> list[str | Option]:
     """Options, separated by commas, as parts of a message."""
     parts: list[str | Option] = []
     for name in names:
@@ -137,48 +136,49 @@ def _listed(names: Iterable[str]) -> list[str | Option]:
     return parts[1:]
 
 
-def _chosen(listed: Sequence[Candidate], names: Sequence[str] | None) -> list[Candidate]:
-    features = {c.name: c for c in listed if c.kind == "feature"}
+def _selection(candidates: Sequence[Candidate], names: Sequence[str] | None) -> list[Candidate]:
+    """Return the feature layers that a gradient reaches, of these names if there are any."""
+    features = {c.name: c for c in candidates if c.kind == "feature"}
     for name in names or ():
         if name not in features:
             raise LayerError(f"no layer {name!r} is listed{nearest(name, features)}")
-    chosen = [c for c in features.values() if c.reached and (names is None or c.name in names)]
-    if not chosen:
+    selection = [c for c in features.values() if c.reached and (names is None or c.name in names)]
+    if not selection:
         raise LayerError("no gradient of the score reaches a layer, so there is no map to show")
-    return chosen
+    return selection
 
 
 def _groups(features: Sequence[Candidate], pixels: int, memory: int) -> Iterator[list[str]]:
-    """Layers in groups whose features fit in the memory, by channels and stride."""
+    """Yield layers in groups whose features fit in the memory, by channels and stride."""
     group: list[str] = []
-    taken = 0.0
+    total = 0.0
     for candidate in features:
         size = 4.0 * (candidate.channels or 1) * pixels / (candidate.stride or 1) ** 2
-        if group and taken + size > memory:
+        if group and total + size > memory:
             yield group
-            group, taken = [], 0.0
+            group, total = [], 0.0
         group.append(candidate.name)
-        taken += size
+        total += size
     yield group
 
 
 def _path_or_bytes(model: ModelLike) -> str | os.PathLike[str] | bytes:
     if isinstance(model, (str, os.PathLike, bytes)):
         return model
-    raise InputError("an artifact is looked at by its path or its bytes, as ortcam.load takes it")
+    raise InputError("give an artifact by its path or its bytes, as ortcam.load takes it")
 
 
-class _Opening(Protocol):
-    """Opens an artifact that has some layers."""
+class _Artifacts(Protocol):
+    """Open artifacts, by their layers."""
 
     notes: tuple[str, ...]
 
     def __call__(self, names: Sequence[str]) -> Cam:
-        """One with the layers of these names."""
+        """Return one with the layers of these names."""
 
 
-class _Opened:
-    """An artifact that has all the layers there are."""
+class _SameArtifact:
+    """One artifact with all layers."""
 
     def __init__(self, cam: Cam) -> None:
         self._cam = cam
@@ -189,7 +189,7 @@ class _Opened:
 
 
 class _Exporter:
-    """A network, of which an artifact is made for each group of layers."""
+    """An artifact of a network for each group of layers."""
 
     def __init__(
         self, model: ModelLike, options: dict[str, Any], providers: Providers | None
@@ -201,42 +201,42 @@ class _Exporter:
         exported = export(self._model, feature_layers=names, verify=False, **self._options)
         self.notes = self.notes or exported.notes
         preprocess = exported.artifact.expects.preprocess
-        if preprocess is not None and preprocess.divisor > 1:  # not to be found by trying again
+        if preprocess is not None and preprocess.divisor > 1:  # saves the trials of later groups
             self._options["divisor"] = preprocess.divisor
         return load(exported.model, self._providers)
 
 
-class _Look:
-    """A picture, looked at layer by layer."""
+class _Measurements:
+    """The layers measured on one picture."""
 
     def __init__(
         self,
-        opening: _Opening,
+        artifacts: _Artifacts,
         rgb: NDArray[np.uint8],
         question: str | int | Question | None,
         inputs: Mapping[str, ArrayLike] | None,
     ) -> None:
-        self._opening, self._rgb, self._inputs = opening, rgb, inputs
+        self._artifacts, self._rgb, self._inputs = artifacts, rgb, inputs
         self._question = question
         self._predicted: NDArray[np.bool_] | None = None
         self._name = ""
         self._maps: dict[str, NDArray[np.float32]] = {}
-        self._measured: dict[str, dict[str, Any]] = {}
+        self._values: dict[str, dict[str, Any]] = {}
         self._notes: list[str] = []
         self._failures: list[OrtcamError] = []
 
-    def at(self, names: Sequence[str]) -> None:
-        """Measures at some layers; one that gives no map is left out, and noted."""
+    def measure(self, names: Sequence[str]) -> None:
+        """Measure at some layers; a layer without a map is left out, with a note."""
         try:
-            cam = self._opening(names)
-            question = self._asked(cam)
+            cam = self._artifacts(names)
+            question = self._resolved_question(cam)
             explanation = cam.explain(self._rgb, question, names, inputs=self._inputs)
             features = cam.features(self._rgb, names, inputs=self._inputs)
         except (LayerError, ModelError) as error:
             if len(names) > 1:
                 half = len(names) // 2
-                self.at(names[:half])
-                self.at(names[half:])
+                self.measure(names[:half])
+                self.measure(names[half:])
             else:
                 self._failures.append(error)
                 self._notes.append(Message(f"{names[0]} gives no map: ", error.message))
@@ -244,39 +244,39 @@ class _Look:
         for name in names:
             self._measure(name, explanation, features.pop(name))
 
-    def survey(self, listed: Sequence[Candidate]) -> Survey:
-        """Return the survey of the layers measured, with their ranks.
+    def survey(self, candidates: Sequence[Candidate]) -> Survey:
+        """Return the survey of the measured layers, with their ranks.
 
         Raises:
-            OrtcamError: no layer gave a map; it is the first one's.
+            OrtcamError: no layer gave a map; the error is that of the first layer.
         """
         if not self._maps:
             raise self._failures[0]
-        found = [replace(c, **self._measured.get(c.name, {})) for c in listed]
-        features = [c for c in found if c.kind == "feature"]
-        placed = [replace(c, rank=rank) for c, rank in zip(features, ranks(features), strict=True)]
+        rows = [replace(c, **self._values.get(c.name, {})) for c in candidates]
+        features = [c for c in rows if c.kind == "feature"]
+        ranked = [replace(c, rank=rank) for c, rank in zip(features, ranks(features), strict=True)]
         return Survey(
             question=self._name,
-            candidates=(*placed, *(c for c in found if c.kind != "feature")),
+            candidates=(*ranked, *(c for c in rows if c.kind != "feature")),
             maps=self._maps,
             picture=self._rgb,
             predicted=self._predicted,
-            notes=(*self._opening.notes, *self._notes),
+            notes=(*self._artifacts.notes, *self._notes),
         )
 
-    def _asked(self, cam: Cam) -> str | int | Question:
-        """Return the question, the same at all layers; its predicted pixels are found once."""
+    def _resolved_question(self, cam: Cam) -> str | int | Question:
+        """Return the question, the same at all layers; its predicted pixels are computed once."""
         if self._name:
             assert self._question is not None
             return self._question
-        asked = self._question
-        if isinstance(asked, str):
-            asked = parse(asked, cam.classes)
-        first = cam.explain(self._rgb, asked, cam.layers[0], inputs=self._inputs)
-        if asked is None:
-            asked = first.indices[0]
-            assert asked is not None  # classes that are seen are asked about by themselves
-        (row,) = rows(asked, cam.classes)
+        question = self._question
+        if isinstance(question, str):
+            question = parse(question, cam.classes)
+        first = cam.explain(self._rgb, question, cam.layers[0], inputs=self._inputs)
+        if question is None:
+            question = first.indices[0]
+            assert question is not None  # a default question is about a single class
+        (row,) = rows(question, cam.classes)
         if first.segmentation is not None:
             self._predicted = first.segmentation.labels == row.subject
             share = float(self._predicted.mean())
@@ -286,8 +286,8 @@ class _Look:
                 if share
                 else f"no pixel is labelled {cam.classes[row.subject]}, so no map lies inside"
             )
-        self._question, self._name = asked, row.name
-        return asked
+        self._question, self._name = question, row.name
+        return question
 
     def _measure(self, name: str, explanation: Explanation, features: NDArray[np.float32]) -> None:
         plane = explanation.raw[name][0]
@@ -297,7 +297,7 @@ class _Look:
         if self._predicted is not None and self._predicted.any():
             inside = metrics.energy(explanation.map(layer=name), self._predicted)
         alive = features.reshape(len(features), -1).any(axis=1)
-        self._measured[name] = {
+        self._values[name] = {
             "is_empty": not (np.isfinite(plane).all() and plane.max(initial=0) > 0),
             "dead": float(1 - alive.mean()),
             "concentration": _number(concentration),

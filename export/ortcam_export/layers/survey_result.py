@@ -37,12 +37,12 @@ class Survey:
 
     Attributes:
         question: the class asked about.
-        candidates: the feature layers from early to late, with what was measured, then the
+        candidates: the feature layers from early to late, with their measurements, then the
             reduction layers.
-        maps: for each layer that was measured float32 [h, w], on its own grid and scale.
+        maps: for each measured layer float32 [h, w], on its own grid and scale.
         picture: [H, W, 3] uint8.
-        predicted: [H, W] bool, where the class is predicted; None where nothing labels pixels.
-        notes: what a reader should know, one sentence each.
+        predicted: [H, W] bool, True where the class is predicted; None if the score has no places.
+        notes: remarks for the reader, one sentence each.
     """
 
     question: str
@@ -55,9 +55,9 @@ class Survey:
     def figures(
         self, *, order: str = "rank", colormap: str = colormaps.DEFAULT, most: int = 60
     ) -> list[Figure]:
-        """A small map of every layer that was measured, each on its own scale, on pages.
+        """Draw a small map of every measured layer, each on its own scale, on pages.
 
-        The outline is that of the pixels predicted as the class.
+        Pixels predicted as the class are outlined.
 
         Args:
             order: one of :data:`ortcam_export.layers.ranking.ORDERS`.
@@ -77,8 +77,8 @@ class Survey:
         small = np.asarray(Image.fromarray(self.picture).resize(grid[::-1], Image.Resampling.BOX))
         outlines: list[contours.Outline] = []
         if self.predicted is not None and self.predicted.any():
-            there = resample(self.predicted.astype(np.float32), grid, "bilinear") >= 0.5
-            outlines.append((there, contours.PREDICTED))
+            predicted = resample(self.predicted.astype(np.float32), grid, "bilinear") >= 0.5
+            outlines.append((predicted, contours.PREDICTED))
         thumbnails = []
         for candidate in in_order(features, order):
             plane = upsample(self.maps[candidate.name], grid)
@@ -91,10 +91,10 @@ class Survey:
                 )
             )
         heading = f"Grad-CAM of {self.question} at each layer"
-        below = "each map on its own scale"
+        caption = "each map on its own scale"
         if outlines:
-            below += "; outlined: pixels predicted as the class"
-        return thumbnail_pages(thumbnails, heading, below, most=most)
+            caption += "; outlined: pixels predicted as the class"
+        return thumbnail_pages(thumbnails, heading, caption, most=most)
 
     def save(
         self,
@@ -104,7 +104,7 @@ class Survey:
         colormap: str = colormaps.DEFAULT,
         most: int = 60,
     ) -> list[Path]:
-        """Writes :meth:`figures`: as ``layers.png``, then ``layers-2.png`` and so on.
+        """Write :meth:`figures` as ``layers.png``, ``layers-2.png`` and so on.
 
         Returns:
             The files.
@@ -112,18 +112,21 @@ class Survey:
         Raises:
             DependencyError: matplotlib is not installed.
             InputError: as for :meth:`figures`.
-            OutputError: a path cannot be written, or is no .png, .jpg, .svg or .pdf.
+            OutputError: a path cannot be written, or is not .png, .jpg, .svg or .pdf.
         """
         suffix = suffix_of(path)
         if suffix in ARRAYS:
-            raise OutputError(f"{path} is for arrays, and maps of layers have grids of their own")
+            raise OutputError(
+                f"{path} is a file of arrays, but every layer's map has its own grid; give the "
+                "path of a picture, such as layers.png"
+            )
         target = check_writable(path)
-        written = []
+        pages = []
         for i, figure in enumerate(self.figures(order=order, colormap=colormap, most=most), 1):
             page = target if i == 1 else target.with_name(f"{target.stem}-{i}{target.suffix}")
             write_whole(page, figure_bytes(figure, suffix))
-            written.append(page)
-        return written
+            pages.append(page)
+        return pages
 
 
 def _lines(candidate: Candidate) -> tuple[str, ...]:

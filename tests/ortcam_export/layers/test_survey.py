@@ -128,7 +128,7 @@ def test_an_artifact_is_looked_at_as_it_is(
     found = survey(path, picture, 1)
     for name in chosen:
         assert_alike(found.maps[name], surveyed.maps[name])
-    with pytest.raises(InputError, match=r"leave out what describes the network \(mean=\)"):
+    with pytest.raises(InputError, match=r"description of its network; leave out mean=$"):
         survey(path, picture, 1, mean=0.5)
     with pytest.raises(InputError, match="is an artifact, whose score is 'probabilities'"):
         layers(path, score="logits")
@@ -286,7 +286,7 @@ def test_files(surveyed: Survey, tmp_path: Path) -> None:
     for path in written:
         with Image.open(path) as image:
             assert image.width > 500
-    with pytest.raises(OutputError, match=r"all\.npz is for arrays"):
+    with pytest.raises(OutputError, match=r"all\.npz is a file of arrays"):
         surveyed.save(tmp_path / "all.npz")
     with pytest.raises(OutputError, match="does not exist"):
         surveyed.save(tmp_path / "none" / "all.png")
