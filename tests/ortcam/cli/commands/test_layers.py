@@ -117,7 +117,7 @@ def test_an_artifact_has_its_own_layers(run: Run, artifact: Path, picture: Path)
     assert names == ["relu2", "relu1"]
     refused = run("layers", artifact, "--picture", picture, "--mean", "0.5")
     assert refused.exit_code == 1
-    assert "leave out what describes the network (--mean)" in refused.stderr
+    assert "an artifact contains the description of its network; leave out --mean" in refused.stderr
 
 
 @pytest.mark.parametrize(
