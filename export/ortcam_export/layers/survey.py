@@ -60,6 +60,7 @@ def survey(
     feature_layers: Sequence[str] | None = None,
     reduction_layer: str | None = None,
     score: str | None = None,
+    class_axis: int | None = None,
     picture_input: str | None = None,
     inputs: Mapping[str, ArrayLike] | None = None,
     providers: Providers | None = None,
@@ -77,7 +78,7 @@ def survey(
             None for the class that the network sees most of in the picture.
         feature_layers: of the listed layers these alone.
         reduction_layer: as for :func:`ortcam_export.layers`.
-        score: as for :func:`ortcam_export.layers`.
+        score, class_axis: as for :func:`ortcam_export.layers`.
         picture_input: the input that takes the picture, where several could.
         inputs: the network's further inputs, by name.
         providers: as for :func:`ortcam.load`.
@@ -108,12 +109,19 @@ def survey(
             *_listed(given or ["picture_input"]),
             ")",
         )
-    listed = layers(model, reduction_layer=reduction_layer, score=score)
+    listed = layers(
+        model,
+        reduction_layer=reduction_layer,
+        score=score,
+        class_axis=class_axis,
+        picture_input=picture_input,
+    )
     features = _chosen(listed, feature_layers)
     if artifact is None:
         given |= {
             "reduction_layer": reduction_layer,
             "score": score,
+            "class_axis": class_axis,
             "picture_input": picture_input,
         }
         opening: _Opening = _Exporter(model, given, providers)
