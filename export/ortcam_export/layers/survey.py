@@ -78,7 +78,8 @@ def survey(
             None for the class that the network sees most of in the picture.
         feature_layers: of the listed layers these alone.
         reduction_layer: as for :func:`ortcam_export.layers`.
-        score, class_axis: as for :func:`ortcam_export.layers`.
+        score: as for :func:`ortcam_export.layers`.
+        class_axis: as for :func:`ortcam_export.layers`.
         picture_input: the input that takes the picture, where several could.
         inputs: the network's further inputs, by name.
         providers: as for :func:`ortcam.load`.
