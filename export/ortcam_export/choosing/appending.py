@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from ortcam.errors import LayerError
 from ortcam_export.choosing.candidates import Rows, quoted
+from ortcam_export.choosing.prepared_network import PreparedNetwork
 from ortcam_export.choosing.score_axes import batch_axis, kinds_of_axes
 from ortcam_export.graph.names import unused
 from ortcam_export.graph.values import rank
@@ -59,43 +60,50 @@ def _bounds(start: int, stop: int, axis: int) -> list[tuple[str, int]]:
 
 
 def arranged(
-    model: ir.Model, value: ir.Value, axis: int | None, picture: ir.Value | None
+    network: PreparedNetwork, value: ir.Value, axis: int | None, picture: ir.Value | None
 ) -> Arranged:
     """Append what gives a tensor one row for each picture first, and a class axis.
 
     Args:
-        model: the network, to which nodes are appended.
+        network: the network, to which nodes are appended.
         value: the tensor.
         axis: its class axis, or None where it has one number for each cell and no class axis.
         picture: the input that takes the picture.
 
     Raises:
-        LayerError: the batch is the axis of the classes.
+        LayerError: the classes' axis is that of the batch, or no axis has a row for each picture.
     """
-    batch = batch_axis(value, axis, picture)
-    if axis is not None and axis == batch:
+    model = network.model
+    batch = batch_axis(network, value, axis, picture)
+    if axis is not None and axis == (batch or 0):
         raise LayerError(
             f"axis {axis} of {quoted(value)} is that of the batch, so it holds no classes; name "
             "another reduction layer"
         )
+    name, note = value.name, ""
+    kinds = kinds_of_axes(network, value, axis, picture)
     if batch is None:
         assert picture is not None
-        return _unfolded(model, value, axis, picture)
-    name, note = value.name, ""
-    if batch:
+        value = _unfolded(model, value, picture)
+        axis = None if axis is None else axis + 1
+        kinds.insert(1, "time")
+        note = f"{name!r} has a row for each frame, so a Reshape to rows for each picture is"
+    elif batch:
         order = [batch, *(a for a in range(rank(value)) if a != batch)]
         dims = [_dims(value)[a] for a in order]
         perm = {"perm": order}
         value = _add(model, "Transpose", [value], perm, f"{name}.batch_first", dims)
         axis = None if axis is None else order.index(axis)
-        note = f"{name!r} has its batch in axis {batch}, so a Transpose was appended"
+        kinds = [kinds[a] for a in order]
+        note = f"{name!r} has its batch in axis {batch}, so a Transpose is"
     if axis is None:
-        value = _with_class_axis(model, value, 1)
-        axis, note = 1, note or f"{name!r} is one number, so a class axis was appended"
-    return Arranged(value, axis, kinds_of_axes(rank(value), axis, picture), note)
+        value, axis = _with_class_axis(model, value, 1), 1
+        kinds.insert(1, "class")
+        note = note or f"{name!r} has no axis of classes, so one of extent 1 is"
+    return Arranged(value, axis, tuple(kinds), note and f"{note} appended")
 
 
-def _unfolded(model: ir.Model, value: ir.Value, axis: int | None, picture: ir.Value) -> Arranged:
+def _unfolded(model: ir.Model, value: ir.Value, picture: ir.Value) -> ir.Value:
     """Give each picture's frames an axis of their own: [N * T, C] becomes [N, T, C]."""
     name = value.name
     batch = _add(model, "Shape", [picture], {"start": 0, "end": 1}, f"{name}.batch", [1], _INT)
@@ -105,12 +113,7 @@ def _unfolded(model: ir.Model, value: ir.Value, axis: int | None, picture: ir.Va
         parts.append(_add(model, "Shape", [value], {"start": 1}, f"{name}.rest", [len(rest)], _INT))
     shape = _add(model, "Concat", parts, {"axis": 0}, f"{name}.shape", [len(rest) + 2], _INT)
     dims = [_dims(picture)[0], None, *rest]
-    value = _add(model, "Reshape", [value, shape], {}, f"{name}.by_picture", dims)
-    if axis is None:
-        value, axis = _with_class_axis(model, value, 2), 1
-    kinds = kinds_of_axes(rank(value), axis + 1, picture, folded=True)
-    note = f"{name!r} has a row for each frame, so a Reshape to rows for each picture was appended"
-    return Arranged(value, axis + 1, kinds, note)
+    return _add(model, "Reshape", [value, shape], {}, f"{name}.by_picture", dims)
 
 
 def _with_class_axis(model: ir.Model, value: ir.Value, axis: int) -> ir.Value:

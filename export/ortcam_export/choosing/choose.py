@@ -35,7 +35,9 @@ def choose(state: ExportState) -> None:
     """
     selection, model = state.selection, state.model
     picture = find_picture(model, selection.picture_input)
-    network = PreparedNetwork(model, state.notes)
+    layout = state.expected.layout
+    layouts = None if layout is None else {picture.name or "": layout}
+    network = PreparedNetwork(model, state.notes, layouts)
     score = choose_score(
         network,
         reduction_layer=selection.reduction_layer,
@@ -75,6 +77,7 @@ def _feature_layers(
         reachable(network.model, score.name),
         grids,
         feature_layers=selection.feature_layers,
+        picture=picture,
     )
     if rank(picture) <= 3:
         return layers

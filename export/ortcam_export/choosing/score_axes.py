@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from ortcam.errors import InputError
+from ortcam.errors import InputError, LayerError
 from ortcam.messages import Option
 from ortcam_export.choosing.candidates import quoted
 from ortcam_export.choosing.prepared_network import PreparedNetwork
@@ -45,62 +45,93 @@ def class_axis(network: PreparedNetwork, value: ir.Value, picture: ir.Value | No
     Of two axes the one that is not the batch's is known, whatever operators gave them.
     """
     axis = network.axes.get(value.name or "")
-    batch = batch_axis(value, axis, picture)
+    batch = batch_axis(network, value, axis, picture)
     if axis and axis != batch:
         return axis
     return 1 - batch if rank(value) == 2 and batch is not None else None
 
 
-def batch_axis(value: ir.Value, axis: int | None, picture: ir.Value | None) -> int | None:
+def batch_axis(
+    network: PreparedNetwork, value: ir.Value, axis: int | None, picture: ir.Value | None
+) -> int | None:
     """Return the axis with one row for each picture, or None where the first has several.
 
     Such a first axis holds the frames or tiles of each picture, one picture's after the other's.
 
     Args:
+        network: the network, which knows the kinds of axes as far as they could be followed.
         value: a tensor.
         axis: its class axis, or None.
         picture: the input that takes the picture.
+
+    Raises:
+        LayerError: no axis has a row for each picture.
     """
+    if value.name in network.frames:
+        return None
+    kinds = network.kinds.get(value.name or "", ())
+    if "batch" in kinds:
+        return kinds.index("batch")
     if value.shape is None or picture is None or picture.shape is None:
         return 0
     batch, extents = picture.shape[0], list(value.shape.dims)
-    if not extents or extents[0] == batch:
-        return 0
-    if isinstance(batch, int) and not isinstance(extents[0], int):
+    if not extents or extents[0] == batch or (isinstance(batch, int) and not _is_fixed(value)):
         return 0
     rows = [a for a, extent in enumerate(extents) if extent == batch and a != axis]
     if rows:
         return rows[0]
-    if rank(picture) == 5 and isinstance(batch, int) and isinstance(extents[0], int):
-        return None if extents[0] == batch * _frames(picture) else 0
+    if kinds and kinds[0] not in (None, "class"):
+        raise LayerError(
+            f"the first axis of {quoted(value)} is {_PLAIN.get(kinds[0], kinds[0])}, and no other "
+            "has a row for each picture; name another reduction layer"
+        )
     return 0
 
 
-def _frames(picture: ir.Value) -> int:
-    extent = None if picture.shape is None else picture.shape[1]
-    return extent if isinstance(extent, int) else 0
+_PLAIN = {"list": "a list", "space": "places"}
+
+
+def _is_fixed(value: ir.Value) -> bool:
+    """True if the first axis of a tensor has a known extent."""
+    return value.shape is not None and isinstance(value.shape[0], int)
 
 
 def kinds_of_axes(
-    value_rank: int, axis: int, picture: ir.Value | None, *, folded: bool = False
-) -> tuple[str, ...]:
-    """Return the kind of each axis of a score whose first axis is the batch.
+    network: PreparedNetwork, value: ir.Value, axis: int | None, picture: ir.Value | None
+) -> list[str]:
+    """Return the kind of each axis of a score, of :data:`ortcam.artifact.AXES`.
+
+    What could not be followed is space if there are as many axes as the picture has of it, else a
+    list.
 
     Args:
-        value_rank: the number of its axes.
-        axis: that of the classes.
-        picture: the input that takes the picture; its axes behind the channels are space.
-        folded: True if axis 1 holds the frames of each picture.
+        network: the network, which knows the kinds of axes as far as they could be followed.
+        value: the score.
+        axis: its class axis, or None.
+        picture: the input that takes the picture.
     """
-    space = 2 if picture is None or rank(picture) < 3 else rank(picture) - 2
-    others = [a for a in range(1, value_rank) if a not in (axis, 1 if folded else 0)]
-    if len(others) in (space, 2):
-        kinds = ["space"] * len(others)
-    elif len(others) > 2:
-        kinds = ["list"] * (len(others) - min(space, 2)) + ["space"] * min(space, 2)
-    else:
-        kinds = ["list"] * len(others)
-    by_axis = dict(zip(others, kinds, strict=True)) | {0: "batch", axis: "class"}
-    if folded:
-        by_axis[1] = "time"
-    return tuple(by_axis[a] for a in range(value_rank))
+    batch = batch_axis(network, value, axis, picture) or 0
+    known = network.kinds.get(value.name or "", (None,) * rank(value))
+    others = [a for a in range(rank(value)) if a not in (axis, batch)]
+    unknown = [a for a in others if known[a] not in ("space", "list", "time")]
+    space = _axes_of_space(network, picture)
+    places = len(unknown) if len(others) == space else 0
+    if len(others) > space:
+        places = max(space - sum(known[a] == "space" for a in others), 0)
+    kinds = [kind or "list" for kind in known]
+    for a in unknown:
+        kinds[a] = "list"
+    for a in unknown[len(unknown) - places :]:
+        kinds[a] = "space"
+    kinds[batch] = "batch"
+    if axis is not None:
+        kinds[axis] = "class"
+    return kinds
+
+
+def _axes_of_space(network: PreparedNetwork, picture: ir.Value | None) -> int:
+    """The number of a picture's axes of space, 2 where it is unknown."""
+    if picture is None:
+        return 2
+    kinds = network.kinds.get(picture.name or "", ())
+    return kinds.count("space") or max(rank(picture) - 2, 1)

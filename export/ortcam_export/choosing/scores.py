@@ -321,7 +321,7 @@ class ScoreChoice:
         if candidate.rows is not None:
             assert axis is not None
             value = class_rows(model, value, axis, candidate.rows)
-        result = arranged(model, value, axis, self._picture)
+        result = arranged(self._network, value, axis, self._picture)
         if result.note:
             self._network.notes.append(result.note)
         if kind in ("softmax", "sigmoid") and not has:

@@ -29,13 +29,13 @@ def ranks(features: Sequence[Candidate]) -> list[int | None]:
     Args:
         features: from early to late.
     """
-    behind: Counter[float | None] = Counter()
+    behind: Counter[tuple[float | None, ...]] = Counter()
     keys: dict[int, tuple[float, ...]] = {}
     for i, layer in reversed(list(enumerate(features))):
         if not layer.reached:
             continue
         last = 0 if layer.is_score else 1 if layer.is_empty else 2
-        group = layer.stride if last == 2 else -last
+        group = (layer.stride, *layer.strides) if last == 2 else (-last,)
         dear = math.inf if layer.cost is None else layer.cost
         keys[i] = (-last, behind[group], dear, -i)
         behind[group] += 1
