@@ -52,11 +52,11 @@ def _alone(candidate: ScoreCandidate, statements: Statements, tokens: Grids) -> 
     listed = _list(candidate, statements) or _behind_selection(candidate, statements)
     if listed is not None:
         return listed
-    if candidate.refusal is not None:
-        return candidate
     if _is_attention(candidate):
         reason = "a softmax of it weights a product, as attention does"
         return replace(candidate, taken_for="attention", reason=reason)
+    if candidate.refusal is not None:
+        return candidate
     if candidate.logits in tokens and candidate.kind is None:
         return replace(candidate, taken_for="tokens", reason="one for each patch of the picture")
     if candidate.kind is not None:
@@ -123,8 +123,6 @@ def _class_rows(
     options = [split, whole] if first.of_all_rows and first.rows > 1 else [whole]
     if first.rows == 1 and len(scored) > 1:
         options.insert(0, Rows(scored[1].start, scored[1].stop, first.start))
-    elif first.rows > 1 and not first.of_all_rows:
-        options.append(split)  # if the names say so
     if statements.names is None:
         return options[0]
     names = len(statements.names)
@@ -295,20 +293,28 @@ def _boxes_and_classes(
         refusal = LayerError(f"{boxes.end.name!r} holds boxes, {reason}, so it scores no classes")
         result[i] = replace(boxes, taken_for="boxes", reason=reason, refusal=refusal)
         reason = f"one row for each box of {boxes.end.name!r}"
-        axis = rank(classes.end) - 1
-        if classes.score is not None or classes.rows is not None:
-            axis = classes.axis if classes.kind == "softmax" and classes.axis else axis
-        else:
-            classes = replace(classes, logits=classes.end)
         result[j] = replace(
-            classes,
-            axis=axis,
+            _probabilities(classes),
             taken_for="class scores of a list",
             reason=reason,
             refusal=None,
             is_score=True,
         )
     return result
+
+
+def _probabilities(classes: ScoreCandidate) -> ScoreCandidate:
+    """Return the classes [N, Q, C] of queries, as logits or after their softmax or sigmoid."""
+    end = classes.end
+    if classes.kind == "softmax" and classes.score is end:
+        return classes
+    sigmoid, node = sigmoid_of(end), end.producer()
+    if sigmoid is None:
+        kind = classes.kind  # a softmax whose numbers were moved about
+        return replace(classes, logits=end, score=end if kind else None, kind=kind, axis=2)
+    logits = node.inputs[0] if node is not None and sigmoid is end else end
+    assert logits is not None
+    return replace(classes, logits=logits, score=end, kind="sigmoid", axis=2)
 
 
 def _are_boxes_of(boxes: ScoreCandidate, classes: ScoreCandidate) -> bool:

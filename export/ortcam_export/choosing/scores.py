@@ -114,7 +114,7 @@ class ScoreChoice:
         except LayerError as error:
             return ScoreCandidate(output, output, taken_for="no score", refusal=error)
         if candidate.axis is not None:
-            return candidate
+            return replace(candidate, refusal=self._over_places(candidate))
         axis = class_axis(self._network, candidate.logits, self._picture)
         if axis is not None or rank(candidate.logits) < 2 or self._is_one_number(candidate.logits):
             return replace(candidate, axis=axis)
@@ -126,6 +126,20 @@ class ScoreChoice:
             Option("reduction_layer"),
         )
         return replace(candidate, refusal=refusal)
+
+    def _over_places(self, candidate: ScoreCandidate) -> LayerError | None:
+        """Return the refusal of a softmax that runs over places, as one for keypoints does."""
+        kinds = self._network.kinds.get(candidate.name, ())
+        axis = candidate.axis
+        if candidate.kind != "softmax" or axis is None or axis >= len(kinds):
+            return None
+        if kinds[axis] != "space":
+            return None
+        return LayerError(
+            f"the softmax {candidate.name!r} runs over places (axis {axis}), so it scores no "
+            "classes; name the tensor before it by ",
+            Option("reduction_layer"),
+        )
 
     def _is_one_number(self, value: ir.Value) -> bool:
         """True if a tensor has one number for each picture or cell: its channels are gone."""
@@ -246,16 +260,17 @@ class ScoreChoice:
         Raises:
             LayerError: one is, or none can be explained.
         """
-        likelier = [c for c in others if c.refusal is not None and c.fits and not chosen.fits]
+        likely = chosen.fits or (self._statements.names is None and _scores_classes(chosen))
+        likelier = [] if likely or sure else [c for c in others if _is_likelier(c)]
         if chosen.refusal is not None:
             likelier = [c for c in (chosen, *others) if c.fits] or [chosen]
         if likelier:
             assert likelier[0].refusal is not None
             raise likelier[0].refusal
         names, classes = self._statements.names, chosen.classes
-        if names is None or self._statements.is_option or chosen.fits or classes is None:
+        if names is None or self._statements.is_option or chosen.fits:
             return
-        if chosen.taken_for == _LISTED and len(names) + 1 == classes:
+        if classes in (None, len(names)):
             return
         has = "one channel" if classes == 1 else f"{classes} channels"
         raise LayerError(
@@ -345,6 +360,15 @@ class ScoreChoice:
                 " explains the logits as they stand",
             )
         )
+
+
+def _scores_classes(candidate: ScoreCandidate) -> bool:
+    return candidate.is_score or candidate.kind is not None
+
+
+def _is_likelier(candidate: ScoreCandidate) -> bool:
+    """True if a candidate that cannot be explained looks more like the score than others do."""
+    return candidate.refusal is not None and (candidate.fits or candidate.is_score)
 
 
 def _is_better(candidate: ScoreCandidate, other: ScoreCandidate) -> bool:
