@@ -7,7 +7,7 @@ stands, which is right for a depth, an embedding or a flow too.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 import onnx_ir as ir
 
@@ -15,7 +15,7 @@ from ortcam_export.choosing.candidates import PASSING, ScoreCandidate
 from ortcam_export.choosing.operator_kinds import SCORERS, is_constant
 from ortcam_export.reading.class_statements import Statements
 
-__all__ = ["class_evidence", "is_never_negative", "name_words", "names_fit"]
+__all__ = ["class_evidence", "has_class_words", "is_never_negative", "name_words", "names_fit"]
 
 #: Words in the name of a tensor, of its operator or of that operator's weights that speak for
 #: class scores.
@@ -171,9 +171,15 @@ def class_evidence(candidate: ScoreCandidate, statements: Statements) -> str:
     for name, tail in _names(candidate):
         if name == candidate.end.name and set(name_words(tail)) & _OTHER_WORDS:
             return ""
-        if set(name_words(tail)) & words and not set(name_words(tail)) & _OTHER_WORDS:
+        if has_class_words(tail, words):
             return f"the name {name!r}"
     return ""
+
+
+def has_class_words(name: str, words: Set[str] = _CLASS_WORDS) -> bool:
+    """True if a word in a name speaks for class scores, and none against them."""
+    of_name = set(name_words(name))
+    return bool(of_name & words) and not of_name & _OTHER_WORDS
 
 
 def _count(classes: int) -> str:
@@ -217,14 +223,26 @@ def _names(candidate: ScoreCandidate) -> Iterator[tuple[str, str]]:
             for weight in constants:
                 if weight.name:
                     yield weight.name, _tail(weight.name.rpartition(".")[0], ".")
-        others = [v for v in node.inputs if v is not None and not is_constant(v)]
-        if node.op_type in SCORERS or node.op_type not in PASSING | _DECISIONS | {"Add", "Mul"}:
+        if node.op_type in SCORERS or node.op_type not in PASSING | _BEHIND_SCORERS:
             return
-        value = others[0] if others and (node.op_type != "Add" or len(others) == 1) else None
+        value = next((v for v in node.inputs if v is not None and not is_constant(v)), None)
 
 
-#: Operators behind a score whose names are its own.
-_DECISIONS = frozenset({"ArgMax", "LogSoftmax", "ReduceMax", "TopK"})
+#: Operators behind the one that scores: they decide, average, or add and scale.
+_BEHIND_SCORERS = frozenset(
+    {
+        "Add",
+        "ArgMax",
+        "AveragePool",
+        "GlobalAveragePool",
+        "LogSoftmax",
+        "Mul",
+        "ReduceMax",
+        "ReduceMean",
+        "Relu",
+        "TopK",
+    }
+)
 
 
 def _tail(name: str, separator: str, beside: str = "") -> str:

@@ -15,7 +15,7 @@ import onnx_ir as ir
 from ortcam.errors import LayerError
 from ortcam.messages import Option
 from ortcam_export.choosing.candidates import PASSING, Rows, ScoreCandidate, quoted
-from ortcam_export.choosing.evidence import is_never_negative, name_words
+from ortcam_export.choosing.evidence import has_class_words, is_never_negative, name_words
 from ortcam_export.choosing.operator_kinds import CONVOLUTIONS, SCORERS, is_constant
 from ortcam_export.choosing.parts import Part, parts_of_list, sigmoid_of
 from ortcam_export.choosing.tokens import Grids
@@ -279,16 +279,16 @@ def _boxes_and_classes(
 ) -> list[ScoreCandidate]:
     """Tell the classes [N, Q, C] of queries or anchors from their boxes [N, Q, 4]."""
     result = list(candidates)
-    pairs = [
-        (i, j)
-        for i, boxes in enumerate(candidates)
-        for j, classes in enumerate(candidates)
-        if i != j and _are_boxes_of(boxes, classes)
-    ]
-    for i, j in pairs:
-        if (j, i) in pairs:  # both have four rows: no telling which are boxes
+    for i, boxes in enumerate(candidates):
+        beside = [
+            j
+            for j, classes in enumerate(candidates)
+            if j != i and _are_boxes_of(boxes, classes) and not _are_boxes_of(classes, boxes)
+        ]
+        if not beside:
             continue
-        boxes, classes = candidates[i], candidates[j]
+        j = max(beside, key=lambda j: _likeness(candidates[j], statements))
+        classes = candidates[j]
         reason = f"four numbers for each row of {classes.end.name!r}"
         refusal = LayerError(f"{boxes.end.name!r} holds boxes, {reason}, so it scores no classes")
         result[i] = replace(boxes, taken_for="boxes", reason=reason, refusal=refusal)
@@ -301,6 +301,14 @@ def _boxes_and_classes(
             is_score=True,
         )
     return result
+
+
+def _likeness(candidate: ScoreCandidate, statements: Statements) -> tuple[bool, bool, bool]:
+    """How much an output beside boxes looks like their classes, not like the queries' features."""
+    names = None if statements.names is None else len(statements.names)
+    rows = extents(candidate.end)[-1]
+    fits = names is not None and rows in (names, names + 1)
+    return fits, has_class_words(candidate.end.name or ""), candidate.kind is not None
 
 
 def _probabilities(classes: ScoreCandidate) -> ScoreCandidate:
@@ -344,7 +352,11 @@ def _prototypes(candidates: Sequence[ScoreCandidate]) -> list[ScoreCandidate]:
             refusal=c.refusal
             or LayerError(f"{c.end.name!r} holds mask prototypes, so it scores no classes"),
         )
-        if rank(c.end) == 4 and c.kind is None and not c.decided and c not in listed
+        if rank(c.end) == 4
+        and c.kind is None
+        and not c.decided
+        and c not in listed
+        and not has_class_words(c.end.name or "")
         else c
         for c in candidates
     ]

@@ -211,11 +211,9 @@ class ScoreChoice:
 
     def _named(self, value: ir.Value, score: str | None, axis: int | None) -> ScoreCandidate:
         """Return the candidate of a tensor that the user names."""
-        listed = next(
-            (c for c in self.candidates if value in (c.score, c.logits) and c.is_score), None
-        )
-        if listed is not None and listed.taken_for == _LISTED and axis is None:
-            return listed
+        for listed in self.candidates if axis is None else ():
+            if listed.taken_for == _LISTED and value in (listed.score, listed.logits):
+                return listed
         candidate = trace(value, self._network.axes, keep=True)
         if score not in (None, "linear", candidate.kind):
             candidate = trace(value, self._network.axes)
@@ -293,11 +291,13 @@ class ScoreChoice:
             notes.append(f"reduction layer {chosen.name!r}, {rows}: {chosen.reason}")
         else:
             what = f"the {chosen.kind}" if chosen.kind else "the logits"
-            where = (
-                f" behind the output {chosen.end.name!r}" if chosen.end is not chosen.value else ""
-            )
-            listed = f": {chosen.reason}" if chosen.taken_for == _LISTED else ""
-            notes.append(f"reduction layer {chosen.name!r}, {what}{where}{listed}")
+            if chosen.end is not chosen.value:
+                what += f" behind the output {chosen.end.name!r}"
+            if chosen.taken_for == _LISTED:
+                what += f": {chosen.reason}"
+            notes.append(f"reduction layer {chosen.name!r}, {what}")
+            if chosen.kind is None and chosen.appended == "logits" and score is None:
+                notes.append(_neither_note(chosen))
         others = [c for c in others if c.refusal is None]
         if others:
             names = ", ".join(repr(other.name) for other in others)
@@ -369,6 +369,16 @@ def _scores_classes(candidate: ScoreCandidate) -> bool:
 def _is_likelier(candidate: ScoreCandidate) -> bool:
     """True if a candidate that cannot be explained looks more like the score than others do."""
     return candidate.refusal is not None and (candidate.fits or candidate.is_score)
+
+
+def _neither_note(chosen: ScoreCandidate) -> str:
+    return Message(
+        f"whether a softmax or a sigmoid belongs behind {chosen.name!r} is not known, so its "
+        "logits are explained; append one by ",
+        Option("score", "softmax"),
+        " or ",
+        Option("score", "sigmoid"),
+    )
 
 
 def _is_better(candidate: ScoreCandidate, other: ScoreCandidate) -> bool:

@@ -280,6 +280,18 @@ def test_boxes_beside_logits(boxes: str, classes: str) -> None:
     assert taken_for(beside(boxes, classes))[boxes] == "boxes"
 
 
+def test_the_queries_features_are_not_their_classes() -> None:
+    model = beside("pred_boxes", "logits")
+    model.graph.node.append(onnx.helper.make_node("Tanh", ["logits"], ["last_hidden_state"]))
+    state = model.graph.output.add()
+    state.CopyFrom(model.graph.output[1])
+    state.name = "last_hidden_state"
+    outputs = list(model.graph.output)
+    del model.graph.output[:]
+    model.graph.output.extend([outputs[2], outputs[0], outputs[1]])
+    assert chosen(model)[0].name == "logits"
+
+
 def test_names_tell_the_softmax_of_queries_from_their_sigmoid() -> None:
     model = named(beside("pred_boxes", "logits"), *"pqrst")
     assert chosen(model)[0].kind == "sigmoid"
