@@ -44,7 +44,7 @@ HEADS: dict[str, tuple[Callable[[], onnx.ModelProto], dict[str, Any], str, str]]
     ),
     "the second output": (
         networks.unet_two_heads,
-        {"reduction_layer": "aux"},
+        {"reduction_layer": "aux", "score": "softmax"},
         "enc2_relu",
         "aux.softmax",
     ),
@@ -136,15 +136,19 @@ def test_the_command_names_its_options(tmp_path: Path) -> None:
 # ---- Separate classes and masks
 
 
-def test_anchors_of_a_detector_are_refused() -> None:
-    with pytest.raises(LayerError) as caught:
-        export(networks.anchors())
-    assert str(caught.value) == (
-        "the output 'output0' [N, 12, ?] is a detector's list of anchors, boxes beside "
-        "classes, and its masks are prototypes without classes; what scores classes by place is "
-        "the last convolution of their branch at one scale: name it ('class_4' or 'class_8') by "
-        "reduction_layer=, with score='sigmoid'"
+def test_a_detectors_classes_are_a_score_over_its_list() -> None:
+    exported = export(networks.anchors(), size=(32, 32))
+    score = exported.artifact.score
+    assert (score.name, score.kind, score.axes) == (
+        "class_probabilities",
+        "sigmoid",
+        ("batch", "class", "list"),
     )
+    assert score.reason == (
+        "'output0' [N, 12, ?] lists boxes, 3 classes and 5 further rows side by side (boxes by "
+        "'box_4' and 'box_8', classes by 'class_4' and 'class_8')"
+    )
+    assert "prototypes" in [c.taken_for for c in layers(networks.anchors())]
 
 
 def test_queries_are_refused() -> None:

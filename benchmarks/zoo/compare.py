@@ -207,6 +207,7 @@ _SCORES: dict[str, Callable[[Tensor], Tensor]] = {
     "softmax": lambda y: y.softmax(1),
     "sigmoid": lambda y: y.sigmoid(),
     "logits": lambda y: y,
+    "linear": lambda y: y,
 }
 
 

@@ -17,6 +17,7 @@ def rows(artifact: Artifact) -> list[tuple[str, str]]:
     description = [
         ("feature layers", ", ".join(layer.name for layer in artifact.layers)),
         ("reduction layer", reduction_layer(artifact.score)),
+        *([("evidence", artifact.score.reason)] if artifact.score.reason else []),
         ("classes", ", ".join(f"{i} {name}" for i, name in enumerate(classes)) or "unnamed"),
         ("picture", f"input {artifact.picture!r}"),
     ]
@@ -63,8 +64,10 @@ def _scaled_pixel(scale: float) -> str:
 
 
 def reduction_layer(score: Score) -> str:
-    """The reduction layer and its kind."""
-    return f"{score.name} ({score.kind})"
+    """The reduction layer, its kind and what its classes are scored over."""
+    over = {"list": "over a list", "time": "over time"}
+    kinds = [score.kind, *(over[axis] for axis in dict.fromkeys(score.axes) if axis in over)]
+    return f"{score.name} ({', '.join(kinds)})"
 
 
 def verification(result: Verification | None) -> str:

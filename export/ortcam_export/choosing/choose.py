@@ -17,6 +17,7 @@ from ortcam_export.gradient import reachable
 from ortcam_export.graph.names import UnusedNames, find
 from ortcam_export.graph.number_formats import number_format
 from ortcam_export.graph.values import rank
+from ortcam_export.reading.class_statements import class_statements
 from ortcam_export.reading.expectations import expectations, find_picture
 from ortcam_export.trials.divisor import find_divisor
 
@@ -37,7 +38,14 @@ def choose(state: ExportState) -> None:
     layout = state.expected.layout
     layouts = None if layout is None else {picture.name or "": layout}
     network = PreparedNetwork(model, state.notes, layouts)
-    score = choose_score(network, reduction_layer=selection.reduction_layer, score=selection.score)
+    score = choose_score(
+        network,
+        reduction_layer=selection.reduction_layer,
+        score=selection.score,
+        class_axis=selection.class_axis,
+        statements=class_statements(state.network, state.expected),
+        picture=picture,
+    )
     layers = _feature_layers(state, network, score, picture)
     expects = _expectations(state, score, picture)
     unused = UnusedNames(model)

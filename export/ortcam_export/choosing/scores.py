@@ -1,405 +1,446 @@
-"""Choosing the reduction layer: the tensor that holds the classes' scores."""
+"""Choosing the reduction layer: the tensor that is explained, its classes' axis and its kind.
+
+Each output gives a candidate. Class scores come before values of which nothing shows what they
+are; boxes, prototypes, attention and their like come last. A softmax or sigmoid is appended on
+evidence that an output scores classes; without it the output is explained as it stands. If a
+candidate that cannot be explained is likelier the score, the choice stops.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import onnx_ir as ir
 
-from ortcam.artifact import Score
+from ortcam.artifact import SCORES, Score
 from ortcam.errors import InputError, LayerError
 from ortcam.messages import Message, Option
+from ortcam_export.choosing.appending import activated, arranged, class_rows
+from ortcam_export.choosing.candidates import (
+    PASSING,
+    THRESHOLDS,
+    ScoreCandidate,
+    quoted,
+    trace,
+)
 from ortcam_export.choosing.channel_axes import Axes
-from ortcam_export.choosing.operator_kinds import CONVOLUTIONS, FLOATS, is_spatial
+from ortcam_export.choosing.evidence import class_evidence, names_fit
+from ortcam_export.choosing.heads import recognised
+from ortcam_export.choosing.operator_kinds import is_spatial
 from ortcam_export.choosing.prepared_network import PreparedNetwork
+from ortcam_export.choosing.score_axes import check_class_axis, class_axis, largest_input
 from ortcam_export.choosing.tokens import token_grids
-from ortcam_export.graph.names import find, unused
-from ortcam_export.graph.values import constant_ints, extents, rank
+from ortcam_export.graph.names import find
+from ortcam_export.graph.values import rank
+from ortcam_export.reading.class_statements import Statements
 
-__all__ = [
-    "KINDS",
-    "ScoreCandidate",
-    "choose_score",
-    "find_score",
-    "score_candidates",
-    "take_score",
-]
+__all__ = ["ScoreChoice", "choose_score"]
 
-#: The kinds of score: after a softmax, after a sigmoid, or before either.
-KINDS = ("softmax", "sigmoid", "logits")
+#: What a list's candidate is taken for.
+_LISTED = "class scores of a list"
 
 
-_ACTIVATIONS = {"Softmax": "softmax", "Sigmoid": "sigmoid", "HardSigmoid": "sigmoid"}
-
-
-#: Operators that move scores about without making others of them.
-_PASSING = frozenset(
-    {
-        "Cast",
-        "Clip",
-        "DequantizeLinear",
-        "Dropout",
-        "Flatten",
-        "Identity",
-        "Pad",
-        "QuantizeLinear",
-        "Reshape",
-        "Resize",
-        "Slice",
-        "Squeeze",
-        "Transpose",
-        "Unsqueeze",
-        "Upsample",
-    }
-)
-
-
-#: Operators that decide by a score; what they read is the score.
-_DECIDING = frozenset(
-    {
-        "ArgMax",
-        "Greater",
-        "GreaterOrEqual",
-        "Hardmax",
-        "Less",
-        "LessOrEqual",
-        "LogSoftmax",
-        "ReduceMax",
-        "Round",
-        "TopK",
-    }
-)
-
-
-@dataclass(frozen=True)
-class ScoreCandidate:
-    """A tensor that may hold a network's class scores.
-
-    Attributes:
-        logits: the tensor before the softmax or sigmoid, or the one that ends the network.
-        score: the tensor after it, or None where the network has neither.
-        kind: ``"softmax"``, ``"sigmoid"``, or None where the network has neither.
-        axis: the class axis of both tensors.
-        found_from: the output (or the tensor that the user named) that led here.
-    """
-
-    logits: ir.Value
-    score: ir.Value | None
-    kind: str | None
-    axis: int
-    found_from: str
-
-    @property
-    def name(self) -> str:
-        """Its name, as ``reduction_layer`` takes it."""
-        return (self.score or self.logits).name or ""
-
-    @property
-    def classes(self) -> int | None:
-        """The number of classes that it scores, or None if unknown."""
-        extent = None if self.logits.shape is None else self.logits.shape[self.axis]
-        return extent if isinstance(extent, int) else None
+#: What is explained only if nothing else is there.
+_LAST = ("attention", "boxes", "masks", "prototypes", "queries", "tokens")
 
 
 def choose_score(
-    network: PreparedNetwork, *, reduction_layer: str | None = None, score: str | None = None
+    network: PreparedNetwork,
+    *,
+    reduction_layer: str | None = None,
+    score: str | None = None,
+    class_axis: int | None = None,
+    statements: Statements | None = None,
+    picture: ir.Value | None = None,
 ) -> Score:
-    """Finds or appends the score.
+    """Find or append the score.
 
     Args:
-        network: a prepared network; a softmax or sigmoid may be appended to its graph.
+        network: a prepared network; nodes may be appended to its graph.
         reduction_layer: the name of a tensor or node, instead of the choice.
-        score: one of :data:`KINDS`, instead of what the network ends in.
+        score: one of :data:`ortcam.artifact.SCORES`, instead of what the network ends in.
+        class_axis: the axis of the classes, instead of what is known of it.
+        statements: what is stated about the classes.
+        picture: the input that takes the picture. Default: the input of the highest rank.
 
     Raises:
         LayerError: there is no such layer, or no tensor that could be a score.
-        InputError: ``score`` is none of :data:`KINDS`.
+        InputError: ``score`` or ``class_axis`` does not fit.
     """
-    candidate = find_score(network, reduction_layer=reduction_layer, score=score)
-    return take_score(network, candidate, score=score)
+    choice = ScoreChoice(network, statements=statements, picture=picture)
+    candidate = choice.find(reduction_layer=reduction_layer, score=score, class_axis=class_axis)
+    return choice.take(candidate, score=score)
 
 
-def find_score(
-    network: PreparedNetwork, *, reduction_layer: str | None = None, score: str | None = None
-) -> ScoreCandidate:
-    """Finds where the scores are, and changes nothing; see :func:`choose_score`."""
-    if score is not None and score not in KINDS:
-        raise InputError(f"score is {score!r}; it is softmax, sigmoid or logits")
-    if reduction_layer is None:
-        candidate, *others = score_candidates(network)
-        _refuse_apart(network, [candidate, *others])
-        _note_choice(candidate, others, network.notes)
+class ScoreChoice:
+    """The candidate scores of a network, and the choice among them.
+
+    Attributes:
+        candidates: one for each output, or for several that lead to one score; the best first.
+    """
+
+    def __init__(
+        self,
+        network: PreparedNetwork,
+        *,
+        statements: Statements | None = None,
+        picture: ir.Value | None = None,
+    ) -> None:
+        """Find the candidates; see :func:`choose_score`."""
+        self._network = network
+        self._statements = statements or Statements()
+        self._picture = picture or largest_input(network.model)
+        self._grids = token_grids(network.model, network.axes)
+        self.candidates = self._all()
+
+    # ---- Candidates
+
+    def _all(self) -> list[ScoreCandidate]:
+        traced = [self._traced(output) for output in self._network.model.graph.outputs]
+        found = recognised(traced, self._statements, self._grids)
+        judged = [self._judged(candidate) for candidate in found]
+        best: dict[ir.Value, ScoreCandidate] = {}
+        for candidate in judged:
+            other = best.get(candidate.logits)
+            if other is None or _is_better(candidate, other):
+                best[candidate.logits] = candidate
+        return sorted(best.values(), key=self._order)
+
+    def _traced(self, output: ir.Value) -> ScoreCandidate:
+        """Return the candidate behind an output; with a refusal where there is none."""
+        try:
+            candidate = trace(output, self._network.axes)
+        except LayerError as error:
+            return ScoreCandidate(output, output, taken_for="no score", refusal=error)
+        if candidate.axis is not None:
+            return replace(candidate, refusal=self._over_places(candidate))
+        axis = class_axis(self._network, candidate.logits, self._picture)
+        if axis is not None or rank(candidate.logits) < 2 or self._is_one_number(candidate.logits):
+            return replace(candidate, axis=axis)
+        refusal = LayerError(
+            f"the output {quoted(output)} may be the score, but which axis holds its classes is "
+            "not known; give that by ",
+            Option("class_axis"),
+            ", or name another tensor by ",
+            Option("reduction_layer"),
+        )
+        return replace(candidate, refusal=refusal)
+
+    def _over_places(self, candidate: ScoreCandidate) -> LayerError | None:
+        """Return the refusal of a softmax that runs over places, as one for keypoints does."""
+        kinds = self._network.kinds.get(candidate.name, ())
+        axis = candidate.axis
+        if candidate.kind != "softmax" or axis is None or axis >= len(kinds):
+            return None
+        if kinds[axis] != "space":
+            return None
+        return LayerError(
+            f"the softmax {candidate.name!r} runs over places (axis {axis}), so it scores no "
+            "classes; name the tensor before it by ",
+            Option("reduction_layer"),
+        )
+
+    def _is_one_number(self, value: ir.Value) -> bool:
+        """True if a tensor has one number for each picture or cell: its channels are gone."""
+        axes: Axes = self._network.axes
+        while (node := value.producer()) is not None and node.inputs:
+            read = next((v for v in node.inputs if v is not None and v.const_value is None), None)
+            if read is None:
+                return False
+            if axes.get(read.name or ""):
+                return node.op_type in ("Gather", "Squeeze") or node.op_type.startswith("Reduce")
+            if node.op_type not in PASSING | {"Add", "Div", "Mul", "Relu", "Sub", "Tanh"}:
+                return False
+            value = read
+        return False
+
+    def _judged(self, candidate: ScoreCandidate) -> ScoreCandidate:
+        """Return a candidate with the evidence that it scores classes, and the kind to append."""
+        names = self._statements.names
+        fits = names_fit(self._statements, candidate.classes) or candidate.fits
+        if candidate.taken_for == _LISTED:
+            return _judged_list(candidate, self._statements)
+        if candidate.taken_for not in ("values", "amounts", "tokens") or candidate.kind is not None:
+            return replace(candidate, fits=fits and candidate.taken_for not in _LAST)
+        evidence = class_evidence(candidate, self._statements)
+        if not evidence:
+            return replace(candidate, fits=fits and names is not None)
+        sigmoid = candidate.classes == 1 or candidate.decided in THRESHOLDS
+        return replace(
+            candidate,
+            taken_for="class scores",
+            reason=evidence,
+            is_score=True,
+            fits=fits,
+            appended="sigmoid" if sigmoid else "softmax",
+        )
+
+    def _order(self, candidate: ScoreCandidate) -> tuple[bool, ...]:
+        value = candidate.logits
+        return (
+            candidate.refusal is not None,
+            candidate.taken_for in _LAST,
+            not candidate.fits,
+            candidate.kind is None and not candidate.is_score,
+            value in self._grids,
+            not is_spatial(value, candidate.axis) and candidate.axis is not None,
+            candidate.kind is None,
+        )
+
+    # ---- The choice
+
+    def find(
+        self,
+        *,
+        reduction_layer: str | None = None,
+        score: str | None = None,
+        class_axis: int | None = None,
+    ) -> ScoreCandidate:
+        """Find the candidate to explain, and change nothing; see :func:`choose_score`."""
+        if score is not None and score not in SCORES:
+            raise InputError(f"score is {score!r}; it is {', '.join(SCORES[:-1])} or {SCORES[-1]}")
+        if reduction_layer is not None:
+            return self._named(find(self._network.model, reduction_layer), score, class_axis)
+        chosen, *others = self.candidates
+        if class_axis is not None:
+            chosen = _with_axis(chosen, class_axis)
+        self._check(chosen, others, sure=class_axis is not None)
+        self._note_choice(chosen, others, score)
+        return chosen
+
+    def _named(self, value: ir.Value, score: str | None, axis: int | None) -> ScoreCandidate:
+        """Return the candidate of a tensor that the user names."""
+        for listed in self.candidates if axis is None else ():
+            if listed.taken_for == _LISTED and value in (listed.score, listed.logits):
+                return listed
+        candidate = trace(value, self._network.axes, keep=True)
+        if score not in (None, "linear", candidate.kind):
+            candidate = trace(value, self._network.axes)
+        if axis is not None:
+            candidate = _with_axis(candidate, axis)
+        elif candidate.axis is None and rank(candidate.logits) >= 2:
+            candidate = self._assumed_axis(candidate)
+        candidate = self._as_known(self._judged(candidate))
+        if score is None and candidate.kind is None and candidate.appended == "linear":
+            self._note_linear(candidate)
         return candidate
-    named = find(network.model, reduction_layer)
-    candidate = _trace(named, network.axes, keep=True)
-    return candidate if score in (None, candidate.kind) else _trace(named, network.axes)
+
+    def _as_known(self, named: ScoreCandidate) -> ScoreCandidate:
+        """Return a named tensor's candidate with the evidence that an output gives for it."""
+        for known in self.candidates if named.kind is None else ():
+            if known.logits is named.logits and known.axis == named.axis and known.rows is None:
+                kind = known.kind or known.appended
+                reason = f"the {known.kind} behind it" if known.kind else known.reason
+                taken_for = "class scores" if known.kind else known.taken_for
+                return replace(named, appended=kind, reason=reason, taken_for=taken_for)
+        return named
+
+    def _assumed_axis(self, candidate: ScoreCandidate) -> ScoreCandidate:
+        """Take axis 1 for that of the classes, and note it."""
+        axis = class_axis(self._network, candidate.logits, self._picture)
+        if axis is None:
+            axis = 1
+            self._network.notes.append(
+                Message(
+                    f"axis 1 of {quoted(candidate.logits)} is taken for that of the classes; give "
+                    "another by ",
+                    Option("class_axis"),
+                )
+            )
+        return replace(candidate, axis=axis)
+
+    def _check(
+        self, chosen: ScoreCandidate, others: Sequence[ScoreCandidate], *, sure: bool
+    ) -> None:
+        """Check that no other candidate is likelier the score.
+
+        Raises:
+            LayerError: one is, or none can be explained.
+        """
+        likely = chosen.fits or (self._statements.names is None and _scores_classes(chosen))
+        likelier = [] if likely or sure else [c for c in others if _is_likelier(c)]
+        if chosen.refusal is not None:
+            likelier = [c for c in (chosen, *others) if c.fits] or [chosen]
+        if likelier:
+            assert likelier[0].refusal is not None
+            raise likelier[0].refusal
+        names, classes = self._statements.names, chosen.classes
+        if names is None or self._statements.is_option or chosen.fits:
+            return
+        if classes in (None, len(names)):
+            return
+        has = "one channel" if classes == 1 else f"{classes} channels"
+        raise LayerError(
+            f"{self._statements.source} names {len(names)} classes, but {quoted(chosen.value)}, "
+            f"the likeliest score, has {has}; name the tensor that scores them by ",
+            Option("reduction_layer"),
+            ", or the channels by ",
+            Option("classes"),
+        )
+
+    def _note_choice(
+        self, chosen: ScoreCandidate, others: Sequence[ScoreCandidate], score: str | None
+    ) -> None:
+        notes = self._network.notes
+        if chosen.kind is None and chosen.appended == "linear" and score is None:
+            self._note_linear(chosen)
+        elif chosen.rows is not None:
+            times = "" if chosen.rows.objectness is None else ", times its objectness"
+            rows = f"rows {chosen.rows.start} to {chosen.rows.stop - 1}{times}"
+            notes.append(f"reduction layer {chosen.name!r}, {rows}: {chosen.reason}")
+        else:
+            what = f"the {chosen.kind}" if chosen.kind else "the logits"
+            if chosen.end is not chosen.value:
+                what += f" behind the output {chosen.end.name!r}"
+            if chosen.taken_for == _LISTED:
+                what += f": {chosen.reason}"
+            notes.append(f"reduction layer {chosen.name!r}, {what}")
+            if chosen.kind is None and chosen.appended == "logits" and score is None:
+                notes.append(_neither_note(chosen))
+        others = [c for c in others if c.refusal is None]
+        if others:
+            names = ", ".join(repr(other.name) for other in others)
+            notes.append(
+                Message(
+                    f"other outputs have scores too: {names}; choose by ",
+                    Option("reduction_layer"),
+                )
+            )
+
+    def _note_linear(self, chosen: ScoreCandidate) -> None:
+        reason = chosen.reason or "nothing shows that they score classes"
+        self._network.notes.append(
+            Message(
+                f"reduction layer {chosen.name!r}, {chosen.taken_for} explained as they stand "
+                f"({reason}); if they score classes, say so by ",
+                Option("score", "softmax"),
+                ", ",
+                Option("score", "sigmoid"),
+                " or ",
+                Option("score", "logits"),
+            )
+        )
+
+    # ---- Taking it
+
+    def take(self, candidate: ScoreCandidate, *, score: str | None = None) -> Score:
+        """Return the score of a candidate, appended where the network has it not."""
+        if candidate.refusal is not None:
+            raise candidate.refusal
+        model, kind = self._network.model, score or candidate.kind or candidate.appended
+        has = kind == candidate.kind and (candidate.score is not None or candidate.rows is not None)
+        _refuse_kind(candidate, kind, has=has)
+        value = candidate.value if has or kind == "linear" else candidate.logits
+        axis = candidate.axis
+        if candidate.rows is not None:
+            assert axis is not None
+            value = class_rows(model, value, axis, candidate.rows)
+        result = arranged(self._network, value, axis, self._picture)
+        if result.note:
+            self._network.notes.append(result.note)
+        if kind in ("softmax", "sigmoid") and not has:
+            result = activated(model, result, kind)
+            self._note_appended(candidate, kind, by_option=score is not None)
+        return Score(
+            name=result.value.name or "",
+            class_axis=result.axis,
+            kind=kind,
+            axes=result.kinds,
+            reason=candidate.reason,
+        )
+
+    def _note_appended(self, candidate: ScoreCandidate, kind: str, *, by_option: bool) -> None:
+        evidence = f", for {candidate.reason}" if candidate.reason and not by_option else ""
+        self._network.notes.append(
+            Message(
+                f"appended a {kind} to {candidate.logits.name!r} as the score{evidence}, which "
+                "changes every map; ",
+                Option("score", "logits"),
+                " explains the logits as they stand",
+            )
+        )
 
 
-def take_score(
-    network: PreparedNetwork, candidate: ScoreCandidate, *, score: str | None = None
-) -> Score:
-    """The score of a candidate, appended where the network has it not; see :func:`choose_score`."""
-    wanted = score or candidate.kind or ("sigmoid" if candidate.classes == 1 else "softmax")
-    if wanted == "softmax" and candidate.classes == 1:
+def _scores_classes(candidate: ScoreCandidate) -> bool:
+    return candidate.is_score or candidate.kind is not None
+
+
+def _is_likelier(candidate: ScoreCandidate) -> bool:
+    """True if a candidate that cannot be explained looks more like the score than others do."""
+    return candidate.refusal is not None and (candidate.fits or candidate.is_score)
+
+
+def _neither_note(chosen: ScoreCandidate) -> str:
+    return Message(
+        f"whether a softmax or a sigmoid belongs behind {chosen.name!r} is not known, so its "
+        "logits are explained; append one by ",
+        Option("score", "softmax"),
+        " or ",
+        Option("score", "sigmoid"),
+    )
+
+
+def _is_better(candidate: ScoreCandidate, other: ScoreCandidate) -> bool:
+    """True if of two candidates with the same logits the first says more."""
+
+    def said(c: ScoreCandidate) -> tuple[bool, bool, bool]:
+        return c.refusal is None, c.kind is not None, c.is_score
+
+    return said(candidate) > said(other)
+
+
+def _judged_list(candidate: ScoreCandidate, statements: Statements) -> ScoreCandidate:
+    """Return a list's candidate with the kind that its class names speak for.
+
+    A softmax over queries has one class more than there are names, that of no object.
+    """
+    names, classes = statements.names, candidate.classes
+    if names is None or classes is None:
+        return replace(candidate, appended="logits")
+    no_object = classes == len(names) + 1
+    appended = "softmax" if no_object else "sigmoid" if classes == len(names) else "logits"
+    return replace(candidate, appended=appended, fits=no_object or classes == len(names))
+
+
+def _with_axis(candidate: ScoreCandidate, axis: int) -> ScoreCandidate:
+    """Return a candidate with the class axis that the user states.
+
+    Raises:
+        InputError: the tensor has no such axis, or its softmax runs over another.
+    """
+    if candidate.kind is None:
+        end = candidate.end if not candidate.decided else candidate.logits
+        axis = check_class_axis(end, axis)
+        return replace(candidate, logits=end, axis=axis, refusal=None)
+    axis = check_class_axis(candidate.value, axis)
+    if candidate.kind == "softmax" and candidate.axis != axis:
+        raise InputError(
+            f"the softmax {candidate.name!r} runs over axis {candidate.axis}, so its classes are "
+            f"not in axis {axis}; leave out ",
+            Option("class_axis"),
+        )
+    return replace(candidate, axis=axis, refusal=None)
+
+
+def _refuse_kind(candidate: ScoreCandidate, kind: str, *, has: bool) -> None:
+    """Check that a candidate can be explained as a kind of score.
+
+    Raises:
+        LayerError: it cannot.
+    """
+    if kind == "softmax" and candidate.classes == 1:
         raise LayerError(
             f"a softmax over the one channel of {candidate.logits.name!r} is always 1; ask for ",
             Option("score", "sigmoid"),
             " or ",
             Option("score", "logits"),
         )
-    if wanted == "logits":
-        return Score(name=candidate.logits.name or "", class_axis=candidate.axis, kind="logits")
-    if wanted == candidate.kind and candidate.score is not None:
-        return Score(name=candidate.name, class_axis=candidate.axis, kind=wanted)
-    appended = _append(network.model, candidate, wanted)
-    network.notes.append(
-        Message(
-            f"appended a {wanted} to {candidate.logits.name!r} as the score, which changes every "
-            "map; ",
-            Option("score", "logits"),
-            " explains the logits as they stand",
-        )
-    )
-    return Score(name=appended, class_axis=candidate.axis, kind=wanted)
-
-
-def score_candidates(network: PreparedNetwork) -> list[ScoreCandidate]:
-    """One candidate for each output that has a score, the best first.
-
-    Scores with space come before those without, and tokens, which are features as a rule, behind
-    both; those after a softmax or sigmoid before logits, earlier outputs before later ones.
-
-    Raises:
-        LayerError: no output has a score; the message tells why.
-    """
-    found: dict[ir.Value, ScoreCandidate] = {}
-    reasons: list[LayerError] = []
-    for output in network.model.graph.outputs:
-        try:
-            candidate = _trace(output, network.axes)
-        except LayerError as error:
-            reasons.append(error)
-            continue
-        known = found.get(candidate.logits)
-        if known is None or (candidate.kind and not known.kind):
-            found[candidate.logits] = candidate
-    if not found:
-        raise reasons[0]
-    grids = token_grids(network.model, network.axes)
-
-    def order(candidate: ScoreCandidate) -> tuple[bool, bool, bool]:
-        logits = candidate.logits
-        return logits in grids, not is_spatial(logits, candidate.axis), candidate.kind is None
-
-    return sorted(found.values(), key=order)
-
-
-def _refuse_apart(network: PreparedNetwork, candidates: Sequence[ScoreCandidate]) -> None:
-    """Reject heads that output classes and locations separately: no output scores a class by place.
-
-    A YOLO's output holds boxes, classes and mask coefficients of its anchors, one after the other;
-    a Mask2Former's are the classes of its queries and the masks of the same queries.
-
-    Raises:
-        LayerError: the best of the candidates is one of these.
-    """
-    inputs = network.model.graph.inputs
-    if candidates[0].kind is not None or all(rank(value) < 4 for value in inputs):
-        return
-    tokens = token_grids(network.model, network.axes)
-    flat = [c.logits for c in candidates if rank(c.logits) == 3 and c.logits not in tokens]
-    maps = [c.logits for c in candidates if rank(c.logits) == 4]
-    listed = next((value for value in flat if _is_concatenated(value)), None)
-    if listed is not None:
-        masks = ", and its masks are prototypes without classes" if maps else ""
-        names = " or ".join(repr(value.name) for value in _class_convolutions(listed))
+    probabilities = candidate.rows is not None or candidate.score is candidate.logits
+    if probabilities and kind != "linear" and not has:
         raise LayerError(
-            f"the output {_shaped(listed)} is a detector's list of anchors, boxes beside classes"
-            f"{masks}; what scores classes by place is the last convolution of their branch at "
-            f"one scale: name it{f' ({names})' if names else ''} by ",
+            f"{candidate.name!r} holds probabilities already; name the tensor before them by ",
             Option("reduction_layer"),
-            ", with ",
-            Option("score", "sigmoid"),
+            ", or leave out ",
+            Option("score"),
         )
-    for value in flat:
-        for mask in maps:
-            if extents(value)[1] == extents(mask)[1]:
-                raise LayerError(
-                    f"the outputs {_shaped(value)} and {_shaped(mask)} hold the classes and the "
-                    "masks of queries apart, so none scores a class by place; add their product, "
-                    "the sum over queries of class probability times mask probability, to the "
-                    "network, and name it by ",
-                    Option("reduction_layer"),
-                    ", with ",
-                    Option("score", "logits"),
-                )
-
-
-def _class_convolutions(listed: ir.Value) -> list[ir.Value]:
-    """The convolutions behind the sigmoid in a list of anchors that give as many channels."""
-    found: dict[ir.Value, None] = {}
-    stack: list[tuple[ir.Value, int | str | None]] = [(listed, None)]
-    seen = {listed}
-    while stack:
-        value, classes = stack.pop()
-        node = value.producer()
-        if node is None:
-            continue
-        if node.op_type in CONVOLUTIONS:
-            if classes is not None and extents(value)[1:2] == (classes,):
-                found[value] = None
-        elif node.op_type in _PASSING | {"Concat", "Sigmoid", "Split"}:
-            if node.op_type == "Sigmoid":
-                classes = extents(value)[1]
-            read = [v for v in node.inputs if v is not None and v not in seen]
-            seen.update(read)
-            stack.extend((v, classes) for v in reversed(read))
-    return list(found)
-
-
-def _shaped(value: ir.Value) -> str:
-    return f"{value.name!r} [{', '.join(map(str, extents(value)))}]"
-
-
-def _is_concatenated(value: ir.Value) -> bool:
-    node = value.producer()
-    while node is not None and node.op_type in _PASSING and node.inputs[0] is not None:
-        node = node.inputs[0].producer()
-    return node is not None and node.op_type == "Concat"
-
-
-def _note_choice(
-    chosen: ScoreCandidate, others: Sequence[ScoreCandidate], notes: list[str]
-) -> None:
-    what = f"the {chosen.kind}" if chosen.kind else "the logits"
-    output = chosen.found_from
-    where = f" behind the output {output!r}" if output != chosen.name else ""
-    notes.append(f"reduction layer {chosen.name!r}, {what}{where}")
-    if others:
-        listed = ", ".join(repr(other.name) for other in others)
-        notes.append(
-            Message(
-                f"other outputs have scores too: {listed}; choose by ", Option("reduction_layer")
-            )
-        )
-
-
-def _trace(end: ir.Value, axes: Axes, *, keep: bool = False) -> ScoreCandidate:
-    """Walks back from a tensor to the scores in it.
-
-    Args:
-        end: an output, or the tensor that the user named.
-        axes: the channels' axes.
-        keep: the user named ``end``: it is the score itself where it holds scores, though it be
-            a resized softmax.
-    """
-    value, logits, axis, decided = end, end, None, None
-    while (node := value.producer()) is not None and node.domain == "" and node.inputs:
-        read = node.inputs[0]
-        if read is None:
-            break
-        if node.op_type in _ACTIVATIONS:
-            return _activation(end, value, node, axes, keep and decided is None)
-        if node.op_type in _DECIDING:
-            decided, logits, axis = node, read, _decided_axis(node, rank(read))
-        elif node.op_type not in _PASSING:
-            break
-        value = read
-    _refuse_no_score(end, logits, decided, axis)
-    if axis is None:
-        logits, axis = _with_class_axis(logits, axes)
-    return ScoreCandidate(logits, None, None, axis, end.name or "")
-
-
-def _activation(
-    end: ir.Value, value: ir.Value, node: ir.Node, axes: Axes, keep: bool
-) -> ScoreCandidate:
-    """Return the candidate behind a softmax or sigmoid on the way back from ``end``."""
-    logits, kind = node.inputs[0], _ACTIVATIONS[node.op_type]
-    assert logits is not None  # its caller has looked
-    if keep and end is not value and end.dtype in FLOATS:
-        axis = axes.get(end.name or "")
-        if axis:
-            return ScoreCandidate(end, end, kind, axis, end.name or "")
-    if kind == "softmax":
-        axis = (node.attributes.get_int("axis", -1) or 0) % max(rank(value), 1)
-        if axis == 0:
-            raise LayerError(
-                f"the softmax {value.name!r} runs over the batch (axis 0), so it scores no "
-                "classes; name another reduction layer"
-            )
-        return ScoreCandidate(logits, value, kind, axis, end.name or "")
-    before, axis = _with_class_axis(logits, axes)
-    if before is not logits:  # the sigmoid itself has no class axis, so one is appended before
-        return ScoreCandidate(before, None, kind, axis, end.name or "")
-    return ScoreCandidate(logits, value, kind, axis, end.name or "")
-
-
-def _decided_axis(node: ir.Node, of: int) -> int | None:
-    """The class axis by the operator that decides along it."""
-    if node.op_type in ("ArgMax", "TopK", "Hardmax", "LogSoftmax"):
-        default = 0 if node.op_type == "ArgMax" else -1
-        return (node.attributes.get_int("axis", default) or 0) % max(of, 1)
-    if node.op_type == "ReduceMax":
-        reduced = constant_ints(node.inputs[1]) if len(node.inputs) > 1 else None
-        reduced = reduced or list(node.attributes.get_ints("axes") or ())
-        return reduced[0] % max(of, 1) if len(reduced) == 1 else None
-    return None
-
-
-def _refuse_no_score(
-    end: ir.Value, logits: ir.Value, decided: ir.Node | None, axis: int | None
-) -> None:
-    where = f"the output {end.name!r}" if end.is_graph_output() else repr(end.name)
-    if decided is not None:
-        where += f" is the {decided.op_type} of {logits.name!r}, which"
-    ask = "so it holds no score; name the tensor that does as reduction layer"
-    if logits.dtype not in FLOATS:
-        kind = "of unknown type" if logits.dtype is None else logits.dtype.name.lower()
-        raise LayerError(f"{where} is {kind}, {ask}")
-    if logits.shape is not None and rank(logits) < 2:
-        raise LayerError(f"{where} has {rank(logits)} axes where a score has [N, C, ...], {ask}")
-    if axis == 0:
-        raise LayerError(f"{where} is decided along the batch (axis 0), {ask}")
-    if axis is not None and logits.shape is not None and logits.shape[axis] == 1:
-        raise LayerError(f"{where} has one channel to decide among, {ask}")
-
-
-def _with_class_axis(value: ir.Value, axes: Axes) -> tuple[ir.Value, int]:
-    """The tensor, or the last one before it whose channels still have an axis of their own."""
-    walk: ir.Value | None = value
-    while walk is not None:
-        axis = axes.get(walk.name or "")
-        if axis:
-            return walk, axis
-        node = walk.producer()
-        shape_only = node is not None and node.op_type in ("Cast", "Identity", "Reshape", "Squeeze")
-        walk = node.inputs[0] if node is not None and shape_only else None
-    raise LayerError(
-        f"{value.name!r} has no axis of classes beside its batch, so it holds no score; "
-        "name the tensor that does as reduction layer"
-    )
-
-
-def _append(model: ir.Model, candidate: ScoreCandidate, kind: str) -> str:
-    """Appends a softmax or sigmoid, in float32 where the network runs in half precision."""
-    logits = candidate.logits
-    if logits.dtype in (ir.DataType.FLOAT16, ir.DataType.BFLOAT16):
-        to = ir.AttrInt64("to", ir.DataType.FLOAT.value)
-        logits = _add_node(model, "Cast", logits, [to], f"{logits.name}.float32")
-        logits.type = ir.TensorType(ir.DataType.FLOAT)
-    attributes = [ir.AttrInt64("axis", candidate.axis)] if kind == "softmax" else []
-    name = f"{candidate.logits.name}.{kind}"
-    return _add_node(model, kind.capitalize(), logits, attributes, name).name or ""
-
-
-def _add_node(
-    model: ir.Model, op_type: str, read: ir.Value, attributes: Sequence[ir.Attr], name: str
-) -> ir.Value:
-    name = unused(model, name)
-    node = ir.Node("", op_type, [read], attributes, name=name)
-    value = node.outputs[0]
-    value.name, value.type, value.shape = name, read.type, read.shape
-    model.graph.append(node)
-    return value

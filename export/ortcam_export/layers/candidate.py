@@ -37,6 +37,8 @@ class Candidate:
             :mod:`ortcam_export.layers.cost`.
         pooled: whether no cotangent on that way has all of space, so that it is nearly free.
         is_score: whether it stands behind the scorer, and holds scores instead of features.
+        taken_for: of a score what it is taken for, such as ``"class scores"`` or ``"boxes"``.
+        reason: of a score why it is taken for that, or why it cannot be explained.
         is_empty: with a picture, whether its map of the class shows nothing.
         dead: with a picture, the share of its channels that are zero everywhere.
         concentration: with a picture, of its map; see
@@ -60,6 +62,8 @@ class Candidate:
     cost: float | None = None
     pooled: bool = False
     is_score: bool = False
+    taken_for: str = ""
+    reason: str = ""
     is_empty: bool = False
     dead: float | None = None
     concentration: float | None = None

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 import onnx_ir as ir
 
-from ortcam.artifact import Score
+from ortcam.artifact import Artifact, Score
 from ortcam.errors import InputError, LayerError
 from ortcam.messages import Option
 from ortcam_export.append.strip import RemoveGradient
+from ortcam_export.choosing.candidates import ScoreCandidate
 from ortcam_export.choosing.channel_axes import Axes
-from ortcam_export.choosing.features import before_scorer, choose_features
+from ortcam_export.choosing.features import before_scorer, choose_features, dependents
 from ortcam_export.choosing.operator_kinds import (
     CONVOLUTIONS,
     FLOATS,
@@ -25,7 +26,7 @@ from ortcam_export.choosing.operator_kinds import (
     operator,
 )
 from ortcam_export.choosing.prepared_network import PreparedNetwork
-from ortcam_export.choosing.scores import find_score, score_candidates, take_score
+from ortcam_export.choosing.scores import ScoreChoice
 from ortcam_export.choosing.tokens import Grids, reach_picture, token_grids
 from ortcam_export.gradient import reachable
 from ortcam_export.graph.layouts import input_kinds
@@ -37,6 +38,7 @@ from ortcam_export.layers.ranking import ranks
 from ortcam_export.layers.receptive_field import Field, ReceptiveFields
 from ortcam_export.layers.strides import place_axes, strides
 from ortcam_export.prepare.prepare import prepare
+from ortcam_export.reading.class_statements import class_statements
 from ortcam_export.reading.expectations import find_picture
 from ortcam_export.reading.model_file import ModelLike, read_either
 from ortcam_export.trials.size import at_trial_size
@@ -74,7 +76,12 @@ _CONTINUING = {
 
 
 def layers(
-    model: ModelLike, *, reduction_layer: str | None = None, score: str | None = None
+    model: ModelLike,
+    *,
+    reduction_layer: str | None = None,
+    score: str | None = None,
+    class_axis: int | None = None,
+    picture_input: str | None = None,
 ) -> list[Candidate]:
     """List candidate feature layers, then candidate scores.
 
@@ -87,12 +94,16 @@ def layers(
         model: the network: a path, its bytes, or a model of onnx or onnx-ir; it is not changed. Or
             an artifact, of which its own layers are listed.
         reduction_layer: the score's tensor or node, instead of the choice.
-        score: ``"softmax"``, ``"sigmoid"`` or ``"logits"``, instead of what the network ends in.
+        score: one of :data:`ortcam.artifact.SCORES`, instead of what the network ends in.
+        class_axis: the axis of the score's classes, if it is not known.
+        picture_input: the input that takes the picture, if several could; strides and fields are
+            those of this picture.
 
     Raises:
         ModelError: the model is not a network that can be read.
         LayerError: ``reduction_layer`` is not there, or nothing in the network is a score.
-        InputError: ``reduction_layer`` or ``score`` is given of an artifact, whose score is fixed.
+        InputError: an option is passed with an artifact, whose score and picture are fixed, or
+            ``picture_input`` or ``class_axis`` does not fit the network.
 
     Example:
         >>> candidates = layers("network.onnx")
@@ -101,8 +112,17 @@ def layers(
     """
     network, artifact = read_either(model)
     if artifact is None:
-        return _Listing(prepare(network.model), reduction_layer, score).candidates()
-    if reduction_layer is not None or score is not None:
+        statements = class_statements(network)
+        prepared = prepare(network.model)
+        picture = None if picture_input is None else find_picture(prepared, picture_input)
+        prepared_network = PreparedNetwork(prepared)
+        choice = ScoreChoice(prepared_network, statements=statements, picture=picture)
+        candidate = choice.find(reduction_layer=reduction_layer, score=score, class_axis=class_axis)
+        listed = choice.candidates if reduction_layer is None else []
+        own = _computed(prepared)
+        taken = choice.take(candidate, score=score)
+        return _Listing(prepared_network, taken, candidate, listed, own, picture).candidates()
+    if (reduction_layer, score, class_axis, picture_input) != (None,) * 4:
         raise InputError(
             f"{network.name} is an artifact, whose score is {artifact.score.name!r}; export the "
             "network again to choose another by ",
@@ -110,10 +130,25 @@ def layers(
             " or ",
             Option("score"),
         )
-    prepared = prepare(RemoveGradient(artifact)(network.model).model)
-    taken = artifact.score
-    listing = _Listing(prepared, taken.name, taken.kind, [x.name for x in artifact.layers])
+    return _of_artifact(artifact, prepare(RemoveGradient(artifact)(network.model).model))
+
+
+def _of_artifact(artifact: Artifact, prepared: ir.Model) -> list[Candidate]:
+    """The layers of an artifact, and its score."""
+    network, own, score = PreparedNetwork(prepared), _computed(prepared), artifact.score
+    picture = find_picture(prepared, artifact.picture)
+    choice = ScoreChoice(network, picture=picture)
+    as_it_stands = {"score": "linear"}
+    candidate = choice.find(reduction_layer=score.name, class_axis=score.class_axis, **as_it_stands)
+    taken = choice.take(candidate, **as_it_stands)
+    names = [layer.name for layer in artifact.layers]
+    listing = _Listing(network, taken, candidate, [], own, picture, only=names)
     return listing.candidates()
+
+
+def _computed(model: ir.Model) -> set[str | None]:
+    """The names of the tensors that a graph computes."""
+    return {value.name for node in model.graph for value in node.outputs}
 
 
 class _Listing:
@@ -121,31 +156,45 @@ class _Listing:
 
     def __init__(
         self,
-        model: ir.Model,
-        reduction_layer: str | None,
-        score: str | None,
+        network: PreparedNetwork,
+        score: Score,
+        candidate: ScoreCandidate,
+        others: Sequence[ScoreCandidate],
+        own: Set[str | None],
+        picture: ir.Value | None,
         only: Sequence[str] | None = None,
     ) -> None:
-        """Takes the score, and of the feature layers these alone where they are given."""
-        network = PreparedNetwork(model)
+        """Choose the layers to list.
+
+        Args:
+            network: a prepared network.
+            score: its score, which may be appended to it.
+            candidate: the candidate that was taken.
+            others: all candidates, or none.
+            own: the names of the tensors that the network computes without what was appended.
+            picture: the input that takes the picture, or None if none is named.
+            only: the names of the feature layers, or None for all that the network offers.
+        """
+        model = network.model
         self.axes = network.axes
-        own = {value.name for node in model.graph for value in node.outputs}
-        candidates = score_candidates(network) if reduction_layer is None else []
-        candidate = find_score(network, reduction_layer=reduction_layer, score=score)
-        self.score = take_score(network, candidate, score=score)
-        self.reached = reachable(model, self.score.name)
+        self.score = score
+        self.reached = reachable(model, score.name)
         self.grids = token_grids(model, self.axes)
         pictured = reach_picture(model, self.grids, self.reached)
         self.reached -= {v.name for v in self.grids if v not in pictured and v.name is not None}
-        self.before = before_scorer(model, self.score)
-        self.trial = _Trial(model)
-        appended = self.score.name not in own
-        self.explained = candidate.logits.name if appended else self.score.name
-        self.suffix = f" + {self.score.kind.capitalize()}" if appended else ""
-        self.scores = {c.name: find(model, c.name) for c in candidates}
-        self.scores[self.explained or ""] = find(model, self.explained or "")
+        if picture is not None:
+            self.reached &= {v.name or "" for v in dependents(model, [picture])}
+        self.before = before_scorer(model, score)
+        self.trial = _Trial(model, picture)
+        self.explained = (
+            candidate
+            if score.name not in own
+            else replace(candidate, score=find(model, score.name))
+        )
+        self.suffix = _suffix(score, candidate) if score.name not in own else ""
+        self.scores = {c.name: c for c in others} | {self.explained.name: self.explained}
         try:
-            chosen = choose_features(network, self.score, self.reached, self.grids)
+            chosen = choose_features(network, score, self.reached, self.grids, picture=picture)
             self.chosen = {chosen[0].name}
         except LayerError:  # a network without convolutions has layers all the same
             self.chosen = set()
@@ -162,10 +211,18 @@ class _Listing:
     def candidates(self) -> list[Candidate]:
         features = self._with_costs([self._feature(value) for value in self.features])
         found = [replace(f, rank=r) for f, r in zip(features, ranks(features), strict=True)]
-        for name, value in self.scores.items():
-            suffix = self.suffix if name == self.explained else ""
-            found.append(self._row(value, "reduction", suffix))
-        return found
+        return [*found, *(self._score(candidate) for candidate in self.scores.values())]
+
+    def _score(self, candidate: ScoreCandidate) -> Candidate:
+        chosen = candidate is self.explained
+        row = self._row(candidate.value, "reduction", self.suffix if chosen else "")
+        return replace(
+            row,
+            channels=row.channels if candidate.axis is None else candidate.classes,
+            chosen=chosen,
+            taken_for=candidate.taken_for,
+            reason=candidate.reason if candidate.refusal is None else str(candidate.refusal),
+        )
 
     def _feature(self, value: ir.Value) -> Candidate:
         row = self._row(value, "feature")
@@ -191,7 +248,7 @@ class _Listing:
             stride=steps[0] if steps else None,
             strides=steps,
             reached=name in self.reached,
-            chosen=name in self.chosen if kind == "feature" else name == self.explained,
+            chosen=kind == "feature" and name in self.chosen,
             kind=kind,
             grid=grid,
         )
@@ -223,13 +280,13 @@ class _Listing:
 class _Trial:
     """A network with the shapes for one picture; nothing is known where it takes none such."""
 
-    def __init__(self, model: ir.Model) -> None:
+    def __init__(self, model: ir.Model, picture: ir.Value | None) -> None:
         self._model: ir.Model | None = None
         self._values: dict[str, ir.Value] = {}
         self._kinds: tuple[str | None, ...] = ()
         self._pixels: Shape = ()
         try:
-            picture = find_picture(model)
+            picture = find_picture(model) if picture is None else picture
         except InputError:  # several inputs could be it: shapes are as they are, strides not known
             return
         self._model = at_trial_size(model, picture)
@@ -261,6 +318,11 @@ class _Trial:
     def costs(self, score: Score, layers: Sequence[tuple[str, int]]) -> list[Cost | None] | None:
         """Return the cost of each layer's gradient, by name and channel axis; call this last."""
         return None if self._model is None else gradient_costs(self._model, score, layers)
+
+
+def _suffix(score: Score, candidate: ScoreCandidate) -> str:
+    """The operator that was appended, for a reader."""
+    return "" if score.kind == "linear" else f" + {score.kind.capitalize()}"
 
 
 def _offered(model: ir.Model, axes: Axes, grids: Grids) -> list[ir.Value]:

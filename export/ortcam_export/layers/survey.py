@@ -60,6 +60,7 @@ def survey(
     feature_layers: Sequence[str] | None = None,
     reduction_layer: str | None = None,
     score: str | None = None,
+    class_axis: int | None = None,
     picture_input: str | None = None,
     inputs: Mapping[str, ArrayLike] | None = None,
     providers: Providers | None = None,
@@ -78,6 +79,7 @@ def survey(
         feature_layers: the names of the listed layers to measure; None for all.
         reduction_layer: as for :func:`ortcam_export.layers`.
         score: as for :func:`ortcam_export.layers`.
+        class_axis: as for :func:`ortcam_export.layers`.
         picture_input: the input that takes the picture, if several could.
         inputs: the network's further inputs, by name.
         providers: as for :func:`ortcam.load`.
@@ -107,12 +109,19 @@ def survey(
             "an artifact contains the description of its network; leave out ",
             *_separated(options or ["picture_input"]),
         )
-    candidates = layers(model, reduction_layer=reduction_layer, score=score)
+    candidates = layers(
+        model,
+        reduction_layer=reduction_layer,
+        score=score,
+        class_axis=class_axis,
+        picture_input=picture_input,
+    )
     features = _selection(candidates, feature_layers)
     if artifact is None:
         options |= {
             "reduction_layer": reduction_layer,
             "score": score,
+            "class_axis": class_axis,
             "picture_input": picture_input,
         }
         artifacts: _Artifacts = _Exporter(model, options, providers)

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 
 ORDERS = ("rank", "depth", "stride", "field", "cost", "dead", "gini", "inside")
 
-WITHOUT_PICTURE = ("network", "reduction_layer", "score", "order", "as_json")
+WITHOUT_PICTURE = (
+    *("network", "reduction_layer", "score", "class_axis", "picture_input", "order", "as_json"),
+)
 """The parameters that need no picture."""
 
 LEGEND = (
@@ -106,6 +108,7 @@ def command(
     network: Path,
     reduction_layer: str | None,
     score: str | None,
+    class_axis: int | None,
     picture: Path | None,
     question: str | None,
     figure: Path | None,
@@ -135,10 +138,18 @@ def command(
     dead, gini, inside (with --picture): the share of channels that are zero everywhere; the map's
     Gini index, from 0 for a level map to nearly 1 for a single bright spot; the share of the map
     on pixels predicted as the class.
+
+    taken for, because of (of scores): what the tensor is taken for, and on what evidence.
     """
     if picture is None:
         _check_without_picture(context)
-        candidates = exporter.layers(network, reduction_layer=reduction_layer, score=score)
+        candidates = exporter.layers(
+            network,
+            reduction_layer=reduction_layer,
+            score=score,
+            class_axis=class_axis,
+            picture_input=options["picture_input"],
+        )
         _print(candidates, order, as_json=as_json, measured=False)
         return
     exporter.require_exporter()
@@ -150,6 +161,7 @@ def command(
         question,
         reduction_layer=reduction_layer,
         score=score,
+        class_axis=class_axis,
         inputs=dict(inputs),
         providers=list(providers) or None,
         **options,
@@ -260,4 +272,6 @@ REDUCTION_COLUMNS: Columns = {
     "operator": lambda layer: layer.operator,
     "shape": _shape,
     "classes": lambda layer: _number(layer.channels),
+    "taken for": lambda layer: layer.taken_for,
+    "because of": lambda layer: layer.reason,
 }

@@ -37,10 +37,17 @@ score_options = stack(
     ),
     score_option(
         "--score",
-        type=click.Choice(["softmax", "sigmoid", "logits"]),
+        type=click.Choice(["softmax", "sigmoid", "logits", "linear"]),
         show_default="detected",
-        help="Kind of score. A network that ends in logits gets a softmax, or a sigmoid for one "
-        "channel, unless this is logits.",
+        help="Kind of score. Logits of classes get a softmax, or a sigmoid for one channel, unless "
+        "this is logits; values without evidence that they score classes are linear.",
+    ),
+    score_option(
+        "--class-axis",
+        metavar="N",
+        type=int,
+        show_default="detected",
+        help="Axis of the reduction layer that holds the classes.",
     ),
 )
 """The score to explain, as arguments of the export step."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import networks
@@ -26,8 +27,10 @@ from ortcam_export.reading.model_file import load
 
 
 def score_of(model: onnx.ModelProto, **options: Any) -> tuple[Score, list[str], ir.Model]:
+    """Return the score without its axes and reason (see test_scores), the notes, the network."""
     network = PreparedNetwork(prepare(load(model)))
-    return choose_score(network, **options), network.notes, network.model
+    score = replace(choose_score(network, **options), axes=(), reason="")
+    return score, network.notes, network.model
 
 
 def features_of(
@@ -110,7 +113,8 @@ def test_logits_get_a_softmax_and_it_is_said() -> None:
     assert score == Score(name="logits.softmax", class_axis=1, kind="softmax")
     assert notes == [
         "reduction layer 'logits', the logits",
-        "appended a softmax to 'logits' as the score, which changes every map; "
+        "appended a softmax to 'logits' as the score, for the name 'logits', which changes every "
+        "map; "
         "score='logits' explains the logits as they stand",
     ]
     node = find(ready, "logits.softmax").producer()
@@ -213,14 +217,14 @@ def test_a_map_comes_before_a_vector_and_a_softmax_before_logits() -> None:
     score, notes, _ = score_of(g.model(outputs))
     assert score.name == "map"
     assert notes[-1] == (
-        "other outputs have scores too: 'other', 'label'; choose by reduction_layer="
+        "other outputs have scores too: 'label', 'other'; choose by reduction_layer="
     )
 
 
 def test_a_named_reduction_layer_by_tensor_or_node() -> None:
     for name in ("aux", "Resize/aux"):
         score, notes, _ = score_of(networks.unet_two_heads(), reduction_layer=name)
-        assert score.name == "aux.softmax"
+        assert (score.name, score.kind) == ("aux", "linear")  # no name says what it scores
         assert len(notes) == 1
 
 
@@ -248,7 +252,9 @@ def test_an_input_or_a_weight_is_no_layer() -> None:
 
 
 def test_an_unknown_kind_of_score() -> None:
-    with pytest.raises(InputError, match="score is 'softmx'; it is softmax, sigmoid or logits"):
+    with pytest.raises(
+        InputError, match="score is 'softmx'; it is softmax, sigmoid, logits or linear"
+    ):
         score_of(networks.unet(), score="softmx")
 
 
@@ -276,26 +282,24 @@ def test_an_argmax_or_softmax_over_the_batch_is_no_score() -> None:
     assert "the softmax 'y' runs over the batch (axis 0)" in refusal(model)
 
 
-def test_an_output_that_is_whole_numbers_or_a_vector_is_no_score() -> None:
+def test_an_output_that_is_whole_numbers_or_one_for_all_is_no_score() -> None:
     model = parsed("y = Shape(x)", "int64[4] y")
     assert refusal(model).startswith("the output 'y' is int64, so it holds no score")
-    model = parsed(
-        "y = ReduceMean<keepdims = 0>(x, a)", "float[N] y", constants=("int64[3] a = {1, 2, 3}")
-    )
-    assert "has 1 axes where a score has [N, C, ...]" in refusal(model)
+    model = parsed("y = ReduceMean<keepdims = 0>(x)", "float y")
+    assert "the output 'y' is one number for all pictures" in refusal(model)
 
 
 def test_half_precision_logits_are_scored_in_float32() -> None:
     model = parsed(
-        "y = Conv(x, w)", "float16[N, 2, H, W] y", "float16[N, 1, H, W] x", "float16[2,1,1,1] w"
+        "s = Conv(x, w)", "float16[N, 2, H, W] s", "float16[N, 1, H, W] x", "float16[2,1,1,1] w"
     )
     model.graph.initializer.append(
         onnx.numpy_helper.from_array(np.ones((2, 1, 1, 1), np.float16), "w")
     )
-    score, _, ready = score_of(model)
+    score, _, ready = score_of(model, score="softmax")
     value = find(ready, score.name)
     assert value.dtype == ir.DataType.FLOAT
-    cast = find(ready, "y.float32").producer()
+    cast = find(ready, "s.float32").producer()
     assert cast is not None
     assert cast.op_type == "Cast"
 

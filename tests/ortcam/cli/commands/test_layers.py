@@ -34,7 +34,10 @@ def test_the_table_ranks_layers_and_marks_the_default(run: Run, network: Path) -
     assert cells(features[0])[-4:] == ["2", "5", "0.03", "pooled"]
     assert cells(features[1])[-3] == "3"
     assert [line.startswith("*") for line in features[:2]] == [True, False]
-    assert scores[0].split() == ["reduction", "layer", "operator", "shape", "classes"]
+    assert scores[0].split() == [
+        *("reduction", "layer", "operator", "shape", "classes", "taken", "for", "because", "of")
+    ]
+    assert scores[1].endswith("class scores  the softmax at its end")
     assert scores[1].startswith("*")
     assert cells(scores[1])[0] == "score"
     assert "rank: the last layer of every stride" in result.stderr
