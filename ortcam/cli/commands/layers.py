@@ -112,7 +112,7 @@ def command(
     colormap: str,
     order: str,
     as_json: bool,
-    inputs: tuple[tuple[str, Any], ...],
+    inputs: tuple[types.NamedInput, ...],
     providers: tuple[str, ...],
     **options: Any,
 ) -> None:
@@ -150,7 +150,7 @@ def command(
         question,
         reduction_layer=reduction_layer,
         score=score,
-        inputs=dict(inputs),
+        inputs=types.by_name(inputs),
         providers=list(providers) or None,
         **options,
     )
