@@ -17,7 +17,7 @@ from ortcam_export.gradient import reachable
 from ortcam_export.graph.names import UnusedNames, find
 from ortcam_export.graph.number_formats import number_format
 from ortcam_export.graph.values import rank
-from ortcam_export.reading.expectations import expectations, find_picture
+from ortcam_export.reading.expectations import expectations, find_picture, input_layouts
 from ortcam_export.trials.divisor import find_divisor
 
 __all__ = ["choose"]
@@ -34,7 +34,8 @@ def choose(state: ExportState) -> None:
     """
     selection, model = state.selection, state.model
     picture = find_picture(model, selection.picture_input)
-    network = PreparedNetwork(model, state.notes)
+    layouts = input_layouts(state.network, picture, state.expected)
+    network = PreparedNetwork(model, state.notes, layouts)
     score = choose_score(network, reduction_layer=selection.reduction_layer, score=selection.score)
     layers = _feature_layers(state, network, score, picture)
     expects = _expectations(state, score, picture)

@@ -17,7 +17,7 @@ from ortcam_export.graph.axis_factors import Factor
 from ortcam_export.graph.axis_rules import FollowedAxes, follow_axes
 from ortcam_export.graph.values import PICTURE_CHANNELS, extents, rank
 
-__all__ = ["LAYOUTS", "input_kinds", "input_layout"]
+__all__ = ["LAYOUTS", "input_kinds", "input_layout", "kinds_by_readers"]
 
 Kinds = tuple[str | None, ...]
 
@@ -77,7 +77,7 @@ def input_kinds(model: ir.Model, value: ir.Value, layout: str | None = None) -> 
     if depth == 2:
         integers = value.dtype is not None and not value.dtype.is_floating_point()
         return "batch", "list" if integers else "class"
-    return _kinds_by_readers(model, value) or _kinds_by_extents(value)
+    return kinds_by_readers(model, value) or _kinds_by_extents(value)
 
 
 def _refuse_misfit(value: ir.Value, layout: str) -> None:
@@ -94,7 +94,7 @@ def _refuse_misfit(value: ir.Value, layout: str) -> None:
 # ---- By what reads the input ----------------------------------------------------------------
 
 
-def _kinds_by_readers(model: ir.Model, value: ir.Value) -> Kinds | None:
+def kinds_by_readers(model: ir.Model, value: ir.Value) -> Kinds | None:
     """The kinds on which all convolutions and recurrences that read the input agree."""
     name = value.name or ""
     first = Factor("batch", origin=(name, 0))
