@@ -324,8 +324,8 @@ def _refuse_picture_options(options: Options, picture: ir.Value) -> None:
     if names:
         listed = [part for name in names for part in (", ", Option(name))][1:]
         raise InputError(
-            f"the input {picture.name!r} {picture.shape} takes no grey or colour picture, so arrays "
-            "enter it unchanged; normalise them, and leave out the options of pictures: ",
+            f"the input {picture.name!r} {picture.shape} takes no grey or colour picture, so "
+            "arrays enter it unchanged; normalise them, and leave out the options of pictures: ",
             *listed,
         )
 
