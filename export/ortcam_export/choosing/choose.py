@@ -68,6 +68,7 @@ def _feature_layers(
         reachable(network.model, score.name),
         grids,
         feature_layers=selection.feature_layers,
+        picture=picture,
     )
     if rank(picture) <= 3:
         return layers

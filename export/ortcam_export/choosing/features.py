@@ -14,6 +14,9 @@ Where that would be the hidden activation of a perceptron inside a block (a tran
 ConvNeXt's), it is the last normalisation or sum of a block instead: what the blocks hand on.
 Behind the last attention of a transformer that reads its class token the picture's tokens have no
 gradient, so there it is the normalisation before that attention.
+
+All of these depend on the picture that is asked about: of a network with a backbone for each of two
+pictures, the layers of the other one's backbone show nothing of this one.
 """
 
 from __future__ import annotations
@@ -24,12 +27,15 @@ import onnx_ir as ir
 
 from ortcam.artifact import Layer, Score, weights_name
 from ortcam.errors import LayerError
-from ortcam_export.choosing.channel_axes import Axes
+from ortcam.messages import Option
 from ortcam_export.choosing.operator_kinds import (
     CONVOLUTIONS,
     FLOATS,
     QUANTIZERS,
+    RECURRENCES,
     SCORERS,
+    SHAPE_READERS,
+    attention_tables,
     before_quantization,
     is_handed_on,
     is_hidden,
@@ -44,7 +50,7 @@ from ortcam_export.graph.names import UnusedNames, find
 from ortcam_export.graph.traversal import reads
 from ortcam_export.graph.values import extents, rank
 
-__all__ = ["before_scorer", "choose_features"]
+__all__ = ["before_scorer", "choose_features", "dependents"]
 
 #: Operators whose output can hold the features of several branches, or continues from them.
 _JOINING = CONVOLUTIONS | {
@@ -72,6 +78,7 @@ def choose_features(
     grids: Grids,
     *,
     feature_layers: Sequence[str] | None = None,
+    picture: ir.Value | None = None,
 ) -> tuple[Layer, ...]:
     """Finds the feature layers, from early to late.
 
@@ -82,18 +89,23 @@ def choose_features(
             among these (a named layer that has none is refused when the gradient is built).
         grids: the result of :func:`ortcam_export.choosing.tokens.token_grids`.
         feature_layers: names of tensors or nodes, instead of the choice.
+        picture: the input that is asked about: only layers that depend on it count. By default
+            those of any input do.
 
     Raises:
         LayerError: there is no such layer, or it cannot be one.
     """
     model = network.model
+    inputs = model.graph.inputs if picture is None else [picture]
     if feature_layers:
         values = dict.fromkeys(find(model, name) for name in feature_layers)
+        dependent = dependents(model, inputs)
         for value in values:
             _refuse_no_feature(value)
+            _refuse_no_map(network, value, dependent, picture)
             _note_quantized(value, network.notes)
     else:
-        value, description = _last_feature(network, score, set(reached), grids)
+        value, description = _last_feature(network, score, set(reached), grids, inputs)
         values = {value: None}
         network.notes.append(f"feature layer {value.name!r}, {description}")
     depth = _depths(model)
@@ -102,7 +114,8 @@ def choose_features(
         Layer(
             name=value.name or "",
             weights=unused(weights_name(value.name or "")),
-            channel_axis=_feature_axis(value, network.axes),
+            channel_axis=_feature_axis(value, network),
+            frames=value.name in network.frames,
         )
         for value in sorted(values, key=lambda value: depth[value])
     )
@@ -136,20 +149,56 @@ def _refuse_no_feature(value: ir.Value) -> None:
         )
 
 
-def _feature_axis(value: ir.Value, axes: Axes) -> int:
-    axis = axes.get(value.name or "")
-    if not axis:
+def _refuse_no_map(
+    network: PreparedNetwork,
+    value: ir.Value,
+    dependent: set[ir.Value],
+    picture: ir.Value | None,
+) -> None:
+    """Refuse a named layer of which no cell is a place of a picture that is asked about."""
+    if value not in dependent and picture is not None:
         raise LayerError(
-            f"{value.name!r} has no axis of channels beside its batch; choose another layer"
+            f"{value.name!r} does not depend on the picture {picture.name!r}, so no map over that "
+            "can be made from it; choose a layer that it leads to, or another picture by ",
+            Option("picture_input"),
         )
-    return axis
+    first = network.kinds.get(value.name or "", (None,))[0]
+    if first not in ("batch", None):
+        kind = {"class": "its channels", "list": "a list", "space": "places"}.get(first, first)
+        raise LayerError(
+            f"the first axis of {value.name!r} [{', '.join(map(str, extents(value)))}] is {kind}, "
+            "where a feature layer has the batch; choose another layer"
+        )
+
+
+def _feature_axis(value: ir.Value, network: PreparedNetwork) -> int:
+    kinds = network.kinds.get(value.name or "", ())
+    axis = network.axes.get(value.name or "")
+    if axis is None and kinds.count(None) == 1 and set(kinds) <= {"batch", None, "space"}:
+        axis = kinds.index(None)  # nothing else is left
+    if axis:
+        return axis
+    if None in kinds[1:]:
+        raise LayerError(
+            f"which axis of {value.name!r} [{', '.join(map(str, extents(value)))}] holds its "
+            "channels is not known; choose another layer, or say how the input lies by ",
+            Option("layout"),
+        )
+    raise LayerError(
+        f"{value.name!r} has no axis of channels beside its batch; choose another layer"
+    )
 
 
 def _last_feature(
-    network: PreparedNetwork, score: Score, reached: set[str], grids: Grids
+    network: PreparedNetwork,
+    score: Score,
+    reached: set[str],
+    grids: Grids,
+    inputs: Sequence[ir.Value],
 ) -> tuple[ir.Value, str]:
     """The feature layer to take where none is named, and what it is, for a note."""
     model, axes = network.model, network.axes
+    dependent, tables = dependents(model, inputs), attention_tables(model)
     depth = _depths(model)
     convolved = _behind_convolution(model)
     before = before_scorer(model, score)
@@ -160,6 +209,8 @@ def _last_feature(
         for value in depth
         if value.name in reached
         and value in convolved
+        and value in dependent - tables
+        and network.kinds.get(value.name or "", (None,))[0] in ("batch", None)
         and value.name != score.name
         and is_spatial(value, axes.get(value.name or ""))
         and (value in pictured if value in grids else not flat or rank(value) > 3)
@@ -184,13 +235,31 @@ def _last_feature(
     for wish in wishes:
         if wish:
             chosen = last(wish)
-            joined = _joined(network, score, reached)
+            joined = _joined(network, score, reached, inputs)
             behind = [v for v in possible if v in joined & before and depth[v] > depth[chosen]]
             if chosen in joined or not behind:
                 return chosen, _describe(chosen)
             met = last(behind)
             return met, f"where the last branches before the scorer meet ({operator(met)})"
-    raise LayerError(
+    raise _no_feature(network, score, convolved & before & dependent)
+
+
+def _no_feature(network: PreparedNetwork, score: Score, convolved: set[ir.Value]) -> LayerError:
+    """The reason why no layer can be chosen."""
+    between = [
+        node
+        for node in network.model.graph
+        if node.op_type in RECURRENCES and any(value in convolved for value in reads(node))
+    ]
+    if between:
+        named = " and ".join(f"{node.op_type} {node.name!r}" for node in between[:2])
+        more = f" and {len(between) - 2} more" if len(between) > 2 else ""
+        return LayerError(
+            f"between the convolutions and the score {score.name!r} stands a recurrence, the "
+            f"{named}{more}, through which no gradient is computed yet, so no feature layer "
+            "reaches the score"
+        )
+    return LayerError(
         "no convolution with a spatial extent above 1 leads to the score "
         f"{score.name!r}; name a feature layer"
     )
@@ -208,7 +277,9 @@ def _put_together(value: ir.Value) -> ir.Value:
     return value if same or rank(whole) != rank(value) else whole
 
 
-def _joined(network: PreparedNetwork, score: Score, reached: set[str]) -> set[ir.Value]:
+def _joined(
+    network: PreparedNetwork, score: Score, reached: set[str], inputs: Sequence[ir.Value]
+) -> set[ir.Value]:
     """The activations, sums and their like that every path from the inputs to the score crosses.
 
     In the order of the graph a tensor is one of these where, once it is computed, nothing else
@@ -220,7 +291,7 @@ def _joined(network: PreparedNetwork, score: Score, reached: set[str]) -> set[ir
     scored = find(network.model, score.name)
     classes = None if scored.shape is None else scored.shape[score.class_axis]
     last_read: dict[ir.Value, int] = {}
-    follows = {value for value in graph.inputs if value.name in reached}
+    follows = {value for value in inputs if value.name in reached}
     order = [node for node in graph if any(v.name in reached for v in node.outputs)]
     for index, node in enumerate(order):
         read = [value for value in reads(node) if value in follows]
@@ -229,7 +300,7 @@ def _joined(network: PreparedNetwork, score: Score, reached: set[str]) -> set[ir
             follows.update(value for value in node.outputs if value.name in reached)
     joined: set[ir.Value] = set()
     axes_most = max(rank(value) for value in graph.inputs)
-    open_until = max((last_read.get(value, -1) for value in graph.inputs), default=-1)
+    open_until = max((last_read.get(value, -1) for value in inputs), default=-1)
     for index, node in enumerate(order):
         made = [value for value in node.outputs if value in last_read]
         if len(made) == 1 and open_until <= index:
@@ -263,6 +334,15 @@ def _depths(model: ir.Model) -> dict[ir.Value, int]:
         longest = max((depth.get(v, 0) for v in reads(node)), default=0)
         depth.update((value, longest + 1) for value in _computed(node))
     return depth
+
+
+def dependents(model: ir.Model, inputs: Iterable[ir.Value]) -> set[ir.Value]:
+    """The tensors whose numbers depend on those of some inputs, and not on their shapes alone."""
+    dependent = set(inputs)
+    for node in model.graph:
+        if node.op_type not in SHAPE_READERS and any(v in dependent for v in reads(node)):
+            dependent.update(_computed(node))
+    return dependent
 
 
 def _behind_convolution(model: ir.Model) -> set[ir.Value]:

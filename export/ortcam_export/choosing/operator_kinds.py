@@ -11,7 +11,10 @@ __all__ = [
     "FLOATS",
     "GATES",
     "QUANTIZERS",
+    "RECURRENCES",
     "SCORERS",
+    "SHAPE_READERS",
+    "attention_tables",
     "before_quantization",
     "is_constant",
     "is_handed_on",
@@ -34,6 +37,25 @@ QUANTIZERS = frozenset({"DynamicQuantizeLinear", "QuantizeLinear"})
 
 
 SCORERS = CONVOLUTIONS | {"Gemm", "MatMul"}
+
+
+RECURRENCES = frozenset({"GRU", "LSTM", "RNN"})
+
+
+#: Operators whose outputs depend on the shapes of what they read alone.
+SHAPE_READERS = frozenset({"ConstantOfShape", "EyeLike", "RandomNormalLike", "Shape", "Size"})
+
+
+_PRODUCTS = frozenset({"Einsum", "MatMul"})
+
+
+#: Operators between the product of queries and keys and its softmax: a scale, a bias, a mask.
+_BEFORE_ATTENTION = frozenset(
+    {"Add", "Cast", "Clip", "Div", "Mul", "Reshape", "Softcap", "Sub", "Unsqueeze", "Where"}
+)
+
+
+_AFTER_ATTENTION = frozenset({"Cast", "Dropout", "Mul", "Reshape", "Where"})
 
 
 _RELU_LIKE = frozenset(
@@ -171,6 +193,52 @@ def is_handed_on(value: ir.Value) -> bool:
     if node.op_type in _NORMALIZATIONS:
         return True
     return node.op_type == "Add" and not any(is_constant(v) for v in node.inputs)
+
+
+def attention_tables(model: ir.Model) -> set[ir.Value]:
+    """The tables inside of attentions, [N, heads, tokens, tokens]: no cell of them is a place.
+
+    They are what a Softmax reads of a product of two tensors, and what it gives for a product with
+    a third.
+    """
+    tables: set[ir.Value] = set()
+    for node in model.graph:
+        if node.op_type == "Softmax" and _is_product_ahead(node.outputs[0]):
+            before = _since_product(node.inputs[0])
+            tables.update((*before, *node.outputs) if before else ())
+    return tables
+
+
+def _is_product_ahead(value: ir.Value) -> bool:
+    """True if a tensor is multiplied with another as matrices, as it is or merely masked."""
+    stack, seen = [value], {value}
+    while stack:
+        for node in stack.pop().consumers():
+            if node.op_type in _PRODUCTS and not any(map(is_constant, node.inputs)):
+                return True
+            if node.op_type in _AFTER_ATTENTION and node.outputs[0] not in seen:
+                seen.add(node.outputs[0])
+                stack.append(node.outputs[0])
+    return False
+
+
+def _since_product(value: ir.Value | None) -> set[ir.Value]:
+    """The tensors from the product of two others to this one; none where there is none such."""
+    chain: set[ir.Value] = set()
+    stack = [value]
+    multiplied = False
+    while stack:
+        here = stack.pop()
+        node = None if here is None else here.producer()
+        if here is None or node is None or here in chain:
+            continue
+        if node.op_type in _PRODUCTS and not any(map(is_constant, node.inputs[:2])):
+            multiplied = True
+            chain.add(here)
+        elif node.op_type in _BEFORE_ATTENTION:
+            chain.add(here)
+            stack.extend(v for v in node.inputs if not is_constant(v))
+    return chain if multiplied else set()
 
 
 def is_constant(value: ir.Value | None) -> bool:

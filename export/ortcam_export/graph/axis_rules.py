@@ -9,6 +9,7 @@ that leaves more than one reading, an axis is unknown.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import onnx_ir as ir
 
@@ -301,7 +302,23 @@ def _matmul(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis
     if a and b and rank(value) > 2 and kind(rows) is None and rows[0].kind is None:
         rows = (Factor("list"),)  # each row is multiplied by itself: a query, or a token
     rows, columns = _among_rows(rows, columns)
-    return [*_broadcast(outer, sizes(value)[:-2]), rows, columns]
+    summed = [*a[-1:], *b[-2:-1]]
+    return _remaining([*_broadcast(outer, sizes(value)[:-2]), rows, columns], summed)
+
+
+def _remaining(axes: list[Axis], summed: Sequence[Axis]) -> list[Axis]:
+    """Of channels that were split in two, the part that is left where the other is summed over.
+
+    As of queries and their classes, [N, queries * classes] -> [N, queries, classes], in the sum
+    over queries of class times mask.
+    """
+    kinds = [kind(axis) for axis in axes]
+    if kinds.count("part") != 1 or "class" in kinds:
+        return axes
+    at = kinds.index("part")
+    if any(kind(axis) == "part" and axis[0].origin == axes[at][0].origin for axis in summed):
+        axes[at] = tuple(replace(factor, kind="class") for factor in axes[at])
+    return axes
 
 
 def _constant_rows(depth: int) -> Axis:
@@ -336,7 +353,9 @@ def _einsum(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis
     for index, term in enumerate(letters):
         for letter, axis in zip(term, _axes(node, index, followed), strict=False):
             known.setdefault(letter, []).append(axis)
-    return [joined(known[letter]) if letter in known else _CHANNELS for letter in result]
+    axes = [joined(known[letter]) if letter in known else _CHANNELS for letter in result]
+    summed = [axis for letter in known if letter not in result for axis in known[letter]]
+    return _remaining(axes, summed)
 
 
 def _recurrence(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis]:

@@ -20,8 +20,9 @@ class Candidate:
         operator: what computes it.
         shape: its extents; an open one is its name, or ``"?"``.
         channels: how many channels (of a score: classes) it has, or None where that is open.
-        stride: how many pixels of the input's height one of its cells stands for, or None where
-            that cannot be told.
+        stride: how many pixels of the input's first axis of space, its height, one of its cells
+            stands for, or None where that cannot be told.
+        strides: the same along each axis of space; empty where it cannot be told.
         reached: whether the gradient of the chosen score reaches it, and of tokens the picture's.
         chosen: whether the export would take it.
         kind: ``"feature"`` or ``"reduction"``.
@@ -52,6 +53,7 @@ class Candidate:
     reached: bool
     chosen: bool
     kind: str
+    strides: tuple[float, ...] = ()
     grid: tuple[int | str, int | str] | None = None
     rank: int | None = None
     receptive_field: Field | None = None
@@ -62,6 +64,13 @@ class Candidate:
     dead: float | None = None
     concentration: float | None = None
     inside: float | None = None
+
+    @property
+    def stride_in_words(self) -> str:
+        """The stride: ``4``, ``1 x 4 x 4`` where it differs by a quarter or more, or ``?``."""
+        if self.strides and max(self.strides) >= 1.25 * min(self.strides):
+            return " x ".join(f"{stride:g}" for stride in self.strides)
+        return "?" if self.stride is None else f"{self.stride:g}"
 
     @property
     def field_in_words(self) -> str:

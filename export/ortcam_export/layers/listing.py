@@ -28,14 +28,16 @@ from ortcam_export.choosing.prepared_network import PreparedNetwork
 from ortcam_export.choosing.scores import find_score, score_candidates, take_score
 from ortcam_export.choosing.tokens import Grids, reach_picture, token_grids
 from ortcam_export.gradient import reachable
+from ortcam_export.graph.layouts import input_kinds
 from ortcam_export.graph.names import find
 from ortcam_export.graph.values import extents, rank
 from ortcam_export.layers.candidate import Candidate, Shape
 from ortcam_export.layers.cost import Cost, gradient_costs
 from ortcam_export.layers.ranking import ranks
 from ortcam_export.layers.receptive_field import Field, ReceptiveFields
+from ortcam_export.layers.strides import place_axes, strides
 from ortcam_export.prepare.prepare import prepare
-from ortcam_export.reading.expectations import find_picture, picture_layout
+from ortcam_export.reading.expectations import find_picture
 from ortcam_export.reading.model_file import ModelLike, read_either
 from ortcam_export.trials.size import at_trial_size
 
@@ -179,12 +181,15 @@ class _Listing:
         shape, tokens = self.trial.shape(value), self._tokens(value)
         grid = None if tokens is None else tokens[1:]
         channels = shape[axis] if axis is not None and axis < len(shape) else None
+        cells = [extent for i, extent in enumerate(shape) if i not in (0, axis)]
+        steps = self.trial.strides(cells if grid is None else grid)
         return Candidate(
             name=name,
             operator=operator(value) + appended,
             shape=extents(value),
             channels=channels if isinstance(channels, int) else None,
-            stride=_stride(self.trial.height, shape if grid is None else (0, *grid), axis),
+            stride=steps[0] if steps else None,
+            strides=steps,
             reached=name in self.reached,
             chosen=name in self.chosen if kind == "feature" else name == self.explained,
             kind=kind,
@@ -221,7 +226,8 @@ class _Trial:
     def __init__(self, model: ir.Model) -> None:
         self._model: ir.Model | None = None
         self._values: dict[str, ir.Value] = {}
-        self.height: int | None = None
+        self._kinds: tuple[str | None, ...] = ()
+        self._pixels: Shape = ()
         try:
             picture = find_picture(model)
         except InputError:  # several inputs could be it: shapes are as they are, strides not known
@@ -232,10 +238,15 @@ class _Trial:
         graph = self._model.graph
         values = [*graph.inputs, *(value for node in graph for value in node.outputs)]
         self._values = {value.name or "": value for value in values}
-        taken, layout = self._values[picture.name or ""], picture_layout(picture)
-        self._fields = ReceptiveFields(self._model, taken, layout)
-        height = (*extents(taken), None, None, None)[1 if layout == "NHWC" else 2]
-        self.height = height if isinstance(height, int) else None
+        taken = self._values[picture.name or ""]
+        self._kinds = input_kinds(model, picture)
+        self._pixels = extents(taken)
+        self._fields = ReceptiveFields(self._model, taken, self._kinds)
+
+    def strides(self, cells: Sequence[int | str]) -> tuple[float, ...]:
+        """The pixels for each cell of a layer that has these extents of space."""
+        axes = place_axes(self._kinds, len(cells))
+        return strides([self._pixels[axis] for axis in axes], cells)
 
     def shape(self, value: ir.Value) -> Shape:
         """A tensor's extents, as far as they can be inferred."""
@@ -310,12 +321,3 @@ def _is_continued(value: ir.Value) -> bool:
 def _operator(value: ir.Value) -> str:
     node = value.producer()
     return "" if node is None else node.op_type
-
-
-def _stride(height: int | None, shape: Shape, channel_axis: int | None) -> float | None:
-    """Pixels of the picture's height for each cell of a tensor of this shape."""
-    space = [extent for i, extent in enumerate(shape) if i not in (0, channel_axis)]
-    if not isinstance(height, int) or not space or not isinstance(space[0], int) or not space[0]:
-        return None
-    stride = round(height / space[0], 2)
-    return int(stride) if stride == int(stride) else stride

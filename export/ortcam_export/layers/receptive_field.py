@@ -10,6 +10,7 @@ import onnx_ir as ir
 from ortcam_export.graph.traversal import reads
 from ortcam_export.graph.values import rank
 from ortcam_export.layers.cells_read import Span, Spans, hull, joined, spans_read
+from ortcam_export.layers.strides import place_axes
 
 __all__ = ["GLOBAL", "Field", "ReceptiveFields"]
 
@@ -32,15 +33,15 @@ class ReceptiveFields:
     bound: weights of 0, and what a MaxPool or a ReLU leaves out at one picture, are not looked at.
     """
 
-    def __init__(self, model: ir.Model, picture: ir.Value, layout: str) -> None:
+    def __init__(self, model: ir.Model, picture: ir.Value, kinds: Sequence[str | None]) -> None:
         """Find what depends on the picture.
 
         Args:
             model: a prepared network with the shapes of one picture.
             picture: its input that takes the picture.
-            layout: ``"NCHW"`` or ``"NHWC"``.
+            kinds: the kind of each of its axes, one of :data:`ortcam.artifact.AXES`, or None.
         """
-        self._picture, self._layout = picture, layout
+        self._picture, self._kinds = picture, kinds
         self._order = {node: i for i, node in enumerate(model.graph)}
         self._nodes = list(self._order)
         self._dependent = {picture}
@@ -64,7 +65,7 @@ class ReceptiveFields:
             cell: its index along each axis; None for all of the axis, as of channels.
 
         Returns:
-            None if the layer does not depend on the picture.
+            None if the layer does not depend on the picture, or a kind of an axis is not known.
         """
         if layer not in self._dependent:
             return None
@@ -127,9 +128,10 @@ class ReceptiveFields:
 
     def _extents(self, spans: Spans | None) -> Field | None:
         """Return the extents of a box of the picture."""
-        if spans is None:
+        places = place_axes(self._kinds)
+        if spans is None or not places:
             return None
-        ends = [hull(span) for span in (spans[1:-1] if self._layout == "NHWC" else spans[2:])]
+        ends = [hull(spans[axis]) for axis in places]
         bounded = [end[1] - end[0] + 1 for end in ends if end is not None]
         return tuple(bounded) if len(bounded) == len(ends) else GLOBAL
 

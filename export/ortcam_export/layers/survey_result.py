@@ -133,8 +133,8 @@ def _lines(candidate: Candidate) -> tuple[str, ...]:
     """Return the lines below a thumbnail."""
     field = candidate.field_in_words
     pixels = " px" if field[0].isdigit() else ""
-    stride = "?" if candidate.stride is None else f"{candidate.stride:g}"
-    facts = f"stride {stride}, field {field}{pixels}, cost {candidate.cost_in_words}"
+    stride, cost = candidate.stride_in_words, candidate.cost_in_words
+    facts = f"stride {stride}, field {field}{pixels}, cost {cost}"
     if candidate.is_empty:
         return facts, "the map shows nothing"
     shares = [

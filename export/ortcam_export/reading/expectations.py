@@ -25,10 +25,9 @@ from ortcam_export.reading.picture_input import (
     channel_count,
     find_layout,
     find_picture,
-    picture_layout,
 )
 
-__all__ = ["Options", "expectations", "find_picture", "input_layouts", "picture_layout"]
+__all__ = ["Options", "expectations", "find_picture", "input_layouts"]
 
 #: The options of a picture's preprocessing; arrays enter unchanged.
 _OF_PICTURES = ("color_order", "rescale", "mean", "std", "size", "divisor")

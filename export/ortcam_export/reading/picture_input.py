@@ -9,9 +9,9 @@ import onnx_ir as ir
 from ortcam.errors import InputError
 from ortcam.messages import Option
 from ortcam_export.graph.layouts import LAYOUTS, input_layout, kinds_by_readers
-from ortcam_export.graph.values import PICTURE_CHANNELS, is_channels_last, rank
+from ortcam_export.graph.values import PICTURE_CHANNELS, rank
 
-__all__ = ["InputLayout", "channel_count", "find_layout", "find_picture", "picture_layout"]
+__all__ = ["InputLayout", "channel_count", "find_layout", "find_picture"]
 
 #: The kinds of a plane without channels; of the layouts with its grid, one is as good as another.
 _PLANE = ("batch", "space", "space")
@@ -128,11 +128,6 @@ def find_layout(
     if assumed is None or len(assumed) != rank(picture):
         assumed = _assumed(picture)
     return InputLayout(assumed, "assumed")
-
-
-def picture_layout(picture: ir.Value, layout: str | None = None) -> str:
-    """Return ``"NCHW"`` or ``"NHWC"``: the option, else by the shape."""
-    return layout or ("NHWC" if is_channels_last(picture) else "NCHW")
 
 
 def channel_count(picture: ir.Value, layout: InputLayout) -> int | None:

@@ -241,7 +241,7 @@ _FIRST: Columns = {
 }
 _FACTS: Columns = {
     "shape": _shape,
-    "stride": lambda layer: _number(layer.stride),
+    "stride": lambda layer: layer.stride_in_words,
     "field": lambda layer: layer.field_in_words,
     "cost": lambda layer: layer.cost_in_words if layer.reached else "",
     "gradient": _gradient,
