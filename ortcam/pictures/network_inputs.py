@@ -210,7 +210,7 @@ def entering(
     spec = specs[artifact.picture]
     how = artifact.expects.preprocess
     if how is None:
-        raise _unknown_preprocessing(spec)
+        raise _unknown_preprocessing(artifact, spec)
     check_fits(how, spec)
     rows, columns = spec.shape[1:3] if how.layout == "NHWC" else spec.shape[2:4]
     fixed = (columns if isinstance(columns, int) else None, rows if isinstance(rows, int) else None)
@@ -218,12 +218,9 @@ def entering(
     return to_array(rgb, how, working, spec.dtype or np.float32)
 
 
-def _unknown_preprocessing(spec: TensorSpec) -> InputError:
-    """The error of a picture for an input of unknown preprocessing."""
-    may_be_picture = len(spec.shape) == 4 and any(
-        not isinstance(spec.shape[axis], int) or spec.shape[axis] in (1, 3) for axis in (1, 3)
-    )
-    if not may_be_picture:
+def _unknown_preprocessing(artifact: Artifact, spec: TensorSpec) -> InputError:
+    """The error of a picture for an input that takes arrays, or of unknown preprocessing."""
+    if artifact.expects.layout is not None or len(spec.shape) != 4:
         return InputError(
             f"the preprocessing of the input {spec} is unknown, as it takes no grey or colour "
             "picture; pass a preprocessed ",
