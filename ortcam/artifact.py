@@ -47,6 +47,7 @@ __all__ = [
     "ENGINES",
     "FORMAT",
     "LAYERS",
+    "LAYOUTS",
     "METADATA_KEY",
     "REGION",
     "SCORES",
@@ -84,6 +85,13 @@ values that are no class scores as far as is known, such as a depth or an embedd
 
 AXES = ("batch", "class", "space", "list", "time")
 """The kinds of a score's axes. A list is of anchors, queries, frames or tiles, without places."""
+
+LAYOUTS = (
+    *("NCHW", "NHWC", "NCL", "NLC", "NCDHW", "NDHWC"),
+    *("NTCHW", "NTHWC", "NFT", "NTF"),
+)
+"""The layouts of an input, a letter for each axis: batch N, channels C, depth D, height H, width W,
+length L, time T, frequency F."""
 
 _DAMAGE = (KeyError, TypeError, ValueError, OverflowError)
 """The errors of reading JSON of another structure."""
@@ -165,12 +173,25 @@ class Expectations:
     Attributes:
         classes: the class names in the order of the score's channels, or None.
         colors: a label colour (r, g, b) for each class, or None.
-        preprocess: the preprocessing of pictures, or None.
+        preprocess: the preprocessing of pictures, or None if the input takes arrays.
+        layout: the layout of an input that takes arrays, one of :data:`LAYOUTS`, or None.
+        inputs: the preprocessing of pictures that enter by further inputs, by their names.
     """
 
     classes: tuple[str, ...] | None = None
     colors: tuple[tuple[int, int, int], ...] | None = None
     preprocess: Preprocessing | None = None
+    layout: str | None = None
+    inputs: Mapping[str, Preprocessing] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        if self.layout is not None and self.layout not in LAYOUTS:
+            raise ModelError(f"layout must be {_alternatives(LAYOUTS)}, got {self.layout!r}")
+
+    @property
+    def input_layout(self) -> str | None:
+        """The layout of the input, whether it takes pictures or arrays; None if unknown."""
+        return self.layout if self.preprocess is None else self.preprocess.layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -460,6 +481,8 @@ def _expectations(data: Mapping[str, Any]) -> Expectations:
         classes=tuple(str(c) for c in classes) if classes else None,
         colors=tuple(_color(c) for c in colors) if colors else None,
         preprocess=_preprocessing(preprocess) if preprocess else None,
+        layout=data.get("layout"),
+        inputs={str(k): _preprocessing(v) for k, v in dict(data.get("inputs") or {}).items()},
     )
 
 

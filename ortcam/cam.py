@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from ortcam.inference.session import Session
 from ortcam.inference.two_part import Runs, TwoPartSession, open_parts
 from ortcam.messages import Option
 from ortcam.methods.registry import GRAD_CAM
-from ortcam.pictures.network_inputs import Feeds, entering, feeds
+from ortcam.pictures.further_inputs import FurtherInputs, inputs_of_each
+from ortcam.pictures.network_inputs import Feeds, entering, feeds, feeds_of_each
 from ortcam.pictures.preprocess import Size
 from ortcam.pictures.read import Picture, read
 from ortcam.pipeline import (
@@ -156,7 +157,7 @@ class Cam:
         picture: Picture | None = None,
         *,
         tensor: ArrayLike | None = None,
-        inputs: Mapping[str, ArrayLike] | None = None,
+        inputs: FurtherInputs | None = None,
         size: Size = None,
     ) -> Segmentation:
         """Return the class of every pixel, at the price of inference.
@@ -165,7 +166,8 @@ class Cam:
             picture: a path, a PIL image, or an array [H, W, 3] uint8 in RGB order.
             tensor: the network's input, already preprocessed, with a batch axis of 1; needed for
                 volumes. A picture is then used only for drawing.
-            inputs: the network's further inputs, by name.
+            inputs: the network's further inputs, by name: arrays, and pictures as paths or PIL
+                images.
             size: as for :meth:`preprocess`.
 
         Raises:
@@ -187,7 +189,7 @@ class Cam:
         self,
         pictures: Sequence[Picture],
         *,
-        inputs: Mapping[str, ArrayLike] | None = None,
+        inputs: FurtherInputs | Sequence[FurtherInputs] | None = None,
         size: Size = None,
         batch: int = 8,
     ) -> list[Segmentation]:
@@ -195,7 +197,9 @@ class Cam:
 
         Args:
             pictures: paths, PIL images, or arrays [H, W, 3] uint8 in RGB order, of any sizes.
-            inputs: the network's further inputs, by name, as for one picture.
+            inputs: the network's further inputs, by name, for all pictures alike: an array of as
+                many rows as pictures, or a list of as many pictures, gives each its own. Or a list
+                of such mappings, one for each picture.
             size: as for :meth:`preprocess`.
             batch: how many pictures enter the network together at most.
 
@@ -211,7 +215,8 @@ class Cam:
             2
         """
         _check_batch(batch)
-        entries = [self._feeds(picture, None, inputs, size) for picture in pictures]
+        specs = self._graph.session.inputs
+        entries = feeds_of_each(self.artifact, specs, pictures, inputs, size)
         return segment_all(self._model, entries, batch=batch)
 
     def explain(
@@ -222,7 +227,7 @@ class Cam:
         region: Region | None = None,
         *,
         tensor: ArrayLike | None = None,
-        inputs: Mapping[str, ArrayLike] | None = None,
+        inputs: FurtherInputs | None = None,
         size: Size = None,
         method: str = GRAD_CAM,
         preset: str = DEFAULT,
@@ -249,7 +254,8 @@ class Cam:
                 intersection.
             tensor: the network's input, already preprocessed, with a batch axis of 1; needed for
                 volumes. A picture is then used only for drawing, and the maps have its size.
-            inputs: the network's further inputs, by name.
+            inputs: the network's further inputs, by name: arrays, and pictures as paths or PIL
+                images.
             size: as for :meth:`preprocess`.
             method: ``"grad-cam"`` or another of :data:`ortcam.methods.registry.METHODS`, with its
                 options as in ``"seg-xres-cam:block=4,pool=mean"``; most need an artifact that was
@@ -292,7 +298,7 @@ class Cam:
         layers: Iterable[str] | str | None = None,
         *,
         tensor: ArrayLike | None = None,
-        inputs: Mapping[str, ArrayLike] | None = None,
+        inputs: FurtherInputs | None = None,
         size: Size = None,
     ) -> dict[str, NDArray[np.float32]]:
         """Return the features of layers, at the price of inference.
@@ -301,7 +307,8 @@ class Cam:
             picture: a path, a PIL image, or an array [H, W, 3] uint8 in RGB order.
             layers: by name, None for all of the artifact's.
             tensor: the network's input, already preprocessed, with a batch axis of 1.
-            inputs: the network's further inputs, by name.
+            inputs: the network's further inputs, by name: arrays, and pictures as paths or PIL
+                images.
             size: as for :meth:`preprocess`.
 
         Returns:
@@ -327,7 +334,7 @@ class Cam:
         layers: Iterable[str] | str | None = None,
         regions: Sequence[Region | None] | None = None,
         *,
-        inputs: Mapping[str, ArrayLike] | None = None,
+        inputs: FurtherInputs | Sequence[FurtherInputs] | None = None,
         size: Size = None,
         method: str = GRAD_CAM,
         preset: str = DEFAULT,
@@ -344,7 +351,9 @@ class Cam:
                 lists, one a picture. None for the classes that the network sees in each picture.
             layers: by name, None for all of the artifact's.
             regions: a region or None for each picture, or None; see :meth:`explain`.
-            inputs: the network's further inputs, by name, as for one picture.
+            inputs: the network's further inputs, by name, for all pictures alike: an array of as
+                many rows as pictures, or a list of as many pictures, gives each its own. Or a list
+                of such mappings, one for each picture.
             size: as for :meth:`preprocess`.
             method: as for :meth:`explain`.
             preset: as for :meth:`explain`.
@@ -384,7 +393,7 @@ class Cam:
         ]
         return explain_all(
             self._model,
-            [self._feeds(picture, None, inputs, size) for picture in listed],
+            feeds_of_each(self.artifact, self._graph.session.inputs, listed, inputs, size),
             requests,
             areas,
             batch=batch,
@@ -397,7 +406,7 @@ class Cam:
         picture: Picture | None = None,
         *,
         tensor: ArrayLike | None = None,
-        inputs: Mapping[str, ArrayLike] | None = None,
+        inputs: FurtherInputs | None = None,
         size: Size = None,
     ) -> View:
         """Run a picture through the network once, and return it for any number of questions.
@@ -408,7 +417,8 @@ class Cam:
         Args:
             picture: a path, a PIL image, or an array [H, W, 3] uint8 in RGB order.
             tensor: as for :meth:`explain`.
-            inputs: the network's further inputs, by name.
+            inputs: the network's further inputs, by name: arrays, and pictures as paths or PIL
+                images.
             size: as for :meth:`preprocess`.
 
         Raises:
@@ -431,11 +441,29 @@ class Cam:
             )
         return self._view(picture, tensor, inputs, size)
 
+    def inputs_of_each(self, inputs: FurtherInputs, pictures: int) -> list[dict[str, Any]]:
+        """Return the further inputs that belong to each of several pictures.
+
+        Args:
+            inputs: as for :meth:`explain_batch`.
+            pictures: how many pictures there are.
+
+        Raises:
+            InputError: an input has neither one row nor as many as there are pictures.
+
+        Example:
+            >>> import ortcam
+            >>> cam = ortcam.load("network.cam.onnx", "cpu")
+            >>> cam.inputs_of_each({}, 2)
+            [{}, {}]
+        """
+        return inputs_of_each(self.artifact, self._graph.session.inputs, inputs, pictures)
+
     def _feeds(
         self,
         picture: Picture | None,
         tensor: ArrayLike | None,
-        inputs: Mapping[str, ArrayLike] | None,
+        inputs: FurtherInputs | None,
         size: Size,
     ) -> Feeds:
         return feeds(self.artifact, self._graph.session.inputs, picture, tensor, inputs, size)
@@ -444,7 +472,7 @@ class Cam:
         self,
         picture: Picture | None,
         tensor: ArrayLike | None,
-        inputs: Mapping[str, ArrayLike] | None,
+        inputs: FurtherInputs | None,
         size: Size,
     ) -> View:
         (open_picture,) = open_pictures(self._model, [self._feeds(picture, tensor, inputs, size)])

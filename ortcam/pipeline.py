@@ -209,11 +209,12 @@ class OpenPicture:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on every result about the picture: that its preprocessing is a guess."""
+        """Notes on every result about the picture: what was assumed of the network's inputs."""
         how = self.model.artifact.expects.preprocess
         if self.feeds.rgb is None or how is None or not how.assumed:
-            return ()
+            return self.feeds.notes
         return (
+            *self.feeds.notes,
             "the network's preprocessing is unknown, so it is a guess "
             f"({how.color_order} * {how.scale:.6g}, mean {how.mean}, std {how.std})",
         )
@@ -254,7 +255,7 @@ def _by_size(model: ArtifactModel, feeds: Sequence[Feeds], most: int) -> Iterato
     most = 1 if isinstance(batch_axis, int) else most
     of_size: dict[object, list[int]] = {}
     for i, one in enumerate(feeds):
-        of_size.setdefault(one.shapes, []).append(i)
+        of_size.setdefault(one.group(model.artifact.picture), []).append(i)
     for positions in of_size.values():
         for start in range(0, len(positions), most):
             yield positions[start : start + most]

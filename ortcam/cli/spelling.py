@@ -13,7 +13,7 @@ SPELLINGS = {
     Option("layers"): "--layer",
     Option("providers"): "--provider",
     Option("gradient"): "gradient= in Python",
-    Option("inputs", "{name: array}"): "--input NAME=FILE.npy",
+    Option("inputs", "{name: array}"): "--input NAME=FILE",
     Option("tensor"): "a .npy file",
     Option("verify", False): "--no-verify",
 }

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ortcam.errors import InputError, ModelError
 from ortcam.evaluation.metric_names import AGAINST, BY_EXPORTER, selected_metrics
 from ortcam.messages import Option
 from ortcam.methods.registry import method_named, require
+from ortcam.pictures.further_inputs import FurtherInputs, content
 from ortcam.pictures.preprocess import Size
 from ortcam.questions.names import Classes, class_indices, named_layers
 
@@ -38,7 +38,7 @@ class Options:
     stages: int
     seed: int
     size: Size
-    inputs: Mapping[str, ArrayLike] = field(default_factory=dict)
+    inputs: FurtherInputs = field(default_factory=dict)
 
     @property
     def by_exporter(self) -> tuple[str, ...]:
@@ -59,10 +59,7 @@ class Options:
             "stages": self.stages,
             "seed": self.seed,
             "size": list(self.size) if isinstance(self.size, tuple) else self.size,
-            "inputs": {
-                name: zlib.crc32(np.ascontiguousarray(value).tobytes())
-                for name, value in self.inputs.items()
-            },
+            "inputs": {name: zlib.crc32(content(value)) for name, value in self.inputs.items()},
         }
 
     def random(self, *purpose: str) -> np.random.Generator:
@@ -85,7 +82,7 @@ def checked_options(
     stages: int,
     seed: int,
     size: Size,
-    inputs: Mapping[str, ArrayLike] | None,
+    inputs: FurtherInputs | None,
 ) -> Options:
     """Check the options against the artifact.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ortcam.batch.dataset import Item, Paths, collect, evenly_spaced
 from ortcam.batch.journal import Journal, Record
@@ -35,6 +34,7 @@ from ortcam.evaluation.output.summary import Summary, summarise
 from ortcam.evaluation.output.worst_pictures import RowPainter
 from ortcam.inference.providers import Providers
 from ortcam.methods.registry import GRAD_CAM
+from ortcam.pictures.further_inputs import FurtherInputs
 from ortcam.pictures.preprocess import Size
 from ortcam.questions.names import Classes
 from ortcam.version import __version__
@@ -86,7 +86,7 @@ def evaluate(
     stages: int = 6,
     seed: int = 0,
     size: Size = None,
-    inputs: Mapping[str, ArrayLike] | None = None,
+    inputs: FurtherInputs | None = None,
     providers: Providers | None = None,
     worst: int = 3,
     restart: bool = False,

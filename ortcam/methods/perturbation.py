@@ -12,7 +12,7 @@ from ortcam.inference.answer import Answer
 from ortcam.inference.query import Query
 from ortcam.methods import cam_formulas
 from ortcam.methods.passes import Passes
-from ortcam.pictures.network_inputs import channel_axis
+from ortcam.pictures.layout import channel_axis
 
 __all__ = ["ablation_cam", "score_cam"]
 
@@ -91,7 +91,7 @@ def _uneven(features: Floats) -> NDArray[np.intp]:
 
 
 def _through(
-    passes: Passes, n: int, x: NDArray[Any], features: Floats, axis: int
+    passes: Passes, n: int, x: NDArray[Any], features: Floats, axis: int | None
 ) -> NDArray[np.float64]:
     """y [questions, C] of the input as seen through each of the channels [C, *space]."""
     grid = tuple(extent for i, extent in enumerate(x.shape) if i != axis)
@@ -100,7 +100,7 @@ def _through(
         plane = resample(features[i], grid, "bilinear")
         least, most = plane.min(), plane.max()
         mask = (plane - least) / (most - least) if most > least else np.zeros_like(plane)
-        product: NDArray[Any] = x * np.expand_dims(mask, axis)
+        product: NDArray[Any] = x * (mask if axis is None else np.expand_dims(mask, axis))
         return np.rint(product) if x.dtype.kind in "iu" else product
 
     y = [query.values() for _, query in passes.variants(n, len(features), masked)]

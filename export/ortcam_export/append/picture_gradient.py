@@ -11,7 +11,6 @@ import onnx_ir as ir
 
 from ortcam.artifact import LAYERS, Artifact, Layer, grad_name, weights_name
 from ortcam.errors import LayerError
-from ortcam_export.choosing.channel_axes import channel_axes
 from ortcam_export.gradient import reachable
 from ortcam_export.graph.names import tensor, unused
 from ortcam_export.graph.values import rank
@@ -41,10 +40,8 @@ def with_pixels(
     if obstacle:
         notes.append(f"{obstacle}, so the methods about the picture itself are left out")
         return artifact
-    preprocess = artifact.expects.preprocess
-    axis = channel_axes(prepared)[artifact.picture] or 1
-    if preprocess is not None:
-        axis = rank(picture) - 1 if preprocess.layout == "NHWC" else 1
+    layout = artifact.expects.input_layout or ""
+    axis = layout.index("C") if "C" in layout else 1
     pixels = Layer(
         name=artifact.picture,
         weights=unused(prepared, weights_name(artifact.picture)),

@@ -18,7 +18,7 @@ from ortcam_export.graph.names import UnusedNames, find
 from ortcam_export.graph.number_formats import number_format
 from ortcam_export.graph.values import rank
 from ortcam_export.reading.class_statements import class_statements
-from ortcam_export.reading.expectations import expectations, find_picture
+from ortcam_export.reading.expectations import expectations, find_picture, input_layouts
 from ortcam_export.trials.divisor import find_divisor
 
 __all__ = ["choose"]
@@ -35,8 +35,7 @@ def choose(state: ExportState) -> None:
     """
     selection, model = state.selection, state.model
     picture = find_picture(model, selection.picture_input)
-    layout = state.expected.layout
-    layouts = None if layout is None else {picture.name or "": layout}
+    layouts = input_layouts(state.network, picture, state.expected)
     network = PreparedNetwork(model, state.notes, layouts)
     score = choose_score(
         network,

@@ -7,12 +7,12 @@ not verified, unlike those of an artifact that is written.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypedDict, Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ortcam import metrics
 from ortcam.cam import Cam, load
@@ -20,6 +20,7 @@ from ortcam.errors import InputError, LayerError, ModelError, OrtcamError, neare
 from ortcam.inference.providers import Providers
 from ortcam.messages import Message, Option
 from ortcam.pictures import read as pictures
+from ortcam.pictures.further_inputs import FurtherInputs
 from ortcam.questions.question import Question, parse, rows
 from ortcam.results.explanation import Explanation
 from ortcam_export.export import export
@@ -62,7 +63,7 @@ def survey(
     score: str | None = None,
     class_axis: int | None = None,
     picture_input: str | None = None,
-    inputs: Mapping[str, ArrayLike] | None = None,
+    inputs: FurtherInputs | None = None,
     providers: Providers | None = None,
     memory: int = MEMORY,
     progress: Callable[[int, int], None] | None = None,
@@ -223,7 +224,7 @@ class _Measurements:
         artifacts: _Artifacts,
         rgb: NDArray[np.uint8],
         question: str | int | Question | None,
-        inputs: Mapping[str, ArrayLike] | None,
+        inputs: FurtherInputs | None,
     ) -> None:
         self._artifacts, self._rgb, self._inputs = artifacts, rgb, inputs
         self._question = question

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -17,12 +17,20 @@ import onnx_ir as ir
 from ortcam.artifact import METADATA_KEY, Expectations, Preprocessing, expectations_from_json
 from ortcam.errors import InputError, ModelError
 from ortcam.messages import Message, Option
-from ortcam_export.graph.values import PICTURE_CHANNELS, is_channels_last, rank
 from ortcam_export.reading.known_exporters import hugging_face, ultralytics
 from ortcam_export.reading.label_files import Color, checked_names, read_colors, read_labels
 from ortcam_export.reading.model_file import Network
+from ortcam_export.reading.picture_input import (
+    InputLayout,
+    channel_count,
+    find_layout,
+    find_picture,
+)
 
-__all__ = ["Options", "expectations", "find_picture", "picture_layout"]
+__all__ = ["Options", "expectations", "find_picture", "input_layouts"]
+
+#: The options of a picture's preprocessing; arrays enter unchanged.
+_OF_PICTURES = ("color_order", "rescale", "mean", "std", "size", "divisor")
 
 PathOr = str | os.PathLike[str]
 
@@ -34,7 +42,8 @@ class Options:
     Attributes:
         classes: names in the order of the score's channels, or the path of a label file.
         colors: (r, g, b) a class, or the path of a colour file.
-        color_order, layout, rescale, mean, std, size, divisor: as in
+        layout: the input's, one of :data:`ortcam.artifact.LAYOUTS`.
+        color_order, rescale, mean, std, size, divisor: as in
             :class:`ortcam.artifact.Preprocessing`; one number for ``mean`` or ``std`` counts for
             every channel.
     """
@@ -50,59 +59,20 @@ class Options:
     divisor: int | None = None
 
 
-# ---- The picture ----------------------------------------------------------------------------
+def input_layouts(network: Network, picture: ir.Value, options: Options) -> dict[str, str]:
+    """Return the stated or assumed layout of the input that takes the picture, by its name.
 
-
-def find_picture(model: ir.Model, picture: str | None = None) -> ir.Value:
-    """The input that takes the picture.
-
-    That is the one of rank 4 with one or three channels, first or last; else the only one
-    of rank 3 to 5.
-
-    Args:
-        model: a prepared network.
-        picture: the input's name, instead of the choice.
+    Returns:
+        An empty mapping if the network shows the layout, or it is unknown.
 
     Raises:
-        InputError: there is no such input, none, or several that could be it.
+        InputError: the layout that the user states does not fit.
+        ModelError: the network's own metadata are damaged.
     """
-    inputs = {value.name or "": value for value in model.graph.inputs}
-    if picture is not None:
-        if picture not in inputs:
-            listed = ", ".join(repr(name) for name in inputs)
-            raise InputError(f"the network has no input {picture!r}; it has {listed}")
-        return inputs[picture]
-    likely = [value for value in inputs.values() if _has_picture_channels(value)]
-    possible = likely or [value for value in inputs.values() if 3 <= rank(value) <= 5]
-    if len(possible) == 1:
-        return possible[0]
-    untold = [name for name, value in inputs.items() if value.shape is None]
-    if untold and not possible:
-        raise InputError(
-            f"the network does not declare the shape of its input {untold[0]!r}; export it again "
-            "with inputs of known rank, such as [N, C, H, W]"
-        )
-    listed = ", ".join(f"{value.name!r} {value.shape}" for value in possible or inputs.values())
-    if possible:
-        raise InputError(
-            f"several inputs could take the picture: {listed}; say which by ",
-            Option("picture_input"),
-        )
-    raise InputError(f"no input takes a picture [N, C, H, W]; the network has {listed or 'none'}")
-
-
-def picture_layout(picture: ir.Value, layout: str | None = None) -> str:
-    """Return ``"NCHW"`` or ``"NHWC"``: the option, else by the shape."""
-    return layout or ("NHWC" if is_channels_last(picture) else "NCHW")
-
-
-def _has_picture_channels(value: ir.Value) -> bool:
-    if value.shape is None or len(value.shape) != 4:
-        return False
-    return value.shape[1] in PICTURE_CHANNELS or value.shape[3] in PICTURE_CHANNELS
-
-
-# ---- Expectations ---------------------------------------------------------------------------
+    layout = _layout(network, picture, options, _statements(network, []))
+    if layout.name is None or layout.source == "shown":
+        return {}
+    return {picture.name or "": layout.name}
 
 
 def expectations(
@@ -130,8 +100,17 @@ def expectations(
     statements = _statements(network, notes)
     names = _classes(options, statements, classes, notes)
     colors = _colors(options, statements, names, classes, notes)
-    preprocess = _preprocess(options, statements.preprocess, picture, notes)
-    return Expectations(classes=names, colors=colors, preprocess=preprocess)
+    layout = _layout(network, picture, options, statements)
+    inputs = dict(statements.inputs)
+    of_picture = inputs.pop(picture.name or "", statements.preprocess)
+    preprocess = _preprocess(options, of_picture, picture, layout, notes)
+    return Expectations(
+        classes=names,
+        colors=colors,
+        preprocess=preprocess,
+        layout=layout.name if preprocess is None else None,
+        inputs=_of_further(network, inputs),
+    )
 
 
 def _statements(network: Network, notes: list[str]) -> Expectations:
@@ -224,12 +203,60 @@ def _color(values: Sequence[int]) -> Color:
     return r, g, b
 
 
+def _layout(
+    network: Network, picture: ir.Value, options: Options, statements: Expectations
+) -> InputLayout:
+    """Return the input's layout; that of preprocessing counts where nothing else shows it."""
+    of_picture = statements.inputs.get(picture.name or "", statements.preprocess)
+    return find_layout(
+        network.model,
+        picture,
+        options.layout or statements.layout,
+        None if of_picture is None else of_picture.layout,
+    )
+
+
+def _of_further(network: Network, inputs: Mapping[str, Preprocessing]) -> dict[str, Preprocessing]:
+    """Return the preprocessing of further pictures, in the layouts that the network shows.
+
+    Raises:
+        ModelError: the metadata describe an input that the network lacks, or that takes no such
+            picture.
+    """
+    values = {value.name: value for value in network.model.graph.inputs}
+    described: dict[str, Preprocessing] = {}
+    for name, preprocess in inputs.items():
+        if name not in values:
+            raise ModelError(
+                f"{network.name}'s metadata describe pictures for the input {name!r}, which the "
+                "network lacks"
+            )
+        layout = find_layout(network.model, values[name], None, preprocess.layout)
+        channels = channel_count(values[name], layout)
+        if layout.name not in ("NCHW", "NHWC") or channels not in (
+            None,
+            len(preprocess.color_order),
+        ):
+            raise ModelError(
+                f"{network.name}'s metadata describe {preprocess.color_order} pictures for the "
+                f"input {name!r} {values[name].shape}, which takes none"
+            )
+        described[name] = dataclasses.replace(preprocess, layout=layout.name)
+    return described
+
+
 def _preprocess(
-    options: Options, statements: Preprocessing | None, picture: ir.Value, notes: list[str]
+    options: Options,
+    statements: Preprocessing | None,
+    picture: ir.Value,
+    layout: InputLayout,
+    notes: list[str],
 ) -> Preprocessing | None:
-    layout = picture_layout(picture, options.layout or (statements.layout if statements else None))
-    channels = _extent(picture, 3 if layout == "NHWC" else 1)
-    if rank(picture) != 4 or channels not in (None, 1, 3):
+    if layout.source == "assumed":
+        notes.append(_layout_note(picture, layout))
+    channels = channel_count(picture, layout)
+    if layout.name not in ("NCHW", "NHWC") or channels not in (None, 1, 3):
+        _refuse_picture_options(options, picture)
         notes.append(
             Message(
                 f"the input {picture.name!r} {picture.shape} takes no grey or colour picture, "
@@ -254,11 +281,11 @@ def _preprocess(
             base = dataclasses.replace(base, color_order=order, mean=zeros, std=ones)
         result = Preprocessing(
             color_order=order,
-            layout=layout,
+            layout=layout.name,
             scale=_scale(options, base, notes),
             mean=_per_channel(options.mean, base.mean),
             std=_per_channel(options.std, base.std),
-            size=_size(options, base, picture, layout),
+            size=_size(options, base, picture, layout.name),
             divisor=base.divisor if options.divisor is None else options.divisor,
             assumed=base.assumed and not is_stated,
         )
@@ -279,6 +306,27 @@ def _preprocess(
             )
         )
     return result
+
+
+def _layout_note(picture: ir.Value, layout: InputLayout) -> str:
+    noun = f"the layout of the input {picture.name!r} {picture.shape}"
+    if layout.name is None:
+        return Message(
+            f"{noun} is unknown, so no maps can be drawn over it; say it by ", Option("layout")
+        )
+    return Message(f"nothing shows {noun}: assumed {layout.name}; say it by ", Option("layout"))
+
+
+def _refuse_picture_options(options: Options, picture: ir.Value) -> None:
+    """Refuse the options of a picture's preprocessing for an input that takes arrays."""
+    names = [name for name in _OF_PICTURES if getattr(options, name) is not None]
+    if names:
+        listed = [part for name in names for part in (", ", Option(name))][1:]
+        raise InputError(
+            f"the input {picture.name!r} {picture.shape} takes no grey or colour picture, so "
+            "arrays enter it unchanged; normalise them, and leave out the options of pictures: ",
+            *listed,
+        )
 
 
 def _assumed(picture: ir.Value, order: str) -> Preprocessing:
@@ -339,7 +387,7 @@ def _size(
 
 def _extent(value: ir.Value, axis: int) -> int | None:
     extent = value.shape[axis] if value.shape is not None and len(value.shape) > axis else None
-    return extent if isinstance(extent, int) else None
+    return extent if isinstance(extent, int) and extent > 0 else None
 
 
 def _pixels(preprocessing: Preprocessing) -> str:

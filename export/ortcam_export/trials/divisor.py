@@ -12,19 +12,20 @@ from ortcam.artifact import Preprocessing
 from ortcam.errors import OrtcamError
 from ortcam.inference.ort_errors import RunError
 from ortcam_export.graph.model_io import open_session
+from ortcam_export.trials.extents import open_shape
 from ortcam_export.trials.inputs import trial_feeds
 
 __all__ = ["find_divisor"]
 
-#: Divisors that are tried, the smallest first.
+#: The divisors of the trials, the smallest first.
 TRIED = (1, 2, 4, 8, 16, 32, 64)
 
-#: Pictures are about so high when they are tried, or three times the divisor.
+#: The height of trial pictures, as nearly as the divisor allows; or three times the divisor.
 _EXTENT = 96
 
 
 def find_divisor(model: ir.Model, picture: ir.Value, preprocess: Preprocessing) -> int:
-    """The smallest power of two, an odd multiple of which the network runs on.
+    """Return the smallest power of two, an odd multiple of which the network runs on.
 
     Args:
         model: a prepared network.
@@ -32,15 +33,15 @@ def find_divisor(model: ir.Model, picture: ir.Value, preprocess: Preprocessing) 
         preprocess: how a picture becomes that input.
 
     Returns:
-        1 also where the input is of fixed size, or where the network runs on nothing that was
-        tried: then the divisor is not what stands in the way.
+        1 also where the input is of fixed size, or where every trial fails, for then the divisor
+        is not the cause.
     """
     first = 1 if preprocess.layout == "NHWC" else 2
-    if picture.shape is None or any(isinstance(picture.shape[first + i], int) for i in (0, 1)):
+    if any(isinstance(extent, int) for extent in open_shape(picture)[first : first + 2]):
         return 1
     try:
         session = open_session(model)
-    except OrtcamError:  # onnxruntime cannot load it, which is told where that matters
+    except OrtcamError:  # onnxruntime cannot load it; a later stage reports that
         return 1
     outputs = [value.name or "" for value in model.graph.outputs]
     for divisor in TRIED:

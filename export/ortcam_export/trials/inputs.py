@@ -1,10 +1,11 @@
-"""Seeded values for every input of a network, to try it on.
+"""Seeded values for every input of a network, for a trial run.
 
-The picture is smooth noise with a few discs and boxes on it, preprocessed as a user's would be.
+The picture is smooth noise with a few discs and boxes on it, preprocessed as a user's is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,18 +16,19 @@ from ortcam.artifact import Preprocessing
 from ortcam.errors import ModelError
 from ortcam.messages import Option
 from ortcam.pictures.preprocess import to_array
+from ortcam_export.trials.extents import fill, fills_of, names_of, open_shape
 
 __all__ = ["Feeds", "trial_feeds"]
 
 Feeds = dict[str, NDArray[Any]]
 
-#: The largest picture, where the network leaves a choice.
+#: The most pixels of a picture whose size is open.
 PIXELS = 192 * 192
 
-#: The divisor of its sides, so that an encoder can halve them five times.
+#: Divides its sides, so that an encoder can halve them five times.
 GRID = 32
 
-#: An open extent of an input that is no picture with two sides, such as a volume.
+#: An open extent of an input that takes arrays, such as a volume.
 OPEN_EXTENT = 32
 
 SEED = 20240
@@ -41,33 +43,56 @@ def trial_feeds(
     seed: int = SEED,
     size: tuple[int, int] | None = None,
 ) -> Feeds:
-    """Seeded values for every input of a network.
+    """Return seeded values for every input of a network.
 
-    A further input of a float type gets numbers from 0 to 1, another one zeros; its open extents
-    are those of the picture where they bear the same name, else 1.
+    A further input of a float type gets numbers from 0 to 1, another one zeros; one of the
+    picture's shape gets a picture. Its open extents are those of the picture of the same name, or
+    in the same axis if it is of the picture's rank; else 1.
 
     Args:
         model: a prepared network.
         picture: the name of the input that takes the picture.
-        preprocess: how a picture becomes that input, or None where it takes no picture; then it
-            gets normal noise.
-        batch: how many pictures, where the network leaves a choice.
+        preprocess: the preprocessing of pictures, or None if the input takes arrays, which are
+            then normal noise.
+        batch: the number of pictures, where the network leaves it open.
         seed: of the values.
-        size: the picture's (width, height), where the network leaves a choice.
+        size: the picture's (width, height), where the network leaves it open.
 
     Raises:
-        ModelError: an input is of a type that no value is known for.
+        ModelError: an input takes no numbers.
     """
     random = np.random.default_rng(seed)
     inputs = {value.name or "": value for value in model.graph.inputs}
-    taken = _picture(inputs[picture], preprocess, batch, random, size)
-    extents = dict(zip(_extents(inputs[picture]), taken.shape, strict=True))
-    feeds = {picture: taken}
+    first = open_shape(inputs[picture])
+    fills = fills_of(model, inputs[picture], batch, OPEN_EXTENT)
+    if preprocess is None:
+        feeds = {picture: _noise(inputs[picture], fill(first, {}, fills), random)}
+    else:
+        feeds = {picture: _scenes(inputs[picture], preprocess, batch, random, size)}
+    shape = feeds[picture].shape
+    symbols = names_of(first, shape)
     for name, value in inputs.items():
-        if name != picture:
-            shape = [e if isinstance(e, int) else extents.get(e, 1) for e in _extents(value)]
-            feeds[name] = _further(value, shape, random)
+        if name == picture:
+            continue
+        further = fill(open_shape(value), symbols, _fills(value, shape))
+        if preprocess is not None and tuple(further) == shape:
+            width, height = _space(shape, preprocess)
+            feeds[name] = _scenes(value, preprocess, shape[0], random, (width, height))
+        else:
+            feeds[name] = _further(value, further, random)
     return feeds
+
+
+def _fills(value: ir.Value, first: tuple[int, ...]) -> Sequence[int]:
+    """The numbers for a further input's open extents without a name of the picture's.
+
+    A first axis without any name is taken for the batch.
+    """
+    shape = open_shape(value)
+    if len(shape) == len(first):
+        return first
+    batch = [first[0] if extent is None else 1 for extent in shape[:1]]
+    return [*batch, *[1] * (len(shape) - 1)]
 
 
 def _further(value: ir.Value, shape: list[int], random: np.random.Generator) -> NDArray[Any]:
@@ -82,38 +107,46 @@ def _further(value: ir.Value, shape: list[int], random: np.random.Generator) -> 
     return values.astype(dtype.numpy())
 
 
-def _extents(value: ir.Value) -> list[int | str]:
-    """An input's extents; an open one by its name."""
-    dims = () if value.shape is None else value.shape.dims
-    return [dim if isinstance(dim, int) else str(dim.value) for dim in dims]
+def _dtype(value: ir.Value) -> type[np.generic]:
+    return np.dtype(np.float32 if value.dtype is None else value.dtype.numpy()).type
 
 
-def _picture(
+def _noise(value: ir.Value, shape: list[int], random: np.random.Generator) -> NDArray[Any]:
+    """An array of normal noise; of bytes for an input of whole numbers."""
+    dtype = _dtype(value)
+    if np.issubdtype(dtype, np.integer):
+        return random.integers(0, min(256, np.iinfo(dtype).max), shape).astype(dtype)  # type: ignore[type-var]
+    return random.standard_normal(shape).astype(dtype)
+
+
+def _scenes(
     value: ir.Value,
-    preprocess: Preprocessing | None,
+    preprocess: Preprocessing,
     batch: int,
     random: np.random.Generator,
-    wanted: tuple[int, int] | None,
+    size: tuple[int, int] | None,
 ) -> NDArray[Any]:
-    dtype = np.dtype(np.float32 if value.dtype is None else value.dtype.numpy()).type
-    first, *extents = (e if isinstance(e, int) else 0 for e in _extents(value))
-    batch = first or batch
-    if preprocess is None:
-        noise = random.standard_normal((batch, *(e or OPEN_EXTENT for e in extents)))
-        return noise.astype(dtype)
-    own = extents[:2] if preprocess.layout == "NHWC" else extents[1:]
-    chosen = wanted or _size(preprocess)
-    size = own[1] or chosen[0], own[0] or chosen[1]
-    scenes = [scene(size, random) for _ in range(batch)]
-    return np.concatenate([to_array(s, preprocess, size, dtype) for s in scenes])
+    """Pictures as they enter, of the input's own extents where it has them."""
+    own, *extents = (e if isinstance(e, int) else 0 for e in open_shape(value))
+    height, width = extents[:2] if preprocess.layout == "NHWC" else extents[1:]
+    other = size or _size(preprocess)
+    size = width or other[0], height or other[1]
+    scenes = [scene(size, random) for _ in range(own or batch)]
+    return np.concatenate([to_array(s, preprocess, size, _dtype(value)) for s in scenes])
+
+
+def _space(shape: tuple[int, ...], preprocess: Preprocessing) -> tuple[int, int]:
+    """The (width, height) of an input of pictures."""
+    height, width = shape[1:3] if preprocess.layout == "NHWC" else shape[2:4]
+    return width, height
 
 
 def _size(preprocess: Preprocessing) -> tuple[int, int]:
-    """A (width, height) within the bounds."""
-    wanted = preprocess.size or (256, 256)
-    shrink = min(1.0, (PIXELS / (wanted[0] * wanted[1])) ** 0.5)
+    """A (width, height) of at most :data:`PIXELS`, a multiple of :data:`GRID` and the divisor."""
+    size = preprocess.size or (256, 256)
+    shrink = min(1.0, (PIXELS / (size[0] * size[1])) ** 0.5)
     grid = int(np.lcm(GRID, preprocess.divisor))
-    width, height = (max(grid, int(extent * shrink) // grid * grid) for extent in wanted)
+    width, height = (max(grid, int(extent * shrink) // grid * grid) for extent in size)
     return width, height
 
 

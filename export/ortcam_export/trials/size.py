@@ -6,10 +6,11 @@ import onnx_ir as ir
 
 from ortcam.errors import ModelError
 from ortcam_export.prepare.shape_inference import infer
+from ortcam_export.trials.extents import fill, fills_of, names_of, open_shape
 
 __all__ = ["EXTENT", "at_trial_size"]
 
-#: The side of the square picture that a network is looked at with, where it leaves a choice.
+#: The side of the square picture at which a network's shapes are inferred, where it is open.
 EXTENT = 512
 
 
@@ -26,14 +27,15 @@ def at_trial_size(model: ir.Model, picture: ir.Value) -> ir.Model | None:
     sized = model.clone()
     if all(value.shape is not None and value.shape.is_static() for value in sized.graph.inputs):
         return sized
-    fixed: dict[str, int] = {}
-    for value in sorted(sized.graph.inputs, key=lambda value: value.name != picture.name):
-        dims = () if value.shape is None else value.shape.dims
-        fill = EXTENT if value.name == picture.name else 1
-        value.shape = ir.Shape(
-            dim if isinstance(dim, int) else fixed.setdefault(str(dim.value), fill if axis else 1)
-            for axis, dim in enumerate(dims)
-        )
+    pictures = [value for value in sized.graph.inputs if value.name == picture.name]
+    first = fills_of(model, picture, 1, EXTENT)
+    symbols: dict[str, int] = {}
+    for value in (*pictures, *(v for v in sized.graph.inputs if v not in pictures)):
+        shape = open_shape(value)
+        fills = first if len(shape) == len(first) else [1] * len(shape)
+        filled = fill(shape, symbols, fills)
+        symbols |= names_of(shape, filled)
+        value.shape = ir.Shape(filled)
     try:
         infer(sized)
     except ModelError:

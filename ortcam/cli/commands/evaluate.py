@@ -184,7 +184,7 @@ def command(
     metrics: tuple[str, ...],
     classes: tuple[str, ...],
     layers: tuple[str, ...],
-    inputs: tuple[tuple[str, Any], ...],
+    inputs: tuple[types.NamedInput, ...],
     providers: tuple[str, ...],
     quiet: bool,
     **options: Any,
@@ -215,7 +215,7 @@ def command(
             metrics=metrics or None,
             classes=[int(c) if c.isdecimal() else c for c in classes] or None,
             layers=layers or None,
-            inputs=dict(inputs),
+            inputs=types.by_name(inputs),
             progress=progress,
             **options,
         )

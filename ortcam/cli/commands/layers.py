@@ -115,7 +115,7 @@ def command(
     colormap: str,
     order: str,
     as_json: bool,
-    inputs: tuple[tuple[str, Any], ...],
+    inputs: tuple[types.NamedInput, ...],
     providers: tuple[str, ...],
     **options: Any,
 ) -> None:
@@ -162,7 +162,7 @@ def command(
         reduction_layer=reduction_layer,
         score=score,
         class_axis=class_axis,
-        inputs=dict(inputs),
+        inputs=types.by_name(inputs),
         providers=list(providers) or None,
         **options,
     )

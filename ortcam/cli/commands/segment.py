@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,14 +18,11 @@ from ortcam.cli.options.shared import (
     run_options,
     slice_option,
 )
-from ortcam.cli.options.types import network_input
+from ortcam.cli.options.types import NamedInput, by_name, network_input
 from ortcam.cli.per_picture import for_each
 from ortcam.files.formats import VECTORS
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from ortcam.inference.query import Progress
     from ortcam.results.segmentation import Segmentation
 
@@ -42,7 +39,7 @@ def command(
     suffix: str,
     slice: int | None,
     size: tuple[int, int] | str | None,
-    inputs: tuple[tuple[str, NDArray[np.generic]], ...],
+    inputs: tuple[NamedInput, ...],
     batch: int | None,
     providers: tuple[str, ...],
     quiet: bool,
@@ -58,14 +55,16 @@ def command(
         files, VECTORS, "a .svg or .pdf file needs", "write a .png or .jpg file"
     )
     cam = open_artifact(artifact, providers=providers, quiet=quiet, verify=False)
-    arguments: dict[str, Any] = {"inputs": dict(inputs), "size": size}
+    rows = cam.inputs_of_each(by_name(inputs), len(pictures))
+    inputs_of = dict(zip(pictures, rows, strict=True))
     batch = batch_size(cam.provider, batch)
 
     def segment_one(picture: Path, progress: Progress | None = None) -> Segmentation:
-        return cam.segment(**network_input(picture), **arguments)
+        return cam.segment(**network_input(picture), inputs=inputs_of[picture], size=size)
 
     def segment_batch(pictures: Sequence[Path]) -> list[Segmentation]:
-        return cam.segment_batch(pictures, **arguments, batch=batch)
+        of_each = [inputs_of[picture] for picture in pictures]
+        return cam.segment_batch(pictures, inputs=of_each, size=size, batch=batch)
 
     segment = Lookahead(pictures, batch, segment_one, segment_batch)
 

@@ -12,16 +12,13 @@ from ortcam.batch.lookahead import Explain, Lookahead
 from ortcam.cli.options.decorators import stack
 from ortcam.cli.options.regions import RegionOptions, region, region_options
 from ortcam.cli.options.sections import section
-from ortcam.cli.options.types import network_input
+from ortcam.cli.options.types import NamedInput, by_name, network_input
 from ortcam.drawing import presets
 from ortcam.grids.resample import METHODS as FILTERS
 from ortcam.methods.registry import GRAD_CAM, METHODS
 from ortcam.questions.question import parse
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from ortcam.cam import Cam
     from ortcam.inference.query import Progress
     from ortcam.results.explanation import Explanation
@@ -39,7 +36,7 @@ class QuestionOptions(RegionOptions):
     preset: str
     upsample: str | None
     size: tuple[int, int] | str | None
-    inputs: tuple[tuple[str, NDArray[np.generic]], ...]
+    inputs: tuple[NamedInput, ...]
 
 
 question_options = stack(
@@ -101,12 +98,14 @@ def explainer(
 
     Raises:
         ClassError: the network has no such class.
-        InputError: a class cannot be parsed.
+        InputError: a class cannot be parsed, or a further input has neither one row nor one for
+            each picture.
     """
+    rows = cam.inputs_of_each(by_name(options["inputs"]), len(pictures))
+    inputs = dict(zip(pictures, rows, strict=True))
     classes = [parse(text, cam.classes) for text in options["classes"]] or None
     arguments: dict[str, Any] = {
         "layers": options["layers"] or None,
-        "inputs": dict(options["inputs"]),
         "size": options["size"],
         "method": options["method"],
         "preset": options["preset"],
@@ -118,12 +117,20 @@ def explainer(
             **network_input(picture),
             classes=classes,
             region=region(options, picture),
+            inputs=inputs[picture],
             progress=progress,
             **arguments,
         )
 
     def explain_batch(pictures: Sequence[Path]) -> list[Explanation]:
         regions = [region(options, picture) for picture in pictures]
-        return cam.explain_batch(pictures, classes, regions=regions, batch=batch, **arguments)
+        return cam.explain_batch(
+            pictures,
+            classes,
+            regions=regions,
+            inputs=[inputs[picture] for picture in pictures],
+            batch=batch,
+            **arguments,
+        )
 
     return Lookahead(pictures, batch, explain, explain_batch)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ortcam.artifact import LAYOUTS
 from ortcam.cli.options import types
 from ortcam.cli.options.decorators import renamed_option, stack
 from ortcam.cli.options.sections import section
@@ -88,7 +89,8 @@ description_options = stack(
         "--mean",
         metavar="R,G,B",
         type=types.numbers,
-        help="Per-channel mean, subtracted from the rescaled pixels.",
+        help="Per-channel mean, subtracted from the rescaled pixels; for pictures only, as arrays "
+        "enter unchanged.",
     ),
     preprocessing_option(
         "--std",
@@ -105,9 +107,11 @@ description_options = stack(
     ),
     preprocessing_option(
         "--layout",
-        type=click.Choice(["NCHW", "NHWC"]),
+        type=click.Choice(LAYOUTS),
+        metavar="LAYOUT",
         show_default="detected",
-        help="Axis order of the input.",
+        help="Axes of the input, a letter each: NCHW, NHWC; for arrays also NCL, NLC, NCDHW, "
+        "NDHWC, NTCHW, NTHWC (clips), NFT, NTF (spectrograms).",
     ),
     preprocessing_option(
         "--size",
@@ -155,10 +159,11 @@ destination_options = stack(
 input_option = running_option(
     "--input",
     "inputs",
-    metavar="NAME=FILE.npy",
-    type=types.named_array,
+    metavar="NAME=FILE",
+    type=types.named_input,
     multiple=True,
-    help="Value of an additional network input. Repeatable.",
+    help="Value of an additional network input: a .npy file, of one row for all pictures or one "
+    "for each, or a picture. Repeatable; for several pictures, once for each.",
 )
 
 entering_options = stack(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,7 +39,7 @@ def size_or_native(text: str) -> tuple[int, int] | Literal["native"]:
 def numbers(text: str) -> tuple[float, ...]:
     """One number per channel, separated by commas."""
     values = tuple(_number(part) for part in text.split(","))
-    if len(values) not in (1, 3) or not all(map(math.isfinite, values)):
+    if not all(map(math.isfinite, values)):
         raise click.BadParameter(
             f"{text!r} is not one number per channel, as in 0.485,0.456,0.406."
         )
@@ -94,29 +95,59 @@ def color_scale(text: str) -> str | float:
     return value
 
 
-def named_array(text: str) -> tuple[str, NDArray[np.generic]]:
-    """``NAME=FILE.npy``, an additional input of the network."""
+NamedInput = tuple[str, "NDArray[np.generic] | Path"]
+"""The name of a further input of the network, and its value: an array, or a picture's path."""
+
+
+def named_input(text: str) -> NamedInput:
+    """``NAME=FILE``, a further input of the network: an array in a .npy file, or a picture."""
     name, _, file = text.partition("=")
+    path = Path(file)
     if not name or not file:
-        raise click.BadParameter(f"{text!r} is not NAME=FILE.npy.")
+        raise click.BadParameter(f"{text!r} is not NAME=FILE, with a .npy file or a picture.")
+    if not path.is_file():
+        raise click.BadParameter(f"There is no file {file!r}.")
+    if path.suffix.lower() not in (".npy", ".npz"):
+        return name, path
     try:
-        return name, array(Path(file))
+        return name, array(path)
     except InputError as error:
         raise click.BadParameter(f"{spell(error.message)}.") from error
+
+
+def by_name(inputs: Iterable[NamedInput]) -> dict[str, Any]:
+    """Return further inputs by name; several pictures for one name as a list.
+
+    Raises:
+        click.BadParameter: several arrays have one name.
+    """
+    named: dict[str, list[Any]] = {}
+    for name, value in inputs:
+        named.setdefault(name, []).append(value)
+    for name, values in named.items():
+        if len(values) > 1 and not all(isinstance(value, Path) for value in values):
+            raise click.BadParameter(
+                f"the input {name!r} has several values. Join them in one array, a row for each "
+                "picture.",
+                param_hint="'--input'",
+            )
+    return {name: values if len(values) > 1 else values[0] for name, values in named.items()}
 
 
 def array(path: Path) -> NDArray[np.generic]:
     """The array in a .npy file.
 
     Raises:
-        InputError: the file holds no array, several, or one that needs pickle.
+        InputError: the file holds no array, several, or one of Python objects.
     """
     import numpy as np
 
     try:
         values = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError, MemoryError) as error:
-        raise InputError(f"{path} cannot be read as a NumPy array ({error})") from error
+        raise InputError(
+            f"{path} cannot be read as a NumPy array of numbers; write it by numpy.save"
+        ) from error
     if not isinstance(values, np.ndarray):
         raise InputError(f"{path} holds several arrays; pass a .npy file, which holds one")
     return values

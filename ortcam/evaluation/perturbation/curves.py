@@ -8,14 +8,14 @@ networks with a score at each pixel.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from PIL import Image
 
 from ortcam import metrics
@@ -27,6 +27,7 @@ from ortcam.evaluation.perturbation.pictures import (
     inserted,
     pixel_order,
 )
+from ortcam.pictures.further_inputs import FurtherInputs
 from ortcam.questions.coverage import coverage
 from ortcam.results.segmentation import Segmentation
 
@@ -78,12 +79,12 @@ class PerturbedPicture:
 
     cam: Cam
     picture: Picture
-    inputs: Mapping[str, ArrayLike] = field(default_factory=dict)
+    inputs: FurtherInputs = field(default_factory=dict)
     batch: int = 4
 
     @classmethod
     def of(
-        cls, cam: Cam, rgb: Picture, size: Size, inputs: Mapping[str, ArrayLike], batch: int = 4
+        cls, cam: Cam, rgb: Picture, size: Size, inputs: FurtherInputs, batch: int = 4
     ) -> PerturbedPicture:
         """Resize a picture [H, W, 3] to the network's input size."""
         shape = cam.preprocess(rgb, size=size).shape

@@ -118,7 +118,9 @@ def test_several_layers_are_asked_together() -> None:
 def test_what_has_no_size_is_told_so() -> None:
     with pytest.raises(InputError, match=r"static=True .* which is unknown; pass size="):
         export(networks.unet(), static=True)
-    with pytest.raises(InputError, match=r"static=True .* which is unknown"):
+    with pytest.raises(InputError, match=r"static=True needs fixed extents, and the input input "):
+        export(networks.volumes(), static=True)
+    with pytest.raises(InputError, match=r"leave out the options of pictures: size=$"):
         export(networks.volumes(), static=True, size=SIZE)
     two = networks.unet()
     two.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2

@@ -388,7 +388,7 @@ def test_options_that_do_not_fit() -> None:
         "color_order must be RGB, BGR or L, got 'RBG'"
     )
     assert refusal(networks.unet(), layout="CHWN").startswith(
-        "layout must be NCHW or NHWC, got 'CHWN'"
+        "layout is 'CHWN'; it is one of NCHW, NHWC, NCL"
     )
     assert refusal(networks.unet(), size=(0, 5)).startswith(
         "size must be a width and a height of at least 1, got (0, 5)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from ortcam.cli.options import types
         (types.size_or_native, "native", "native"),
         (types.numbers, "0.5, -1,2e3", (0.5, -1.0, 2000.0)),
         (types.numbers, "127.5", (127.5,)),
+        (types.numbers, "1,2", (1.0, 2.0)),
+        (types.numbers, ",".join("0" * 13), (0.0,) * 13),
         (types.factor, "1/255", 1 / 255),
         (types.factor, "0.5", 0.5),
     ],
@@ -35,15 +38,15 @@ def test_values(read: Callable[[str], object], text: str, value: object) -> None
         (types.size, "0x360", "as in 480x360"),
         (types.size, "native", "as in 480x360"),
         (types.size, "9999999x1", "as in 480x360"),
-        (types.numbers, "1,2", "one number per channel"),
+        (types.numbers, "1,", "one number per channel"),
         (types.numbers, "a,b,c", "one number per channel"),
         (types.numbers, "nan,0,0", "one number per channel"),
         (types.factor, "1/0", "a number or a fraction"),
         (types.factor, "0", "a number or a fraction"),
         (types.factor, "1/2/3", "a number or a fraction"),
-        (types.named_array, "a", "is not NAME=FILE.npy"),
-        (types.named_array, "=a.npy", "is not NAME=FILE.npy"),
-        (types.named_array, "a=not-there.npy", "cannot be read as a NumPy array"),
+        (types.named_input, "a", "is not NAME=FILE, with a .npy file or a picture"),
+        (types.named_input, "=a.npy", "is not NAME=FILE, with a .npy file or a picture"),
+        (types.named_input, "a=not-there.npy", "There is no file 'not-there.npy'"),
     ],
 )
 def test_invalid_values(read: Callable[[str], object], text: str, message: str) -> None:
@@ -53,15 +56,34 @@ def test_invalid_values(read: Callable[[str], object], text: str, message: str) 
 
 def test_an_array_with_its_name(tmp_path: Path) -> None:
     np.save(tmp_path / "a=b.npy", np.arange(3))
-    name, array = types.named_array(f"tokens={tmp_path}/a=b.npy")
+    name, array = types.named_input(f"tokens={tmp_path}/a=b.npy")
     assert name == "tokens"
+    assert isinstance(array, np.ndarray)
     np.testing.assert_array_equal(array, [0, 1, 2])
 
 
-def test_pickles_and_archives_are_refused(tmp_path: Path) -> None:
+def test_a_picture_with_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "b.png"
+    path.touch()
+    assert types.named_input(f"ct={path}") == ("ct", path)
+
+
+def test_pickles_and_archives_are_refused_in_one_sentence(tmp_path: Path) -> None:
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
-    with pytest.raises(click.BadParameter, match="cannot be read as a NumPy array"):
-        types.named_array(f"a={tmp_path}/objects.npy")
+    (tmp_path / "pickle.npy").write_bytes(pickle.dumps([1]))
+    for name in ("objects.npy", "pickle.npy"):
+        with pytest.raises(click.BadParameter) as caught:
+            types.named_input(f"a={tmp_path}/{name}")
+        assert caught.value.message == (
+            f"{tmp_path}/{name} cannot be read as a NumPy array of numbers; write it by numpy.save."
+        )
     np.savez(tmp_path / "several.npz", a=1, b=2)
     with pytest.raises(click.BadParameter, match="holds several arrays"):
-        types.named_array(f"a={tmp_path}/several.npz")
+        types.named_input(f"a={tmp_path}/several.npz")
+
+
+def test_several_pictures_for_one_input_are_one_for_each_picture() -> None:
+    a, b = Path("a.png"), Path("b.png")
+    assert types.by_name([("ct", a), ("ct", b), ("mr", a)]) == {"ct": [a, b], "mr": a}
+    with pytest.raises(click.BadParameter, match=r"'age' has several values\."):
+        types.by_name([("age", np.ones(1)), ("age", np.ones(1))])
