@@ -41,13 +41,15 @@ def prepare(model: ir.Model) -> ir.Model:
         NameDefaultDomain(),
         InlineFunctions(),
         passes.RemoveInitializersFromInputsPass(),
+        LiftConstants(),
+        passes.TopologicalSortPass(),  # the bodies of functions may stand in any order
+        DeclareInputShapes(),
         RaiseOpset(),
         UnfuseContribOps(),
-        LiftConstants(),
+        LiftConstants(),  # those of the converter
         ToPairs(),
-        passes.TopologicalSortPass(),  # the bodies of functions may stand in any order
+        passes.TopologicalSortPass(),
         passes.NameFixPass(_Names()),
-        DeclareInputShapes(),
     )
     settle(model)
     return model
