@@ -65,19 +65,22 @@ to the file, or remove all but those of the inputs.
 OWN = """
 ## Networks of the tests
 
-Measured with {versions}. The originals
-([tests/support/networks.py](../tests/support/networks.py)) have opset 18 unless their name says
-otherwise, batch N, and no shapes but those of their inputs and outputs. Opset {newest} is the
-newest that this onnx knows. Forms of opset 11 and 13 are written as exporters of the time did: a
-Softmax over channels between two Transposes, LayerNormalization by its formula.
+Measured with {versions}.
+
+The originals ([tests/support/networks.py](../tests/support/networks.py)) have opset 18 unless
+their name says otherwise, batch N, and no shapes but those of their inputs and outputs. Opset
+{newest} is the newest that this onnx knows. Forms of opset 11 and 13 are written as exporters of
+the time did: a Softmax over channels between two Transposes, LayerNormalization by its formula.
 """
 
 ZOO = """
 ## Networks of torchvision and segmentation_models_pytorch
 
 Measured with {versions}.
-The networks have random weights ([benchmarks/zoo](../benchmarks/zoo)). The originals are exported by PyTorch's exporter through TorchScript, with opset 18, batch 1 and shapes. The other
-opsets but the newest and batch N are further exports; "torch.export" is PyTorch's other exporter.
+
+The networks have random weights ([benchmarks/zoo](../benchmarks/zoo)). PyTorch's exporter through
+TorchScript makes the originals, with opset 18, batch 1 and shapes, and those of the other opsets
+but the newest and of batch N; "torch.export" is its other exporter.
 """
 
 

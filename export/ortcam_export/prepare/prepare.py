@@ -2,8 +2,8 @@
 
 After :func:`prepare` a model has no functions of its own, opset 18 or later, constants as
 initializers (``Value.const_value``) and none of them among its inputs, unique names, a name for
-every node, and every shape that onnx's inference finds. Nothing is simplified. The only nodes that are
-fused are those of a form that an older opset lacked; all other tensors keep their names.
+every node, and every shape that onnx's inference finds. Nothing is simplified, and fused is only
+what an older opset could not write as one node. All other tensors keep their names.
 """
 
 from __future__ import annotations
