@@ -129,7 +129,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
     session.run("mypy")
     session.run("lint-imports", env={"PYTHONPATH": "export"})
-    for page in ("cli", "operators", "node_tests"):
+    for page in ("cli", "operators", "node_tests", "variants"):
         session.run("python", f"docs/scripts/{page}.py", "--check")
     session.run("python", "-m", "benchmarks.page", "--check")
     session.run("python", "-m", "benchmarks.lowerings", "--check")
@@ -139,7 +139,7 @@ def lint(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Write the generated pages and the figures in docs/ again; one takes a Chromium."""
     _install(session, "--editable", ".[cpu,export,plot]", groups=("test",))
-    for page in ("cli", "operators", "node_tests", "figures", "screenshots"):
+    for page in ("cli", "operators", "node_tests", "variants", "figures", "screenshots"):
         session.run("python", f"docs/scripts/{page}.py")
 
 

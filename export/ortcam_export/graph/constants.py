@@ -96,20 +96,20 @@ def _broadcast(op_type: str, inputs: Sequence[Array]) -> int:
 
 @dataclass(frozen=True)
 class _Partial:
-    """A tensor some of whose elements are known."""
+    """A tensor, and a mask of the elements that are known."""
 
     array: Array
-    known: NDArray[np.bool_]
+    mask: NDArray[np.bool_]
 
     @classmethod
     def whole(cls, array: Array) -> _Partial:
-        """A tensor all of whose elements are known."""
+        """Return a tensor whose elements are all known."""
         return cls(array, np.ones(array.shape, bool))
 
     @property
     def is_whole(self) -> bool:
         """True if all elements are known."""
-        return bool(self.known.all())
+        return bool(self.mask.all())
 
 
 class Constants:
@@ -182,11 +182,11 @@ class Constants:
         if node.op_type not in _PICKING or not all(partial.is_whole for partial in others):
             return None
         marks = {
-            v: partial.known.astype(np.int64) if v in picked else partial.array
+            v: partial.mask.astype(np.int64) if v in picked else partial.array
             for v, partial in operands.items()
         }
-        known = self._run(node, marks)
-        return None if known is None else _Partial(result, known.astype(bool))
+        mask = self._run(node, marks)
+        return None if mask is None else _Partial(result, mask.astype(bool))
 
     def _run(self, node: ir.Node, arrays: Mapping[ir.Value, Array]) -> Array | None:
         inputs = {value.name or "": array for value, array in arrays.items()}
@@ -204,9 +204,9 @@ def _measured(node: ir.Node) -> _Partial | None:
     if x is None or x.shape is None:
         return None
     extents = np.array([dim if isinstance(dim, int) else 0 for dim in x.shape], np.int64)
-    known = np.array([isinstance(dim, int) for dim in x.shape], bool)
+    mask = np.array([isinstance(dim, int) for dim in x.shape], bool)
     if node.op_type == "Size":
-        return _Partial(np.asarray(extents.prod(dtype=np.int64)), np.asarray(known.all()))
+        return _Partial(np.asarray(extents.prod(dtype=np.int64)), np.asarray(mask.all()))
     start = node.attributes.get_int("start", 0)
     end = node.attributes.get_int("end", len(extents))
-    return _Partial(extents[start:end], known[start:end])
+    return _Partial(extents[start:end], mask[start:end])

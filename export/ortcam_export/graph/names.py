@@ -50,41 +50,41 @@ def tensor(model: ir.Model, name: str) -> ir.Value:
     tensors = {value.name or "": value for value in graph.inputs} | _index(model)
     if name in tensors:
         return tensors[name]
-    known = [t for t in {**tensors, **graph.initializers} if t]
-    raise LayerError(f"the network has no tensor {name!r}{nearest(name, known)}")
+    names = [name for name in {**tensors, **graph.initializers} if name]
+    raise LayerError(f"the network has no tensor {name!r}{nearest(name, names)}")
 
 
 def _indexed(model: ir.Model, name: str) -> ir.Value | None:
-    """Return the computed tensor of this name, if the index has it and it still has the name."""
+    """Return the computed tensor that the index has under this name, unless it was renamed."""
     value: ir.Value | None = model.meta.get(_INDEX, {}).get(name)
     node = None if value is None else value.producer()
     return value if value and node and node.graph is model.graph and value.name == name else None
 
 
 def _index(model: ir.Model) -> dict[str, ir.Value]:
-    """Index the tensors that a graph computes as it is now: a graph does not report its changes."""
+    """Index the computed tensors of a graph anew: a graph does not report its changes."""
     index = {value.name: value for node in model.graph for value in node.outputs if value.name}
     model.meta[_INDEX] = index
     return index
 
 
 class UnusedNames:
-    """Names for new tensors that nothing in a network has, each given out once."""
+    """Names for new tensors, in use nowhere in a network; none is returned twice."""
 
     def __init__(self, model: ir.Model) -> None:
-        self._taken: set[str | None] = set()
+        self._names: set[str | None] = set()
         for graph in model.graphs():
-            self._taken |= set(graph.initializers) | {value.name for value in graph.inputs}
-            self._taken |= {value.name for node in graph for value in node.outputs}
-            self._taken |= {node.name for node in graph}
+            self._names |= set(graph.initializers) | {value.name for value in graph.inputs}
+            self._names |= {value.name for node in graph for value in node.outputs}
+            self._names |= {node.name for node in graph}
 
     def __call__(self, name: str) -> str:
-        """Return ``name``, or ``name_2``, ``name_3``... if that is taken."""
+        """Return ``name``, or ``name_2``, ``name_3``... if that is in use."""
         number, candidate = 1, name
-        while candidate in self._taken:
+        while candidate in self._names:
             number += 1
             candidate = f"{name}_{number}"
-        self._taken.add(candidate)
+        self._names.add(candidate)
         return candidate
 
 

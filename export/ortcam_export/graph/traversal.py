@@ -75,6 +75,14 @@ def read_beside(nodes: Iterable[ir.Node], start: ir.Value) -> list[ir.Value]:
 
 
 def part(network: ir.Model, inputs: Sequence[str], outputs: Sequence[str]) -> ir.Model:
-    """The part of a network that computes ``outputs`` from ``inputs``, as a network."""
+    """Return the part of a network that computes ``outputs`` from ``inputs``, as a network.
+
+    Its weights are in the network's order: onnx-ir collects them in a set, whose order changes from
+    one process to the next, and with it the file's bytes.
+    """
     graph = ir.convenience.extract(network.graph, inputs, outputs)
+    for name in network.graph.initializers:
+        weights = graph.initializers.pop(name, None)
+        if weights is not None:
+            graph.register_initializer(weights)
     return ir.Model(graph, ir_version=portable_ir(network))

@@ -13,6 +13,7 @@ from ortcam_export.graph.expansion import Expansion
 from ortcam_export.graph.model_io import IR_VERSION, OPSET, opset, put_back_weights, skeleton
 from ortcam_export.graph.values import output_names
 from ortcam_export.prepare.qdq import needs_opset_21
+from ortcam_export.prepare.shape_inference import infer
 
 __all__ = ["RaiseOpset"]
 
@@ -36,7 +37,9 @@ class RaiseOpset(ir.passes.InPlacePass):
                 "the network has a Scan of opset 8, which scans each picture of a batch "
                 "separately; export it again with opset 9 or later"
             )
+        infer(model)  # the converter flattens what a Softmax reads, unless it knows the rank
         if before < 13:
+            _write_last_axis(model)
             _flatten_hardmax(model)
         converted = _converted(model, before, needed)
         put_back_weights(model, converted)
@@ -57,6 +60,27 @@ def _converted(model: ir.Model, before: int, needed: int) -> ir.Model:
             f"the network has opset {before} and cannot be raised to {needed} ({reason}); "
             f"export it again with opset {needed} or later"
         ) from error
+
+
+def _write_last_axis(model: ir.Model) -> None:
+    """Softmax(x, axis=-1) -> Softmax(x, axis=rank - 1), and the same of a LogSoftmax.
+
+    Raises:
+        ModelError: the rank is unknown. Below opset 13 a Softmax runs over all axes from its own
+            on: flattened, as the converter would write it, its axis of classes could not be told
+            from the others.
+    """
+    for node in model.graph.all_nodes():
+        if node.op_type in ("Softmax", "LogSoftmax") and not node.domain:
+            x = node.inputs[0]
+            if x is None or x.shape is None:
+                raise ModelError(
+                    f"the network has opset {opset(model)}, where the axis of its {node.op_type} "
+                    f"{node.outputs[0].name!r} depends on a rank that is unknown; "
+                    "export it again with opset 13 or later"
+                )
+            axis = node.attributes.get_int("axis", 1)
+            node.attributes.add(ir.AttrInt64("axis", axis % len(x.shape)))
 
 
 def _flatten_hardmax(model: ir.Model) -> None:

@@ -2,8 +2,8 @@
 
 After :func:`prepare` a model has no functions of its own, opset 18 or later, constants as
 initializers (``Value.const_value``) and none of them among its inputs, unique names, a name for
-every node, and every shape that onnx's inference finds. Nothing is fused or simplified: every
-tensor keeps its name.
+every node, and every shape that onnx's inference finds. Nothing is simplified, and fused is only
+what an older opset could not write as one node. All other tensors keep their names.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ortcam.errors import ModelError
 from ortcam_export.graph.rewriting import rewrite
 from ortcam_export.prepare.contrib_ops import UnfuseContribOps
 from ortcam_export.prepare.control_flow import UnfoldControlFlow
+from ortcam_export.prepare.older_forms import RestoreLayerNormalization, RestoreSoftmax
 from ortcam_export.prepare.opset import RaiseOpset
 from ortcam_export.prepare.qdq import ToPairs
 from ortcam_export.prepare.shape_inference import DeclareInputShapes, infer
@@ -41,13 +42,17 @@ def prepare(model: ir.Model) -> ir.Model:
         NameDefaultDomain(),
         InlineFunctions(),
         passes.RemoveInitializersFromInputsPass(),
+        LiftConstants(),
+        passes.TopologicalSortPass(),  # the bodies of functions may stand in any order
+        DeclareInputShapes(),
         RaiseOpset(),
         UnfuseContribOps(),
-        LiftConstants(),
+        LiftConstants(),  # those of the converter
+        RestoreSoftmax(),
+        RestoreLayerNormalization(),
         ToPairs(),
-        passes.TopologicalSortPass(),  # the bodies of functions may stand in any order
+        passes.TopologicalSortPass(),
         passes.NameFixPass(_Names()),
-        DeclareInputShapes(),
     )
     settle(model)
     return model

@@ -264,6 +264,7 @@ def _integer_product(p: _Pairs) -> _Results:
         ones = p.constant(np.ones(zero.const_value.shape.numpy(), np.float32))
     a = p.real(0, (one, p.input(2)))
     b = p.real(1, (ones, zero), axis=-1 if dense else 0)
+    y.dtype = ir.DataType.FLOAT  # what replaces a tensor takes its type, which a file may state
     attributes = {} if dense else p.present(*_CONV)
     return [p.op("MatMul" if dense else "Conv", a, b, **attributes)]
 

@@ -1,8 +1,8 @@
-"""Reading a network from a path, bytes or a proto, without trusting it.
+"""Read a network from a path, bytes or a proto, without trusting it.
 
-Nothing here runs what a file holds. A file is refused with one sentence where it is no ONNX
-network, is cut short, is an artifact already, claims tensors that its data do not fill, or keeps
-weights anywhere but inside its own folder.
+Nothing here runs what a file holds. One sentence refuses a file that is no ONNX network, is cut
+short, is an artifact already, claims tensors that its data do not fill, was compiled for one kind
+of processor, or has weights anywhere but inside its own folder.
 """
 
 from __future__ import annotations
@@ -28,13 +28,24 @@ ModelLike = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 #: Protobuf's own limit for one message: no ONNX file is larger, its weights lie beside it.
 LARGEST_FILE = 2**31 - 1
 
-#: Files passed by mistake, recognised by their first bytes.
-MISTAKEN = (
-    (b"version https://git-lfs", "a Git LFS pointer, not the file; fetch it: git lfs pull"),
-    (b"PK\x03\x04", "a ZIP archive, such as a PyTorch checkpoint; export it to ONNX first"),
-    (b"\x80\x02", "a Python pickle, which is never opened here; export the network to ONNX first"),
-    (b"\x89HDF", "an HDF5 file, such as Keras weights; export the network to ONNX first"),
+#: Files passed by mistake: their first bytes and where these stand, and a description.
+MISTAKES = (
+    (0, b"version https://git-lfs", "a Git LFS pointer, not the file; fetch it: git lfs pull"),
+    (0, b"PK\x03\x04", "a ZIP archive, such as a PyTorch checkpoint; export it to ONNX first"),
+    (
+        *(0, b"\x80\x02"),
+        "a Python pickle, which is never opened here; export the network to ONNX first",
+    ),
+    (0, b"\x89HDF", "an HDF5 file, such as Keras weights; export the network to ONNX first"),
+    (
+        *(4, b"ORTM"),
+        "in ONNX Runtime's own format (.ort), not in ONNX; give the ONNX file it was made from",
+    ),
+    (4, b"TFL3", "a TensorFlow Lite file; convert the network to ONNX first (tf2onnx)"),
 )
+
+#: Domains of operators that ONNX Runtime's optimizer writes for one kind of processor.
+PROCESSOR_DOMAINS = ("com.microsoft.nchwc", "com.ms.internal.nhwc")
 
 
 @dataclass(frozen=True)
@@ -43,10 +54,10 @@ class Network:
 
     Attributes:
         model: the network; the caller's own to change.
-        name: what to call it in a sentence.
-        sha256: of the file's or proto's bytes, in hexadecimal (weights that lie beside the file
-            as external data are not part of it).
-        folder: where its file lies, or None where it came from memory.
+        name: its name in a sentence.
+        sha256: of the file's or proto's bytes, in hexadecimal (without weights that lie beside the
+            file as external data).
+        folder: the folder of its file, or None if it came from memory.
     """
 
     model: ir.Model
@@ -56,19 +67,22 @@ class Network:
 
 
 def load(model: ModelLike) -> ir.Model:
-    """Reads a network; see :func:`read`, which also tells where it came from."""
+    """Return a network's model; see :func:`read`, which also returns where it came from."""
     return read(model).model
 
 
 def read(model: ModelLike) -> Network:
-    """Reads a network.
+    """Read a network.
 
     Args:
-        model: a path, the bytes of a file, or a model in memory (which is left as it is).
+        model: a path, the bytes of a file, or a model in memory, which is not changed.
+
+    Returns:
+        The network, every extent of 0 or less in its declared shapes unknown.
 
     Raises:
         ModelError: it is no usable ONNX network.
-        ArtifactError: it is an artifact, where a plain network is meant.
+        ArtifactError: it is an artifact.
     """
     network = _read(model)
     if is_artifact(network.model.metadata_props):
@@ -80,10 +94,10 @@ def read(model: ModelLike) -> Network:
 
 
 def read_either(model: ModelLike) -> tuple[Network, Artifact | None]:
-    """Reads a network or an artifact; see :func:`read`.
+    """Read a network or an artifact; see :func:`read`.
 
     Returns:
-        It, and the metadata of an artifact.
+        The network, and the metadata of an artifact.
 
     Raises:
         ModelError: it is no usable ONNX network.
@@ -109,16 +123,16 @@ def _read(model: ModelLike) -> Network:
 
 
 def read_artifact(path: Path) -> ir.Model:
-    """Reads an artifact, or a part of one, as the graph that it is, without its metadata.
+    """Read the graph of an artifact, or of a part of one, without its metadata.
 
     Raises:
         ModelError: it is no usable ONNX file.
     """
     data = _read_file(path)
     proto = _parse(data, path.name)
-    kept = [entry for entry in proto.metadata_props if entry.key != METADATA_KEY]
+    others = [entry for entry in proto.metadata_props if entry.key != METADATA_KEY]
     del proto.metadata_props[:]
-    proto.metadata_props.extend(kept)
+    proto.metadata_props.extend(others)
     return _from_proto(proto, path.name, data, path.resolve().parent).model
 
 
@@ -141,9 +155,9 @@ def _read_file(path: Path) -> bytes:
 def _parse(data: bytes, name: str) -> onnx.ModelProto:
     if not data:
         raise ModelError(f"{name} is empty; give an ONNX file")
-    for start, what in MISTAKEN:
-        if data.startswith(start):
-            raise ModelError(f"{name} is {what}")
+    for offset, signature, description in MISTAKES:
+        if data.startswith(signature, offset):
+            raise ModelError(f"{name} is {description}")
     proto = onnx.ModelProto()
     try:
         proto.ParseFromString(data)
@@ -173,6 +187,8 @@ def _from_ir(model: ir.Model) -> Network:
                 "load the model from its path"
             )
         _check_external(tensor, Path(tensor.base_dir), "the model")
+    _check_operators(copy, "the model")
+    _forget_empty_extents(copy)
     return Network(copy, "the model", hashlib.sha256(data).hexdigest())
 
 
@@ -201,7 +217,38 @@ def _from_proto(proto: onnx.ModelProto, name: str, data: bytes, folder: Path | N
             )
         _check_external(external, folder, name)
         external.base_dir = folder
+    _check_operators(model, name)
+    _forget_empty_extents(model)
     return Network(model, name, hashlib.sha256(data).hexdigest(), folder)
+
+
+def _check_operators(model: ir.Model, name: str) -> None:
+    """Refuse a network that ONNX Runtime's optimizer compiled for one kind of processor."""
+    for node in _nodes(model):
+        if node.domain in PROCESSOR_DOMAINS:
+            raise ModelError(
+                f"{name} was saved by ONNX Runtime for one kind of processor (its node "
+                f"{node.name or node.op_type!r} is of the domain {node.domain}); "
+                "save it at optimization level EXTENDED or below"
+            )
+
+
+def _forget_empty_extents(model: ir.Model) -> None:
+    """Make extents of 0 or less unknown: some exporters write a dynamic batch as -1 or 0."""
+    for graph in model.graphs():
+        for value in (*graph.inputs, *(output for node in graph for output in node.outputs)):
+            if value.const_value is None and value.shape is not None:
+                dims = value.shape.dims
+                if any(isinstance(dim, int) and dim <= 0 for dim in dims):
+                    value.shape = ir.Shape(
+                        None if isinstance(dim, int) and dim <= 0 else dim for dim in dims
+                    )
+
+
+def _nodes(model: ir.Model) -> list[ir.Node]:
+    """Every node of a model, in subgraphs and functions too."""
+    functions = model.functions.values()
+    return [*model.graph.all_nodes(), *(node for f in functions for node in f.all_nodes())]
 
 
 def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
@@ -232,7 +279,7 @@ def _node_tensors(nodes: Iterator[onnx.NodeProto]) -> Iterator[onnx.TensorProto]
 
 
 def _check_tensor(tensor: onnx.TensorProto, name: str) -> None:
-    """A tensor that lies in the file holds as many elements as its shape says."""
+    """Check that a tensor inside the file has as many elements as its shape."""
     if any(extent < 0 for extent in tensor.dims):
         raise ModelError(f"{name}'s tensor {tensor.name!r} has a negative extent")
     try:
@@ -244,31 +291,29 @@ def _check_tensor(tensor: onnx.TensorProto, name: str) -> None:
         ) from error
     if tensor.data_location == onnx.TensorProto.EXTERNAL or not tensor.HasField("raw_data"):
         return
-    wanted = (math.prod(tensor.dims) * bits + 7) // 8
-    if len(tensor.raw_data) != wanted:
+    size = (math.prod(tensor.dims) * bits + 7) // 8
+    if len(tensor.raw_data) != size:
         raise ModelError(
             f"{name} is damaged: tensor {tensor.name!r} has {len(tensor.raw_data)} bytes "
-            f"where its shape {list(tensor.dims)} takes {wanted}"
+            f"where its shape {list(tensor.dims)} takes {size}"
         )
 
 
 def _external_tensors(model: ir.Model) -> Iterator[ir.ExternalTensor]:
-    """Every tensor that lies outside the file, in subgraphs and functions too."""
+    """Every tensor outside the file, in subgraphs and functions too."""
     for graph in (*model.graphs(), *(g for f in model.functions.values() for g in f.subgraphs())):
         for value in graph.initializers.values():
             if isinstance(value.const_value, ir.ExternalTensor):
                 yield value.const_value
-    nodes = [*model.graph.all_nodes()]
-    nodes += [node for function in model.functions.values() for node in function.all_nodes()]
-    for node in nodes:
+    for node in _nodes(model):
         for attribute in node.attributes.values():
-            one_or_many = attribute.value
-            many = one_or_many if isinstance(one_or_many, (tuple, list)) else (one_or_many,)
-            yield from (tensor for tensor in many if isinstance(tensor, ir.ExternalTensor))
+            content = attribute.value
+            items = content if isinstance(content, (tuple, list)) else (content,)
+            yield from (tensor for tensor in items if isinstance(tensor, ir.ExternalTensor))
 
 
 def _check_external(tensor: ir.ExternalTensor, folder: Path, name: str) -> None:
-    """External data lie inside the network's folder, and are there to the last byte."""
+    """Check that external data lie inside the network's folder, to the last byte."""
     where = f"{name}'s tensor {tensor.name!r} lies in external data {str(tensor.location)!r}"
     root = folder.resolve()
     location = Path(str(tensor.location))

@@ -20,6 +20,7 @@ from finite_differences import recast, symbolic
 from onnx import helper, numpy_helper
 from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NotImplemented_
 
+from ortcam.errors import ModelError
 from ortcam_export.graph.model_io import OPSET
 from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.model_file import load
@@ -316,6 +317,44 @@ def test_a_cast_at_its_opset(opset: Any) -> None:
         helper.make_node("Cast", ["e"], ["y"], to=onnx.TensorProto.FLOAT),
     ]
     check_old(_model(nodes, X, {"w": _normal(5, 3).astype(np.float64)}, opset), X)
+
+
+@pytest.mark.parametrize("op_type", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize("axis", [1, 2, -1])
+def test_a_softmax_behind_computed_axes_keeps_its_axes(op_type: str, axis: int) -> None:
+    """The file states no shape behind its input, and the converter infers none."""
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=[0, 2, 1]),
+        helper.make_node(op_type, ["t"], ["s"], axis=axis),
+        helper.make_node("Transpose", ["s"], ["y"], perm=[0, 2, 1]),
+    ]
+    x = _spread(2, 5, 4)
+    model = _model(nodes, x, {}, 11)
+    check_old(model, x)
+    if axis != 1:  # all axes from the first on are more than one
+        ready = prepare(load(model)).graph
+        assert [node.op_type for node in ready] == ["Transpose", op_type, "Transpose"]
+        assert ready[1].attributes["axis"].value in (2, -1)
+
+
+def test_a_softmax_of_unknown_rank() -> None:
+    """Flattened, its axis of classes could not be told from the others."""
+    nodes = [
+        helper.make_node("Own", ["x"], ["t"], domain="com.example"),
+        helper.make_node("Softmax", ["t"], ["y"], axis=2),
+    ]
+    model = _model(nodes, X, {}, 12)
+    model.opset_import.add(domain="com.example", version=1)
+    sentence = (
+        "the network has opset 12, where the axis of its Softmax 'y' depends on a rank that is "
+        "unknown; export it again with opset 13 or later"
+    )
+    with pytest.raises(ModelError, match=sentence):
+        prepare(load(model))
+    shape = helper.make_tensor_value_info("t", onnx.TensorProto.FLOAT, [1, 5, 7])
+    model.graph.value_info.append(shape)  # a rank that the file states is enough
+    ready = prepare(load(model)).graph
+    assert [node.op_type for node in ready] == ["Own", "Softmax"]
 
 
 def check_old(model: onnx.ModelProto, x: Array, *, dynamic: bool = True) -> None:

@@ -306,3 +306,29 @@ def test_a_network_quantized_when_it_runs_is_explained() -> None:
     assert "ConvInteger" in {node.op_type for node in model.graph.node}
     for layer in ("e_relu", "sum_relu"):
         assert least(weights(model, layer), weights(networks.deployed(), layer)) > 0.98
+
+
+def with_product(op_type: str, opset: int) -> onnx.ModelProto:
+    """Two convolutions, and a third one or a MatMul on channels last, which makes the logits."""
+    g = networks.Builder(0)
+    a = g.relu(g.conv("input", 3, 8, "a"), "a_relu")
+    x = g.relu(g.conv(a, 8, 8, "b"), "b_relu")
+    if op_type == "MatMul":
+        last = g.node("Transpose", [x], "last", perm=[0, 2, 3, 1])
+        y = g.node("MatMul", [last, g.weight("w", 8, 4, fan_in=8)], "product")
+        x = g.node("Transpose", [y], "logits", perm=[0, 3, 1, 2])
+    else:
+        x = g.conv(x, 8, 4, "logits", k=1)
+    return g.model({x: (TensorProto.FLOAT, ["N", 4, "H", "W"])}, opset=opset, ir_version=7)
+
+
+@pytest.mark.parametrize("op_type", ["Conv", "MatMul"])
+@pytest.mark.parametrize("opset", [11, 13, 17, 18])
+def test_an_integer_product_is_int32_and_its_real_form_is_not(op_type: str, opset: int) -> None:
+    """A file with value_info, and one whose opset is raised, state the type of the product."""
+    network = with_product(op_type, opset)
+    model = onnx.shape_inference.infer_shapes(dynamically_quantized(network))
+    assert f"{op_type}Integer" in {node.op_type for node in model.graph.node}
+    assert TensorProto.INT32 in {v.type.tensor_type.elem_type for v in model.graph.value_info}
+    for layer in ("a_relu", "b_relu"):
+        assert least(weights(model, layer), weights(network, layer)) > 0.97

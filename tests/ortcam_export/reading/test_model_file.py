@@ -2,18 +2,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import networks
 import numpy as np
 import onnx
 import onnx_ir as ir
+import onnxruntime
 import pytest
 from onnx import numpy_helper
 
 from ortcam.artifact import METADATA_KEY, Artifact, Layer, Score
 from ortcam.errors import ArtifactError, ModelError
-from ortcam_export.reading.model_file import load, read
+from ortcam_export.reading.model_file import PROCESSOR_DOMAINS, load, read
 
 
 def message(model: object, kind: type[Exception] = ModelError) -> str:
@@ -88,10 +90,86 @@ def test_not_onnx(tmp_path: Path) -> None:
         (b"PK\x03\x04\x00", "ZIP archive"),
         (b"\x80\x02}q\x00.", "Python pickle"),
         (b"\x89HDF\r\n", "HDF5"),
+        (b"\x1c\x00\x00\x00TFL3", "TensorFlow Lite"),
     ],
 )
 def test_what_people_hand_over_by_mistake_is_named(start: bytes, what: str) -> None:
     assert what in message(start)
+
+
+@pytest.mark.parametrize("level", ["BASIC", "EXTENDED", "ALL"])
+def test_a_file_in_the_runtimes_own_format(level: str, tmp_path: Path) -> None:
+    optimized(networks.unet(), tmp_path / "net.ort", level, "ORT")
+    assert message(tmp_path / "net.ort") == (
+        "net.ort is in ONNX Runtime's own format (.ort), not in ONNX; "
+        "give the ONNX file it was made from"
+    )
+
+
+def test_a_file_optimized_for_one_kind_of_processor(tmp_path: Path) -> None:
+    optimized(wide(), tmp_path / "net.onnx", "EXTENDED", "ONNX")
+    read(tmp_path / "net.onnx")
+    optimized(wide(), tmp_path / "net.onnx", "ALL", "ONNX")
+    if not any(
+        n.domain == "com.microsoft.nchwc" for n in onnx.load(tmp_path / "net.onnx").graph.node
+    ):
+        pytest.skip("onnxruntime has no layout of its own for this processor")
+    sentence = (
+        r"net.onnx was saved by ONNX Runtime for one kind of processor \(its node '.*' is of the "
+        r"domain com.microsoft.nchwc\); save it at optimization level EXTENDED or below"
+    )
+    for form in (tmp_path / "net.onnx", ir.from_proto(onnx.load(tmp_path / "net.onnx"))):
+        assert re.fullmatch(sentence.replace("net.onnx", "(net.onnx|the model)"), message(form))
+
+
+@pytest.mark.parametrize("domain", PROCESSOR_DOMAINS)
+def test_operators_for_one_kind_of_processor_wherever_they_stand(domain: str) -> None:
+    model = networks.with_functions()
+    model.functions[0].node[0].domain = domain
+    assert f"is of the domain {domain}); save it at optimization level" in message(model)
+
+
+def wide() -> onnx.ModelProto:
+    """A network of enough channels for the layout of onnxruntime's own kernels."""
+    g = networks.Builder(0)
+    x = g.relu(g.conv(g.relu(g.conv("input", 3, 32, "a"), "a_relu"), 32, 32, "b"), "b_relu")
+    return g.model({g.conv(x, 32, 16, "logits"): (onnx.TensorProto.FLOAT, ["N", 16, "H", "W"])})
+
+
+def optimized(model: onnx.ModelProto, target: Path, level: str, form: str) -> None:
+    """Save a network as onnxruntime's optimizer leaves it."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(target)
+    options.log_severity_level = 3
+    options.graph_optimization_level = getattr(
+        onnxruntime.GraphOptimizationLevel, f"ORT_ENABLE_{level}"
+    )
+    options.add_session_config_entry("session.save_model_format", form)
+    onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+@pytest.mark.parametrize("extent", [-1, 0])
+def test_an_extent_that_is_no_number_of_elements_is_unknown(extent: int) -> None:
+    model = onnx.shape_inference.infer_shapes(networks.unet())
+    graph = model.graph
+    for info in (*graph.input, *graph.output, *graph.value_info):
+        info.type.tensor_type.shape.dim[0].dim_value = extent
+    for form in (model, model.SerializeToString(), ir.from_proto(model)):
+        network = load(form)
+        values = [*network.graph.inputs, *network.graph.outputs]
+        values += [value for node in network.graph for value in node.outputs]
+        shapes = [value.shape for value in values if value.shape is not None]
+        assert len(shapes) > 20
+        for shape in shapes:
+            assert shape[0] == ir.SymbolicDim(None)
+        assert network.graph.inputs[0].shape == ir.Shape([None, 3, "H", "W"])
+
+
+def test_an_empty_constant_keeps_its_shape() -> None:
+    roi = load(networks.opset_11()).graph.initializers["roi"]
+    assert roi.shape == ir.Shape([0])
 
 
 def test_truncated_anywhere(path: Path) -> None:
