@@ -214,6 +214,7 @@ _OPERATORS: dict[str, Any] = {
     "GlobalAveragePool": lambda x: x.mean((2, 3), keepdim=True),
     "Gemm": lambda x, w: x @ w,
     "Flatten": lambda x: x.flatten(1),
+    "InstanceNormalization": lambda x, s, b: _functional().instance_norm(x, weight=s, bias=b),
     "LayerNormalization": _layer_norm,
     "MatMul": lambda a, b: a @ b,
     "Identity": lambda x: x,
