@@ -88,7 +88,7 @@ class ArtifactModel:
         """
         look = preset_named(preset)
         check_method(upsample or look.filter)
-        chosen = method_named(method)
+        chosen = method_named(method, look.methods)
         require(chosen, self.artifact, self.graph.session.source)
         targets = chosen.layers(layers, self.artifact)
         questions = None if classes is None else rows(classes, self.classes)

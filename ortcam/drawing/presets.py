@@ -7,8 +7,8 @@ filter, and how the map is drawn. Each row of :data:`PRESETS` is a tool.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,11 @@ def over_greatest(values: Map) -> Map:
     return values / most if most != 0 else values
 
 
+def in_bytes(values: Map) -> Map:
+    """m rounded down to a multiple of 1/255, as a byte holds it."""
+    return (np.floor(255 * values) / 255).astype(np.float32, copy=False)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Preset:
     """The choices that a tool makes.
@@ -68,6 +73,8 @@ class Preset:
         contours: outlines are drawn.
         volumes: the tool handles volumes.
         words: the map's scale in words, to follow the method's name.
+        methods: options of the methods by which the tool computes something else than
+            :data:`ortcam.methods.registry.METHODS` do by default.
     """
 
     steps: tuple[Step, ...]
@@ -81,6 +88,7 @@ class Preset:
     contours: bool = False
     volumes: bool = True
     words: str
+    methods: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def takes_signs(self) -> bool:
@@ -151,6 +159,12 @@ PRESETS: dict[str, Preset] = {
         volumes=False,
         words="after its ReLU, rescaled to 0 to 1 before and after it was resized, as in "
         "pytorch-grad-cam",
+        methods={
+            "score-cam": "weights=softmax,corners=aligned",
+            "ablation-cam": "divisor=score",
+            "eigen-cam": "sign=svd",
+            "eigen-grad-cam": "sign=svd",
+        },
     ),
     # github.com/kiraving/SegGradCAM: SegGradCAM.activationMap and SegGradCAMplot.
     "seggradcam": Preset(
@@ -160,6 +174,15 @@ PRESETS: dict[str, Preset] = {
         contours=True,
         volumes=False,
         words="resized, then after its ReLU, divided by its greatest value, as in SegGradCAM",
+    ),
+    # github.com/Nouman97/Seg_XRes_CAM: seg_grad_cam, which has both methods.
+    "seg-xres-cam": Preset(
+        steps=(relu, resize, to_unit, in_bytes),
+        filter="bilinear-opencv",
+        colormap="jet-opencv", scale="none", paint=overlay.paint_brightened,
+        volumes=False,
+        words="after its ReLU, resized, rescaled to 0 to 1 in 255 steps, as in Seg-XRes-CAM",
+        methods={"seg-xres-cam": "blocks=stretched"},
     ),
     "raw": Preset(
         steps=(resize,),

@@ -79,34 +79,45 @@ def layer_cam(features: Array, gradients: Array) -> Array:
     return sums
 
 
-def eigen_cam(features: Array) -> Array:
+def eigen_cam(features: Array, sign: str = "dark") -> Array:
     """EigenCAM: A projected on its first principal component; [*space], the same for every class.
 
     M. Muhammad and M. Yeasin, "Eigen-CAM: Class Activation Map using Principal Components", IJCNN
     2020; after subtracting the mean over space, as pytorch-grad-cam does. The sign of a principal
-    component is arbitrary: it is chosen so that a place without features is 0 or less, dark in
-    the map.
+    component is arbitrary: with ``"dark"`` a place without features is 0 or less, dark in the map,
+    and with ``"svd"`` it is that of LAPACK's decomposition, as in pytorch-grad-cam.
     """
-    return _principal(features)
+    return _principal(features, sign)
 
 
-def eigen_grad_cam(features: Array, gradients: Array) -> Array:
+def eigen_grad_cam(features: Array, gradients: Array, sign: str = "dark") -> Array:
     """EigenGradCAM: G A, place by place, projected on its first principal component.
 
-    From pytorch-grad-cam, after :func:`eigen_cam`; the sign makes a place without features or
-    gradients dark.
+    From pytorch-grad-cam, after :func:`eigen_cam`, whose sign it takes: with ``"dark"`` a place
+    without features or gradients is 0 or less.
     """
-    return np.stack([_principal(g * features) for g in gradients])
+    return np.stack([_principal(g * features, sign) for g in gradients])
 
 
-def seg_xres_cam(features: Array, gradients: Array, block: int = 2, pool: str = "max") -> Array:
+def seg_xres_cam(
+    features: Array, gradients: Array, block: int = 2, pool: str = "max", blocks: str = "cut"
+) -> Array:
     """Seg-XRes-CAM: the sum over c of G'_c A_c with G' the gradients pooled over blocks.
 
     S. Hasany et al., "Seg-XRes-CAM: Explaining Spatially Local Regions in Image Segmentation",
     CVPR Workshops 2023: each block x block of places gets its maximum (``"max"``) or its mean
-    (``"mean"``); blocks are cut off at the far edges. A block of 1 is HiResCAM, the mean
-    over one block as large as the layer is Grad-CAM.
+    (``"mean"``). A block of 1 is HiResCAM, the mean over one block as large as the layer is
+    Grad-CAM.
+
+    Blocks that do not divide the layer are cut off at the far edges (``"cut"``). The authors' code
+    fills the last blocks up with zeros and stretches all of them over the layer (``"stretched"``),
+    so that a place may get the value of a block that it does not lie in.
     """
+    pooled = {"cut": _cut_blocks, "stretched": _stretched_blocks}[blocks](gradients, block, pool)
+    return hires_cam(features, pooled)
+
+
+def _cut_blocks(gradients: Array, block: int, pool: str) -> Array:
     over = {"max": np.maximum, "mean": np.add}[pool]
     pooled = gradients.astype(np.float32)
     for axis in _space(gradients):
@@ -116,7 +127,21 @@ def seg_xres_cam(features: Array, gradients: Array, block: int = 2, pool: str = 
         if pool == "mean":
             pooled /= counts.reshape([-1] + [1] * (gradients.ndim - 1 - axis))
         pooled = np.repeat(pooled, counts, axis=axis)
-    return hires_cam(features, pooled)
+    return pooled
+
+
+def _stretched_blocks(gradients: Array, block: int, pool: str) -> Array:
+    pooled = gradients.astype(np.float32)
+    for axis in _space(gradients):
+        extent = gradients.shape[axis]
+        count = -(-extent // block)
+        after = [(0, count * block - extent if a == axis else 0) for a in range(gradients.ndim)]
+        shape = (*pooled.shape[:axis], count, block, *pooled.shape[axis + 1 :])
+        parts = np.pad(pooled, after).reshape(shape)
+        pooled = parts.max(axis + 1) if pool == "max" else parts.mean(axis + 1)
+        nearest = (2 * np.arange(extent) + 1) * count // (2 * extent)
+        pooled = pooled.take(nearest, axis)
+    return pooled
 
 
 def score_cam(values: Doubles, nothing: Doubles, weights: str) -> Array:
@@ -138,32 +163,40 @@ def score_cam(values: Doubles, nothing: Doubles, weights: str) -> Array:
     return increase.astype(np.float32)
 
 
-def ablation_cam(values: Doubles, drops: Array) -> Array:
+def ablation_cam(values: Doubles, drops: Array, divisor: str = "magnitude") -> Array:
     """Ablation-CAM's w_c = (y - y without channel c) / |y|.
 
     S. Desai and H. Ramaswamy, "Ablation-CAM: Visual Explanations for Deep Convolutional Network via
     Gradient-free Localization", WACV 2020, equations 1 and 2, for y above 0. For a y below 0, such
-    as a difference of classes, the divisor is |y|, so that a channel in favour still has a
-    weight above 0. If y is 0, the drops are not divided.
+    as a difference of classes, the divisor is |y| (``"magnitude"``), so that a channel in favour
+    still has a weight above 0; pytorch-grad-cam divides by y (``"score"``). If y is 0, the drops
+    are not divided.
 
     Args:
         values: y [K, N].
         drops: y less y without a channel, [K, C, N].
+        divisor: ``"magnitude"`` or ``"score"``.
     """
-    size = np.abs(values)[:, None]
-    return (drops / np.where(size > 0, size, 1)).astype(np.float32)
+    size = (np.abs(values) if divisor == "magnitude" else values)[:, None]
+    return (drops / np.where(size != 0, size, 1)).astype(np.float32)
 
 
 def gradient(attributions: NDArray[Any], channels: str, sign: str) -> Array:
     """The map [K, *space] of gradients, or other attributions, [K, C, *space] of the input.
 
-    Each value counts by its ``"absolute"`` value, its ``"positive"`` or its ``"negative"`` part;
-    the channels of a pixel are reduced to their ``"max"`` or ``"sum"``.
+    Each value counts by its :func:`part`; the channels of a pixel are reduced to their ``"max"`` or
+    ``"sum"``.
     """
-    signed = -attributions if sign == "negative" else attributions
-    parts = np.abs(signed) if sign == "absolute" else np.maximum(signed, 0)
+    parts = part(attributions, sign)
     reduced: Array = parts.max(axis=1) if channels == "max" else parts.sum(axis=1)
     return reduced.astype(np.float32, copy=False)
+
+
+def part(attributions: NDArray[Any], sign: str) -> NDArray[Any]:
+    """The ``"absolute"`` values, or the ``"positive"`` or ``"negative"`` parts, all 0 or more."""
+    signed = -attributions if sign == "negative" else attributions
+    parts: NDArray[Any] = np.abs(signed) if sign == "absolute" else np.maximum(signed, 0)
+    return parts
 
 
 def _space(values: Array, first: int = 2) -> tuple[int, ...]:
@@ -171,11 +204,17 @@ def _space(values: Array, first: int = 2) -> tuple[int, ...]:
     return tuple(range(first, values.ndim))
 
 
-def _principal(values: Array) -> Array:
+def _principal(values: Array, sign: str) -> Array:
     """[C, *space] less its mean over space, projected on its first right singular vector."""
     total = values.sum(axis=0)
     if not np.isfinite(total).all():
         return np.full_like(total, np.nan)
+    if sign == "svd":  # float32, since the sign depends on the decomposition's own steps
+        cells = values.reshape(len(values), -1).T.astype(np.float32)
+        cells = cells - cells.mean(axis=0)
+        component = np.linalg.svd(cells, full_matrices=False)[2][0]
+        projected: Array = cells @ component
+        return projected.reshape(total.shape)
     cells = values.reshape(len(values), -1).T.astype(np.float64)
     mean = cells.mean(axis=0)
     cells -= mean

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,14 +44,18 @@ def gradient(query: Query, **reduction: Any) -> list[Answer]:
 
 
 def smooth_grad(
-    query: Query, samples: int, noise: float, seed: int, **reduction: Any
+    query: Query, samples: int, noise: float, seed: int, average: str, **reduction: Any
 ) -> list[Answer]:
     """SmoothGrad: the mean of the gradients at the picture under normal noise.
 
     D. Smilkov et al., "SmoothGrad: removing noise by adding noise", 2017, section 3. The standard
     deviation of the noise is ``noise`` times the range of the input, its maximum less its minimum.
     The noise is the same in every call, and for a picture alone or in a batch.
+
+    With ``average="parts"`` the part of each gradient that ``sign`` names is taken before the mean:
+    its magnitude by default, as Captum's NoiseTunnel over Saliency has it.
     """
+    part = partial(cam_formulas.part, sign=reduction["sign"]) if average == "parts" else None
     passes = Passes(query, query.batch.pictures * samples)
 
     def smoothed(n: int) -> Doubles:
@@ -58,8 +63,14 @@ def smooth_grad(
         sigma = noise * np.ptp(x)
         random = np.random.default_rng(seed)
         weights = np.full(samples, 1 / samples)
-        return _weighted_sum(passes, n, weights, lambda i: x + random.normal(0, sigma, x.shape))
 
+        def noisy(_: int) -> Doubles:
+            return x + random.normal(0, sigma, x.shape)
+
+        return _weighted_sum(passes, n, weights, noisy, part)
+
+    if part is not None:
+        reduction["sign"] = "absolute"
     return [_answer(query, smoothed(n), **reduction) for n in range(query.batch.pictures)]
 
 
@@ -88,13 +99,20 @@ def integrated_gradients(query: Query, steps: int, baseline: str, **reduction: A
 
 
 def _weighted_sum(
-    passes: Passes, n: int, weights: Doubles, variant: Callable[[int], Doubles]
+    passes: Passes,
+    n: int,
+    weights: Doubles,
+    variant: Callable[[int], Doubles],
+    part: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
 ) -> Doubles:
-    """The weighted sum of the gradients [questions, C, *space] at variants of picture n."""
+    """The weighted sum of the gradients [questions, C, *space] at variants of picture n.
+
+    Or of a part of each gradient.
+    """
     total = np.zeros(())
-    for part, query in passes.variants(n, len(weights), variant, gradient=True):
-        for i, g in zip(part, _gradients(query), strict=True):
-            total = total + weights[i] * g
+    for indices, query in passes.variants(n, len(weights), variant, gradient=True):
+        for i, g in zip(indices, _gradients(query), strict=True):
+            total = total + weights[i] * (g if part is None else part(g))
     return total
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,14 +21,19 @@ __all__ = ["ablation_cam", "score_cam"]
 Floats = NDArray[np.float32]
 
 
-def score_cam(query: Query, weights: str) -> list[Answer]:
+def score_cam(query: Query, weights: str, corners: str) -> list[Answer]:
     """Score-CAM: the score of the picture as seen through one channel at a time.
 
     H. Wang et al., "Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural
     Networks", CVPR Workshops 2020. The network's input is multiplied by a channel of the layer,
     resized to the input (bilinear) and scaled to 0 to 1. A constant channel shows nothing, and
     takes no pass.
+
+    A layer's cells cover the input edge to edge (``corners`` is ``"half-pixel"``), as in the
+    authors' code. With ``"aligned"`` the centres of the outermost cells lie on those of the
+    outermost pixels, as in pytorch-grad-cam, which shifts a mask by up to half a cell.
     """
+    resize = _aligned if corners == "aligned" else partial(resample, method="bilinear")
     batch = query.batch
     features = batch.features(query.layers)
     uneven = {name: [_uneven(of_picture) for of_picture in a] for name, a in features.items()}
@@ -42,18 +49,20 @@ def score_cam(query: Query, weights: str) -> list[Answer]:
         for name, a in features.items():
             channels = uneven[name][n]
             y = np.repeat(nothing[:, None], a.shape[1], axis=1)
-            y[:, channels] = _through(passes, n, x, a[n][channels], axis)
+            y[:, channels] = _through(passes, n, x, a[n][channels], axis, resize)
             alphas[name] = cam_formulas.score_cam(y, nothing, weights)
         return Answer({name: a[n] for name, a in features.items()}, alphas)
 
     return [answer(n) for n in range(batch.pictures)]
 
 
-def ablation_cam(query: Query) -> list[Answer]:
+def ablation_cam(query: Query, divisor: str) -> list[Answer]:
     """Ablation-CAM: the relative drop of the score where one channel of the layer is set to 0.
 
     S. Desai and H. Ramaswamy, "Ablation-CAM: Visual Explanations for Deep Convolutional Network via
-    Gradient-free Localization", WACV 2020. A channel that is 0 everywhere takes no pass.
+    Gradient-free Localization", WACV 2020. A channel that is 0 everywhere takes no pass. For
+    ``divisor`` see :func:`ortcam.methods.cam_formulas.ablation_cam`; with ``"score"`` a remark says
+    where pytorch-grad-cam would set a channel to something else than 0.
     """
     batch = query.batch
     features = batch.features(query.layers)
@@ -73,14 +82,29 @@ def ablation_cam(query: Query) -> list[Answer]:
             keep = np.ones((len(part), channels), np.float32)
             keep[range(len(part)), ablated] = 0
             drops[:, ablated] = batch.drops(query.rows, query.cells, layer, keep)
-        alphas[layer.name] = cam_formulas.ablation_cam(y, drops)
-    return [
-        Answer(
-            {name: a[n] for name, a in features.items()},
+        alphas[layer.name] = cam_formulas.ablation_cam(y, drops, divisor)
+
+    def answer(n: int) -> Answer:
+        of_picture = {name: a[n] for name, a in features.items()}
+        remark = _other_ablations(of_picture) if divisor == "score" else ""
+        return Answer(
+            of_picture,
             {name: weights[..., n] for name, weights in alphas.items()},
+            remarks=(remark,) * len(query.rows),
         )
-        for n in range(batch.pictures)
-    ]
+
+    return [answer(n) for n in range(batch.pictures)]
+
+
+def _other_ablations(features: Mapping[str, Floats]) -> str:
+    """The remark on layers whose channels pytorch-grad-cam does not set to 0, or ""."""
+    layers = [name for name, a in features.items() if a.min() != 0]
+    if not layers:
+        return ""
+    return (
+        f"is made by setting channels of {' and '.join(layers)} to 0, while pytorch-grad-cam "
+        "sets them to -1e7 or less, since the least value of the features is not 0 there"
+    )
 
 
 def _uneven(features: Floats) -> NDArray[np.intp]:
@@ -90,14 +114,30 @@ def _uneven(features: Floats) -> NDArray[np.intp]:
         return np.flatnonzero(flat.max(axis=1) > flat.min(axis=1))
 
 
+def _aligned(plane: Floats, grid: tuple[int, ...]) -> Floats:
+    """A plane or volume between the centres of its outermost cells, as UpsamplingBilinear2d."""
+    for axis, (cells, extent) in enumerate(zip(plane.shape, grid, strict=True)):
+        at = np.linspace(0, cells - 1, extent)
+        low = np.minimum(at.astype(np.intp), max(cells - 2, 0))
+        share = (at - low).astype(np.float32).reshape([-1, *[1] * (plane.ndim - 1 - axis)])
+        high = np.minimum(low + 1, cells - 1)
+        plane = plane.take(low, axis) * (1 - share) + plane.take(high, axis) * share
+    return plane
+
+
 def _through(
-    passes: Passes, n: int, x: NDArray[Any], features: Floats, axis: int | None
+    passes: Passes,
+    n: int,
+    x: NDArray[Any],
+    features: Floats,
+    axis: int | None,
+    resize: Callable[[Floats, tuple[int, ...]], Floats],
 ) -> NDArray[np.float64]:
     """y [questions, C] of the input as seen through each of the channels [C, *space]."""
     grid = tuple(extent for i, extent in enumerate(x.shape) if i != axis)
 
     def masked(i: int) -> NDArray[Any]:
-        plane = resample(features[i], grid, "bilinear")
+        plane = resize(features[i], grid)
         least, most = plane.min(), plane.max()
         mask = (plane - least) / (most - least) if most > least else np.zeros_like(plane)
         product: NDArray[Any] = x * (mask if axis is None else np.expand_dims(mask, axis))

@@ -113,14 +113,14 @@ def _placing(formula: Callable[..., cam_formulas.Array]) -> Callable[..., list[A
     return lambda query, **options: query.apply(partial(formula, **options))
 
 
-def _eigen_cam(query: Query) -> list[Answer]:
+def _eigen_cam(query: Query, sign: str) -> list[Answer]:
     """EigenCAM uses the features only; every class gets the same map."""
     features = query.batch.features(query.layers)
     return [
         Answer(
             {name: a[n] for name, a in features.items()},
             results={
-                name: np.repeat(cam_formulas.eigen_cam(a[n])[None], len(query.rows), axis=0)
+                name: np.repeat(cam_formulas.eigen_cam(a[n], sign)[None], len(query.rows), axis=0)
                 for name, a in features.items()
             },
         )
@@ -143,6 +143,9 @@ _REDUCTION = {
 }
 """The options that reduce a pixel's channels to a map."""
 
+_COMPONENT = {"sign": _one_of("dark", "svd")}
+"""The option that gives a principal component its sign."""
+
 METHODS: dict[str, Method] = {
     GRAD_CAM: Method(title="Grad-CAM", answer=Query.ask),
     "hires-cam": Method(
@@ -164,19 +167,29 @@ METHODS: dict[str, Method] = {
         options={
             "block": _whole(2),
             "pool": _one_of("max", "mean"),
+            "blocks": _one_of("cut", "stretched"),
         },
     ),
     "eigen-grad-cam": Method(
-        title="EigenGradCAM", answer=_placing(cam_formulas.eigen_grad_cam), needs="gradients"
+        title="EigenGradCAM",
+        answer=_placing(cam_formulas.eigen_grad_cam),
+        needs="gradients",
+        options=_COMPONENT,
     ),
-    "eigen-cam": Method(title="EigenCAM", answer=_eigen_cam),
+    "eigen-cam": Method(title="EigenCAM", answer=_eigen_cam, options=_COMPONENT),
     "score-cam": Method(
         title="Score-CAM",
         answer=perturbation.score_cam,
-        options={"weights": _one_of("increase", "softmax")},
+        options={
+            "weights": _one_of("increase", "softmax"),
+            "corners": _one_of("half-pixel", "aligned"),
+        },
     ),
     "ablation-cam": Method(
-        title="Ablation-CAM", answer=perturbation.ablation_cam, needs=ABLATIONS
+        title="Ablation-CAM",
+        answer=perturbation.ablation_cam,
+        needs=ABLATIONS,
+        options={"divisor": _one_of("magnitude", "score")},
     ),
     "gradient": Method(
         title="Gradient", answer=input_gradients.gradient, needs=PIXELS, options=_REDUCTION
@@ -189,6 +202,7 @@ METHODS: dict[str, Method] = {
             "samples": _whole(25),
             "noise": MethodOption(0.15, lambda s: 0 < s < inf, "a number above 0"),
             "seed": MethodOption(0, lambda n: n >= 0, "a whole number of at least 0"),
+            "average": _one_of("gradients", "parts"),
             **_REDUCTION,
         },
     ),
@@ -207,11 +221,13 @@ METHODS: dict[str, Method] = {
 """The methods by their names without options."""
 
 
-def method_named(text: str) -> Method:
+def method_named(text: str, presets: Mapping[str, str] | None = None) -> Method:
     """Return the method of a name, with the options in it.
 
     Args:
         text: ``"hires-cam"``, or ``"seg-xres-cam:block=4,pool=mean"``.
+        presets: options of some methods, such as ``{"score-cam": "weights=softmax"}``; those in
+            ``text`` override them.
 
     Raises:
         InputError: there is no such method or option, or the option does not take the value.
@@ -219,10 +235,16 @@ def method_named(text: str) -> Method:
     Example:
         >>> method_named("hires-cam").title
         'HiResCAM'
+        >>> method_named("score-cam", {"score-cam": "corners=aligned"}).name
+        'score-cam:corners=aligned'
     """
     name, _, settings = text.partition(":")
     _check(name)
     method = METHODS[name]
+    preset = (presets or {}).get(name)
+    if preset:
+        settings = f"{preset},{settings}" if settings else preset
+        text = f"{name}:{settings}"
     options = {key: option.default for key, option in method.options.items()}
     for entry in settings.split(",") if settings else ():
         key, _, value = entry.partition("=")

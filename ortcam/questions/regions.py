@@ -29,6 +29,7 @@ from ortcam.questions.masks import Given
 from ortcam.questions.names import class_indices
 
 __all__ = [
+    "MISTAKES",
     "Box",
     "Component",
     "Labelled",
@@ -43,6 +44,9 @@ __all__ = [
 ]
 
 Weights = NDArray[np.float32]
+
+MISTAKES = ("mistaken", "false-positive", "false-negative")
+"""The kinds of :class:`Mistaken` pixels."""
 
 Region: TypeAlias = "Given | Where"
 """An array or a picture's path, or a part of the picture that the scene determines."""
@@ -315,27 +319,50 @@ class Labelled(Where):
 class Mistaken(Where):
     """The pixels whose prediction differs from their class in a label image.
 
-    ``Predicted() & Mistaken(truth)`` are the false positives of the question's class,
-    ``Labelled(truth) & Mistaken(truth)`` its false negatives.
+    Pixels that the label image gives no class are never mistaken.
 
     Attributes:
         truth: see :data:`ortcam.pictures.label_image.Truth`.
+        kind: ``"mistaken"`` for all of them; ``"false-positive"`` for those predicted as the
+            question's class, mistaken for it; ``"false-negative"`` for those labelled as the class,
+            where another or none is predicted.
 
     Example:
-        >>> str(Predicted() & Mistaken("street.labels.png"))
-        'where predicted and where mistaken'
+        >>> str(Mistaken("street.labels.png")), str(Mistaken("street.labels.png", "false-positive"))
+        ('where mistaken', 'where false positive')
     """
 
     truth: Truth
+    kind: str = "mistaken"
     by_prediction = True
+
+    def __post_init__(self) -> None:
+        """Checks the kind.
+
+        Raises:
+            RegionError: there is no such kind.
+        """
+        if self.kind not in MISTAKES:
+            words = f"{', '.join(MISTAKES[:-1])} or {MISTAKES[-1]}"
+            raise RegionError(f"the kind of mistaken pixels must be {words}, got {self.kind!r}")
+
+    @property
+    def by_class(self) -> bool:  # type: ignore[override]  # a constant elsewhere
+        """True unless it is about the mistakes of all classes."""
+        return self.kind != "mistaken"
 
     def weights(self, scene: Scene, subject: int) -> Weights:
         """Return 1 where prediction and label differ, 0 elsewhere."""
         truth = label_image.read(self.truth, scene.grid, scene.colors)
-        return _ones((truth != NONE) & (truth != scene.labels))
+        mistaken = (truth != NONE) & (truth != scene.labels)
+        if self.kind == "false-positive":
+            mistaken &= scene.labels == subject
+        elif self.kind == "false-negative":
+            mistaken &= truth == subject
+        return _ones(mistaken)
 
     def __str__(self) -> str:
-        return "where mistaken"
+        return f"where {self.kind.replace('-', ' ')}"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ that this shares with the exporter is the ONNX file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,10 +77,41 @@ def whole_gradients(
     }
 
 
+def cut(model: onnx.ModelProto, layer: str, score: str) -> Any:
+    """A network as a PyTorch module in float64, whose ``layer`` is the feature layer.
+
+    ``front(x)`` returns the features, without the score.
+    """
+    import torch
+
+    cutter = onnx.utils.Extractor(onnx.shape_inference.infer_shapes(model))
+    picture = model.graph.input[0].name
+    whole = cutter.extract_model([picture], [score])
+
+    class Cut(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Identity()
+            self.device_marker = torch.nn.Parameter(torch.zeros(1))  # grad-cam asks its device
+
+        def front(self, x: Any) -> Any:
+            return run(whole, {picture: x})[layer]
+
+        def forward(self, x: Any) -> Any:
+            return run(whole, {picture: x}, {layer: self.layer})[score]
+
+    return Cut().eval()
+
+
 def run(
-    model: onnx.ModelProto, inputs: Mapping[str, Array | torch.Tensor]
+    model: onnx.ModelProto,
+    inputs: Mapping[str, Array | torch.Tensor],
+    changes: Mapping[str, Callable[[Any], Any]] | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Return every tensor of a network, floating ones in float64 and ready for autograd."""
+    """Return every tensor of a network, floating ones in float64 and ready for autograd.
+
+    ``changes`` are functions of tensors by name, which the later nodes see in their place.
+    """
     import torch
 
     env: dict[str, Any] = {"": None}
@@ -92,7 +123,9 @@ def run(
     for node in model.graph.node:
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         operands = [env[name] for name in node.input]
-        env[node.output[0]] = _OPERATORS[node.op_type](*operands, **attributes)
+        value = _OPERATORS[node.op_type](*operands, **attributes)
+        change = (changes or {}).get(node.output[0])
+        env[node.output[0]] = value if change is None else change(value)
     return env
 
 
@@ -181,6 +214,7 @@ _OPERATORS: dict[str, Any] = {
     "GlobalAveragePool": lambda x: x.mean((2, 3), keepdim=True),
     "Gemm": lambda x, w: x @ w,
     "Flatten": lambda x: x.flatten(1),
+    "InstanceNormalization": lambda x, s, b: _functional().instance_norm(x, weight=s, bias=b),
     "LayerNormalization": _layer_norm,
     "MatMul": lambda a, b: a @ b,
     "Identity": lambda x: x,

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 BORDER = 3
 """The default width of a border, in pixels."""
 
+_BY_TRUTH = ("labelled", "mistaken", "false-positive", "false-negative")
+"""The words of ``--where`` that need ``--truth``."""
+
 where_option = section("Where")
 
 
@@ -60,12 +63,13 @@ region_options = stack(
     ),
     where_option(
         "--where",
-        type=click.Choice(["predicted", "component", "border", "labelled", "mistaken"]),
+        type=click.Choice(["predicted", "component", "border", *_BY_TRUTH]),
         multiple=True,
         help="Pixels predicted as the class (predicted), the predicted object under --at "
         "(component), the border of either (border), pixels that --truth labels as the class "
-        "(labelled), or pixels whose prediction differs from --truth (mistaken). Repeatable; all "
-        "regions are intersected.",
+        "(labelled), pixels whose prediction differs from --truth (mistaken), of these the ones "
+        "predicted as the class (false-positive) or labelled as it (false-negative). Repeatable; "
+        "all regions are intersected.",
     ),
     where_option(
         "--border-width",
@@ -92,13 +96,13 @@ def check(options: RegionOptions) -> None:
         click.UsageError: one lacks another.
     """
     where, truth = options["where"], options["truth"]
-    needs_truth = [w for w in ("labelled", "mistaken") if w in where]
+    needs_truth = [w for w in _BY_TRUTH if w in where]
     if "component" in where and options["at"] is None:
         raise click.UsageError("--where component needs a pixel of the object: add --at X,Y.")
     if needs_truth and truth is None:
         raise click.UsageError(f"--where {needs_truth[0]} needs a label image: add --truth FILE.")
     if truth is not None and not needs_truth:
-        raise click.UsageError("--truth needs --where labelled or --where mistaken.")
+        raise click.UsageError(f"--truth needs --where {' or --where '.join(_BY_TRUTH)}.")
     if options["border_width"] is not None and "border" not in where:
         raise click.UsageError("--border-width needs --where border.")
 
@@ -126,6 +130,7 @@ def region(options: RegionOptions, picture: Path) -> Region | None:
 
 def _parts(options: RegionOptions, picture: Path) -> list[Where]:
     from ortcam.questions.regions import (
+        MISTAKES,
         Box,
         Component,
         Labelled,
@@ -146,7 +151,7 @@ def _parts(options: RegionOptions, picture: Path) -> list[Where]:
     if options["truth"] is not None:
         truth = _truth(options["truth"], picture)
         parts += [Labelled(truth)] if "labelled" in where else []
-        parts += [Mistaken(truth)] if "mistaken" in where else []
+        parts += [Mistaken(truth, kind) for kind in MISTAKES if kind in where]
     if at is not None and "component" not in where:
         parts.append(Pixel(*at))
     if options["box"] is not None:

@@ -78,6 +78,26 @@ def test_seg_xres_cam(block: int, pool: str) -> None:
     close(formulas.seg_xres_cam(a, g, block, pool), sums)
 
 
+@pytest.mark.parametrize("pool", ["max", "mean"])
+@pytest.mark.parametrize("block", [1, 2, 3, 4, 5, 20])
+def test_stretched_blocks(block: int, pool: str) -> None:
+    """block_reduce of scikit-image, then scipy's zoom, as its resize calls it."""
+    ndimage = pytest.importorskip("scipy.ndimage")
+    a, g = drawn()
+    high, wide = -(-H // block), -(-W // block)
+    filled = np.zeros((K, C, high * block, wide * block))
+    filled[..., :H, :W] = g
+    blocks = filled.reshape(K, C, high, block, wide, block)
+    pooled = blocks.max(axis=(3, 5)) if pool == "max" else blocks.mean(axis=(3, 5))
+    stretched = ndimage.zoom(
+        pooled, (1, 1, H / high, W / wide), order=0, mode="mirror", grid_mode=True
+    )
+    found = formulas.seg_xres_cam(a, g, block, pool, "stretched")
+    close(found, (stretched * a).sum(axis=1))
+    alike = np.allclose(found, formulas.seg_xres_cam(a, g, block, pool), rtol=1e-4)
+    assert alike == (block == 1 or (block, pool) == (20, "max"))
+
+
 def test_blocks_lead_from_hires_cam_to_grad_cam() -> None:
     a, g = drawn()
     close(formulas.seg_xres_cam(a, g, 1), formulas.hires_cam(a, g))
@@ -92,6 +112,20 @@ def test_hires_cam_is_grad_cam_where_gradients_are_the_same_all_over() -> None:
     sums = np.einsum("kc,chw->khw", flat.mean(axis=(2, 3)), a)
     close(formulas.hires_cam(a, flat), sums)
     close(np.einsum("kc,chw->khw", formulas.xgrad_cam(a, flat), a), sums)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("channels", [5, 60])
+def test_the_sign_of_the_decomposition(channels: int, seed: int) -> None:
+    """That of all of U, which the formula does not compute."""
+    r = np.random.default_rng(seed)
+    a = np.maximum(r.normal(size=(channels, H, W)), 0).astype(np.float32)
+    cells = a.reshape(channels, -1).T
+    cells = cells - cells.mean(axis=0)
+    projection = cells @ np.linalg.svd(cells, full_matrices=True)[2][0]
+    found = formulas.eigen_cam(a, "svd")
+    close(found, projection.reshape(H, W))
+    close(np.abs(found), np.abs(formulas.eigen_cam(a)))
 
 
 @pytest.mark.parametrize("channels", [5, 60])
@@ -179,3 +213,5 @@ def test_ablation_cam() -> None:
     )  # [questions, channels, pictures]
     expected = [[[0.5, 0.25], [-1, -0.5]], [[3, 6], [0, 2]]]
     close(formulas.ablation_cam(y, drops), np.array(expected))
+    expected = [[[0.5, -0.25], [-1, 0.5]], [[3, 6], [0, 2]]]
+    close(formulas.ablation_cam(y, drops, "score"), np.array(expected))

@@ -25,6 +25,10 @@ LABELS = np.array(
 )
 TRUTH = np.where(LABELS == 2, 1, LABELS)
 TRUTH[0] = 255
+CONFUSED = LABELS.copy()  # for class 2 in both ways, for others in the last row, with void
+CONFUSED[0] = 255
+CONFUSED[1] = [0, 1, 2, 1, 1, 0]
+CONFUSED[3, 1] = 1
 COLORS = ((10, 20, 30), (40, 50, 60), (70, 80, 90))
 
 
@@ -48,6 +52,16 @@ PARTS = [
     (Labelled(TRUTH), ("......", "......", "......", "......"), "where labelled"),
     (Labelled(TRUTH, 0), ("......", "#.....", "......", ".##..."), "where labelled 0"),
     (Mistaken(TRUTH), ("......", ".#...#", "##...#", "#..###"), "where mistaken"),
+    (
+        Mistaken(CONFUSED, "false-positive"),
+        ("......", ".#...#", "......", "......"),
+        "where false positive",
+    ),
+    (
+        Mistaken(CONFUSED, "false-negative"),
+        ("......", "..#...", "......", "......"),
+        "where false negative",
+    ),
     (
         Predicted("Road").border(),
         ("..#.#.", "..#.#.", "..###.", "......"),
@@ -75,6 +89,7 @@ def test_what_depends_on_the_class_and_on_the_prediction_says_so() -> None:
     assert [Predicted().by_class, Predicted(1).by_class, Labelled(TRUTH).by_class] == [1, 0, 1]
     assert (~Predicted() & Pixel(0, 0)).by_class
     assert not (Mistaken(TRUTH) | Component(0, 0)).by_class
+    assert (Mistaken(TRUTH, "false-negative") & Pixel(0, 0)).by_class
     assert (Mistaken(TRUTH).border(2) & Pixel(0, 0)).by_prediction
     assert not (Labelled(TRUTH) & Box(0, 0, 1, 1)).by_prediction
 
@@ -83,6 +98,17 @@ def test_what_depends_on_the_class_and_on_the_prediction_says_so() -> None:
 
     blind = Scene((4, 6), ("Sky", "Road", "Car"), COLORS, predict)
     assert (Box(0, 0, 2, 2) & ~Pixel(1, 1)).weights(blind, 0).sum() == 3
+
+
+def test_mistakes_of_a_class_are_those_of_two_parts() -> None:
+    for subject in range(3):
+        for kind, part in (("false-positive", Predicted()), ("false-negative", Labelled(CONFUSED))):
+            np.testing.assert_array_equal(
+                Mistaken(CONFUSED, kind).weights(scene(), subject),
+                (part & Mistaken(CONFUSED)).weights(scene(), subject),
+            )
+    with pytest.raises(RegionError, match="must be mistaken, false-positive or false-negative"):
+        Mistaken(CONFUSED, "wrong")
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -73,6 +73,14 @@ def truth(tmp_path: Path, picture: Path) -> Path:
         (("--where", "labelled", "--truth", "TRUTH"), Labelled("TRUTH")),
         (("--where", "mistaken", "--truth", "FOLDER"), Mistaken("TRUTH")),
         (
+            ("--where", "false-positive", "--truth", "TRUTH"),
+            Mistaken("TRUTH", "false-positive"),
+        ),
+        (
+            ("--where", "false-negative", "--truth", "FOLDER"),
+            Mistaken("TRUTH", "false-negative"),
+        ),
+        (
             ("--where", "mistaken", "--where", "predicted", "--truth", "TRUTH"),
             Predicted() & Mistaken("TRUTH"),
         ),

@@ -32,6 +32,34 @@ def exact(planes: NDArray[np.float32], missing: NDArray[np.bool_]) -> NDArray[np
     return filled
 
 
+def exact_in_sparse_form(
+    planes: NDArray[np.float32], missing: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """The same system by scipy's direct solver, for pictures of many pixels."""
+    sparse = pytest.importorskip("scipy.sparse")
+    linalg = pytest.importorskip("scipy.sparse.linalg")
+    _, height, width = planes.shape
+    number = np.full((height + 2, width + 2), -1)
+    number[1:-1, 1:-1][missing] = np.arange(missing.sum())
+    value, inside = (np.pad(p, [(0, 0), (1, 1), (1, 1)]) for p in (planes, np.ones_like(planes)))
+    y, x = np.argwhere(missing).T + 1
+    rows = np.arange(len(y))
+    system = sparse.csc_array((len(y), len(y)))
+    right = np.zeros((len(y), len(planes)))
+    for dy, dx in np.ndindex(3, 3):
+        weight = [0, 1 / 6, 1 / 12][abs(dy - 1) + abs(dx - 1)]
+        at = (y + dy - 1, x + dx - 1)
+        weights, columns = weight * inside[0][at], number[at]
+        known = columns < 0
+        right[known] += weights[known, None] * value[:, at[0][known], at[1][known]].T
+        system += sparse.csc_array((weights, (rows, rows)), shape=system.shape)
+        entries = (-weights[~known], (rows[~known], columns[~known]))
+        system += sparse.csc_array(entries, shape=system.shape)
+    filled = planes.astype(np.float64)
+    filled[:, missing] = linalg.spsolve(system, right).T
+    return filled
+
+
 def picture(height: int, width: int, seed: int = 0) -> NDArray[np.float32]:
     random = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
@@ -61,6 +89,20 @@ def test_scattered_pixels_solve_it_too() -> None:
     planes, missing = picture(37, 29), np.random.default_rng(1).random((37, 29)) < 0.7
     filled_in = imputation.solve(planes, missing)
     assert np.abs(filled_in - exact(planes, missing)).max() < imputation.NOISE / 10
+
+
+@pytest.mark.parametrize("share", [0.2, 0.9])
+def test_pictures_of_many_pixels_solve_it_too(share: float) -> None:
+    """The error of an iteration that only looks at residuals grows with the picture."""
+    planes, missing = picture(180, 300)[:2], blob(180, 300, share)
+    expected = exact_in_sparse_form(planes, missing)
+    assert np.abs(imputation.solve(planes, missing) - expected).max() < imputation.NOISE / 10
+
+
+def test_both_direct_solutions_agree() -> None:
+    planes, missing = picture(13, 18), blob(13, 18, 0.6)
+    sparse = exact_in_sparse_form(planes, missing)
+    np.testing.assert_allclose(sparse, exact(planes, missing), atol=1e-12)
 
 
 def test_values_at_missing_pixels_are_ignored() -> None:
