@@ -45,6 +45,7 @@ __all__ = [
     "AXES",
     "CLASS_WEIGHTS",
     "ENGINES",
+    "FLOAT32_DIGIT",
     "FORMAT",
     "LAYERS",
     "METADATA_KEY",
@@ -84,6 +85,9 @@ values that are no class scores as far as is known, such as a depth or an embedd
 
 AXES = ("batch", "class", "space", "list", "time")
 """The kinds of a score's axes. A list is of anchors, queries, frames or tiles, without places."""
+
+FLOAT32_DIGIT = 2.0**-23
+"""The relative size of the last digit in float32."""
 
 _DAMAGE = (KeyError, TypeError, ValueError, OverflowError)
 """The errors of reading JSON of another structure."""
@@ -261,12 +265,20 @@ class Verification:
             None if the network takes one picture only.
         form: the form in which a low-precision network was verified, such as ``"in float32"`` or
             ``"without the rounding of its quantizers"``; "" for the network itself.
+        uncertainty: the largest uncertainty of a measured derivative, relative likewise; 0 in
+            artifacts before it was kept.
     """
 
     error: float
     directions: int
     isolation: float | None = None
     form: str = ""
+    uncertainty: float = 0.0
+
+    @property
+    def bound(self) -> float:
+        """The relative error that no directional derivative exceeds, as far as was measured."""
+        return max(self.error + self.uncertainty, FLOAT32_DIGIT)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,9 @@ from ortcam_export.export_state import ExportState
 from ortcam_export.graph.model_io import opset
 from ortcam_export.prepare.qdq import to_pairs
 from ortcam_export.prepare.shape_inference import infer
-from ortcam_export.verify.central_differences import GradientError
 from ortcam_export.verify.checkable_form import CheckableForm
 from ortcam_export.verify.gradient import verify
 from ortcam_export.verify.onnx_checker import check
-from ortcam_export.verify.with_small_biases import AddSmallBiases, lacks_biases
 
 __all__ = ["verify_export"]
 
@@ -60,13 +58,6 @@ def _measure(state: ExportState, runs: Runs) -> None:
             infer(raised_from)
             raised_from = form(raised_from).model
         runs = open_parts(parts(state, model))
-    try:
-        verification = verify(plain, runs, state.artifact, raised_from)
-    except GradientError:
-        if not lacks_biases(plain):
-            raise
-        biased, biased_model = (AddSmallBiases()(m).model for m in (plain, model))
-        runs = open_parts(parts(state, biased_model))
-        verification = verify(biased, runs, state.artifact)
+    verification = verify(plain, runs, state.artifact, raised_from)
     verification = dataclasses.replace(verification, form=form.description)
     state.artifact = dataclasses.replace(state.artifact, verification=verification)
