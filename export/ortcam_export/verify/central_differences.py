@@ -22,7 +22,7 @@ __all__ = [
     "TOLERANCE",
     "GradientError",
     "Judgement",
-    "NotMeasuredError",
+    "PictureGradientError",
     "judge",
     "measure",
     "responses",
@@ -72,8 +72,8 @@ class GradientError(VerificationError):
     """The gradient disagrees with central differences, or these cannot be measured."""
 
 
-class NotMeasuredError(GradientError):
-    """Central differences cannot be measured."""
+class PictureGradientError(GradientError):
+    """The gradient of the picture is not verified, while those of the layers are."""
 
 
 @dataclass(frozen=True)
@@ -346,7 +346,7 @@ def judge(
             excess = np.maximum(np.abs(derivative - value) - unseen, 0)
             judgement |= Judgement(_relative(excess, size), uncertainty, 1)
     if judgement.directions < ENOUGH * len(measured):
-        raise NotMeasuredError(
+        raise GradientError(
             f"central differences cannot measure the gradient at {name!r}: the score is too rough "
             "on the trial picture; export with ",
             Option("verify", False),

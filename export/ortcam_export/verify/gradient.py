@@ -51,6 +51,7 @@ from ortcam_export.verify.central_differences import (
     TOLERANCE,
     GradientError,
     Judgement,
+    PictureGradientError,
     measure,
     responses,
     shifts,
@@ -92,6 +93,7 @@ def verify(
 
     Raises:
         GradientError: the gradient's error exceeds the tolerance, or cannot be measured.
+        PictureGradientError: the same of the picture's gradient, while the layers' are right.
         VerificationError: the artifact's score differs from the network's, or the network mixes
             the pictures of a batch.
         ModelError: the network does not run on the trial pictures.
@@ -107,7 +109,7 @@ def verify(
     if raised_from is not None:
         same_outputs(raised_from, artifact, meta, feeds, questions)
     total = Judgement()
-    for layer in meta.targets:
+    for layer in meta.layers:
         judgement = trial.judge(layer, answers)
         if not judgement.error <= TOLERANCE:  # also if it is not a number
             raise GradientError(
@@ -118,6 +120,8 @@ def verify(
                 else Message("export with ", Option("engine", "ortcam")),
             )
         total |= judgement
+    if meta.pixels is not None:
+        total |= _judge_picture(trial, meta.pixels, answers)
     isolation = measure_isolation(network, artifact, meta, feeds, questions, answers.weights)
     return Verification(
         error=total.error,
@@ -125,6 +129,19 @@ def verify(
         directions=total.directions,
         isolation=isolation,
     )
+
+
+def _judge_picture(trial: _Trial, pixels: Layer, answers: Answers) -> Judgement:
+    """Judge the picture's gradient, the failure of which concerns no layer."""
+    try:
+        judgement = trial.judge(pixels, answers)
+    except GradientError as error:
+        raise PictureGradientError(error.message) from error
+    if not judgement.error <= TOLERANCE:
+        raise PictureGradientError(
+            f"the gradient of the picture is off by {judgement.error:.1e} from central differences"
+        )
+    return judgement
 
 
 def errors(

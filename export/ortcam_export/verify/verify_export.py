@@ -6,11 +6,15 @@ import dataclasses
 
 from ortcam.errors import ModelError
 from ortcam.inference.two_part import Runs
+from ortcam.messages import Message
+from ortcam.methods.registry import PIXELS
+from ortcam_export.append.append import append
 from ortcam_export.append.parts import open_parts, parts
 from ortcam_export.export_state import ExportState
 from ortcam_export.graph.model_io import opset
 from ortcam_export.prepare.qdq import to_pairs
 from ortcam_export.prepare.shape_inference import infer
+from ortcam_export.verify.central_differences import PictureGradientError
 from ortcam_export.verify.checkable_form import CheckableForm
 from ortcam_export.verify.gradient import verify
 from ortcam_export.verify.onnx_checker import check
@@ -21,6 +25,8 @@ __all__ = ["verify_export"]
 def verify_export(state: ExportState) -> None:
     """Check that the model is valid and runs; on request measure its gradient's error.
 
+    If only the picture's gradient cannot be verified, the methods that need it are left out.
+
     Raises:
         ModelError: onnx's checker rejects the model, or onnxruntime cannot load it.
         VerificationError: the gradient disagrees with central differences.
@@ -28,8 +34,30 @@ def verify_export(state: ExportState) -> None:
     for part in parts(state):
         check(part)
     runs = _open(state)
-    if state.contents.verify:
+    if not state.contents.verify:
+        return
+    try:
         _measure(state, runs)
+    except PictureGradientError as error:
+        _leave_out_picture(state, error)
+        verify_export(state)
+
+
+def _leave_out_picture(state: ExportState, error: PictureGradientError) -> None:
+    """Append the gradient again without the picture's, which could not be verified."""
+    state.notes.append(
+        Message(
+            "the methods about the picture itself are left out, as their gradient could not be "
+            "verified: ",
+            error.message,
+        )
+    )
+    state.needs = {need: named for need, named in state.needs.items() if need != PIXELS}
+    several = len(state.artifact.layers) > 1
+    mask = state.artifact.mask if several and not state.contents.static else None
+    state.artifact = dataclasses.replace(state.artifact, pixels=None, mask=mask)
+    state.model = state.plain.clone()
+    append(state)
 
 
 def _open(state: ExportState) -> Runs:
