@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
 
-from ortcam.artifact import Artifact
+from ortcam.artifact import Artifact, Layer
 from ortcam.errors import VerificationError
 from ortcam.inference.two_part import Runs
 from ortcam.messages import Option
@@ -38,9 +38,10 @@ def same_alone(
     feeds: Feeds,
     questions: Questions,
     weights: Mapping[str, Doubles],
+    layers: Sequence[Layer],
 ) -> None:
-    """Compare the weights of each layer, selected alone, with those of all together."""
-    for layer in meta.targets if meta.mask is not None else ():
+    """Compare the weights of layers, each selected alone, with those of all together."""
+    for layer in layers if meta.mask is not None else ():
         answers = ask_artifact(artifact, meta, feeds, questions, [layer])
         alone, together = answers.weights[layer.name], weights[layer.name]
         difference = np.abs(alone - together).max() if alone.shape == together.shape else np.inf
@@ -65,10 +66,11 @@ def same_means(gradients: Mapping[str, Array], weights: Mapping[str, Doubles]) -
 
 def same_maps(artifact: Runs, meta: Artifact, feeds: Feeds, questions: Questions) -> None:
     """Compare the artifact's maps with those of its features and weights."""
+    rows, region = questions.batches()[0]
     feeds = {
         **feeds,
-        meta.class_weights: questions.class_weights[: questions.whole],
-        meta.region: questions.everywhere,
+        meta.class_weights: rows,
+        meta.region: region,
         **selection(artifact, meta, meta.layers),
     }
     for layer in meta.layers:
@@ -168,14 +170,18 @@ def measure_isolation(
     feeds: Feeds,
     questions: Questions,
     weights: Mapping[str, Doubles],
+    rows: Sequence[int],
 ) -> float | None:
-    """The relative change of a picture's weights beside another one; None for a batch of one."""
+    """The relative change of a picture's weights beside another one; None for a batch of one.
+
+    It stands first or second in the batch, as ``rows`` say.
+    """
     batch = next(v for v in network.graph.inputs if v.name == meta.picture).shape
     if batch is None or isinstance(batch[0], int):
         return None
     pair = trial_feeds(network, meta.picture, meta.expects.preprocess, batch=2, seed=SEED + 1)
     largest = 0.0
-    for row in (0, 1):
+    for row in rows:
         beside = {name: _with_row(value, row, feeds[name]) for name, value in pair.items()}
         answers = ask_artifact(artifact, meta, beside, questions, meta.targets)
         for layer in meta.targets:

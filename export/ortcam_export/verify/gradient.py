@@ -29,8 +29,8 @@ as not verified if fewer than half of its directions can be judged.
 
 The questions are about classes that the layers move, and about random mixtures of all classes.
 
-A network of a fixed large picture is asked two questions about mixtures only, each in a run of its
-own, so that verification takes little more memory than the network.
+A network of a fixed large picture is asked a single question, a mixture of all classes with a
+random weight for each cell, so that verification takes little more memory than the network.
 
 A batch is checked through its first picture: its weights are the same alone, before another
 picture and behind one.
@@ -104,7 +104,9 @@ def verify(
     answers = ask_artifact(artifact, meta, feeds, questions, meta.targets, whole=True)
     same_score(trial.plain[meta.score.name], answers.score, meta)
     same_means(answers.gradients, answers.weights)
-    same_alone(artifact, meta, feeds, questions, answers.weights)
+    # the last one costs as much alone as all do together
+    alone = meta.targets[:-1] if trial.is_large else meta.targets
+    same_alone(artifact, meta, feeds, questions, answers.weights, alone)
     same_maps(artifact, meta, feeds, questions)
     if raised_from is not None:
         same_outputs(raised_from, artifact, meta, feeds, questions)
@@ -122,7 +124,8 @@ def verify(
         total |= judgement
     if meta.pixels is not None:
         total |= _judge_picture(trial, meta.pixels, answers)
-    isolation = measure_isolation(network, artifact, meta, feeds, questions, answers.weights)
+    rows = (1,) if trial.is_large else (0, 1)
+    isolation = measure_isolation(network, artifact, meta, feeds, questions, answers.weights, rows)
     return Verification(
         error=total.error,
         uncertainty=total.uncertainty,
@@ -174,6 +177,7 @@ class _Trial:
     Attributes:
         plain: the score, the features and what the tails need.
         questions: the questions.
+        is_large: True if the picture is so large that a single question is asked.
     """
 
     def __init__(
@@ -185,22 +189,22 @@ class _Trial:
         self.plain = run_plain(recording, meta, list(self._tails.values()), feeds)
         score = np.moveaxis(self.plain[meta.score.name], meta.score.class_axis, 1)
         finite_score(score, meta)
-        self._briefly = feeds[meta.picture].size > LARGE
+        self.is_large = feeds[meta.picture].size > LARGE
         moves = (
             []
-            if self._briefly
+            if self.is_large
             else [responses(tail, meta, self.plain) for tail in self._tails.values()]
         )
-        self.questions = ask(score, moves, briefly=self._briefly)
+        self.questions = ask(score, moves, briefly=self.is_large)
 
     def judge(self, layer: Layer, answers: Answers) -> Judgement:
         """Compare a layer's weights and gradient with central differences."""
         tail = self._tails[layer]
         if layer.name in answers.gradients:
             gradients = answers.gradients[layer.name]
-            directions = shifts_in_space(gradients, corners=not self._briefly)
+            directions = shifts_in_space(gradients, corners=not self.is_large)
         else:
-            directions = shifts(answers.weights[layer.name], alone=not self._briefly)
+            directions = shifts(answers.weights[layer.name], alone=not self.is_large)
         judgement = measure(tail, self._meta, self.plain, self.questions, directions)
         tail.release()
         return judgement

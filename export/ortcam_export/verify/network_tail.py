@@ -15,6 +15,7 @@ from ortcam_export.graph.names import find, tensor
 from ortcam_export.graph.traversal import between, part, read_beside
 from ortcam_export.trials.inputs import Feeds
 from ortcam_export.verify.affine import is_affine
+from ortcam_export.verify.held_pattern import leaves
 from ortcam_export.verify.run import Array, Doubles, run
 
 __all__ = ["Tail", "run_plain"]
@@ -38,7 +39,8 @@ class Tail:
         self._squash, target = _logits(target, value)
         self.end = target.name or ""
         nodes = between(network.graph, value, target)
-        self.needs = [operand.name or "" for operand in read_beside(nodes, value)]
+        beside = [leaf for operand in read_beside(nodes, value) for leaf in leaves(operand)]
+        self.needs = list(dict.fromkeys(leaf.name or "" for leaf in beside))
         self.is_affine = is_affine(nodes, value)
         self._network = network
         self._session: Session | None = None

@@ -29,12 +29,10 @@ class Questions:
     Attributes:
         class_weights: float32 [K, 1, C].
         regions: float32 [R, 1, *space], of the last R questions.
-        apart: True if each question takes a run of its own, which needs the least memory.
     """
 
     class_weights: NDArray[np.float32]
     regions: NDArray[np.float32]
-    apart: bool = False
 
     @property
     def whole(self) -> int:
@@ -50,12 +48,6 @@ class Questions:
         """Class weights and regions of the questions that one run can answer, in order."""
         whole, rows = self.whole, self.class_weights
         batches = [(rows[:whole], self.everywhere), (rows[whole:], self.regions)]
-        if self.apart:
-            batches = [
-                (some[k : k + 1], region[k : k + 1] if len(region) > 1 else region)
-                for some, region in batches
-                for k in range(len(some))
-            ]
         return [batch for batch in batches if len(batch[0])]
 
     def reduce(self, score: Doubles) -> Doubles:
@@ -80,7 +72,7 @@ def ask(score: Array, moves: Sequence[Doubles] = (), *, briefly: bool = False) -
     Args:
         score: the score.
         moves: for each layer the change of each class's score [C] as it is shifted.
-        briefly: True for one mixture everywhere and one in a box, each in a run of its own.
+        briefly: True for a single mixture, with a random weight for every cell of the picture.
     """
     classes = score.shape[1]
     random = np.random.default_rng(SEED)
@@ -89,20 +81,18 @@ def ask(score: Array, moves: Sequence[Doubles] = (), *, briefly: bool = False) -
         signs = random.choice((-1, 1), classes) * random.uniform(0.5, 1, classes)
         return np.asarray(signs, np.float32)
 
-    rows = [mixture()]
-    if not briefly:
-        rows = _rows(score, moves, rows[0])
     space = score.shape[2:]
+    rows = [] if briefly and space else _rows(score, moves, mixture())
     regions = []
     if space:
-        for low, high in ((0.0, 0.6), (0.3, 1.0))[: 1 if briefly else 2]:
+        for low, high in ((0.0, 1.0),) if briefly else ((0.0, 0.6), (0.3, 1.0)):
             region = np.zeros(space, np.float32)
             box = tuple(slice(int(e * low), max(int(e * low) + 1, int(e * high))) for e in space)
             region[box] = random.uniform(0.2, 1, region[box].shape)
             regions.append(region)
             rows.append(mixture())
     stacked = np.stack(regions) if regions else np.zeros((0,), np.float32)
-    return Questions(np.stack(rows)[:, None], stacked[:, None], apart=briefly)
+    return Questions(np.stack(rows)[:, None], stacked[:, None])
 
 
 def _rows(
