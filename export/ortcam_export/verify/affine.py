@@ -55,23 +55,24 @@ def is_affine(nodes: Iterable[ir.Node], start: ir.Value) -> bool:
     """Return True if nodes compute an affine function of a tensor.
 
     Args:
-        nodes: the nodes behind the tensor, in any order.
+        nodes: the nodes behind the tensor, the last first.
         start: the tensor.
     """
-    nodes = list(nodes)
-    moving = {start}.union(*(node.outputs for node in nodes))
-    return all(_keeps_lines(node, moving) for node in nodes)
+    moving = {start}
+    for node in reversed(list(nodes)):
+        operands = node.inputs[:1] if node.op_type == "CastLike" else node.inputs
+        places = [i for i, v in enumerate(operands) if v in moving and not _is_discrete(v)]
+        if places and node.op_type not in ("Shape", "Size"):
+            if not _keeps_lines(node, places):
+                return False
+            moving.update(node.outputs)
+        elif moving.intersection(captured(node)):
+            return False
+    return True
 
 
-def _keeps_lines(node: ir.Node, moving: set[ir.Value]) -> bool:
-    """True if a node is affine in those of its operands that move; shapes do not."""
-    if node.op_type in ("Shape", "Size"):
-        return True
-    places = [
-        i for i, value in enumerate(node.inputs) if value in moving and not _is_discrete(value)
-    ]
-    if not places:
-        return not captured(node)
+def _keeps_lines(node: ir.Node, places: list[int]) -> bool:
+    """True if a node is affine in the operands at these places."""
     if node.op_type in _SUMS:
         return True
     if node.op_type in _PRODUCTS:

@@ -20,6 +20,7 @@ from ortcam_export.verify.run import Array, Doubles
 
 __all__ = [
     "TOLERANCE",
+    "Direction",
     "GradientError",
     "Judgement",
     "PictureGradientError",
@@ -64,6 +65,9 @@ CHANNELS = 2
 #: The number of directions that are a mixture of all channels.
 MIXTURES = 2
 
+#: The number of random mixtures of which one is taken.
+DRAWS = 8
+
 #: In a mixture, weights below this fraction of the root mean square count as that.
 FAINT = 0.1
 
@@ -74,6 +78,22 @@ class GradientError(VerificationError):
 
 class PictureGradientError(GradientError):
     """The gradient of the picture is not verified, while those of the layers are."""
+
+
+@dataclass(frozen=True)
+class Direction:
+    """A shift of a layer, and what the artifact says of it.
+
+    Attributes:
+        shift: [C, *space], each extent of space full or 1.
+        derivative: the answers' derivative along it, [K, N].
+        size: the derivative's expected size, were the channels' parts of it independent, [K, N]:
+            what is far below it by chance is not held to its own digits.
+    """
+
+    shift: Doubles
+    derivative: Doubles
+    size: Doubles
 
 
 @dataclass(frozen=True)
@@ -104,7 +124,7 @@ def measure(
     meta: Artifact,
     plain: Mapping[str, Array],
     questions: Questions,
-    directions: Iterable[tuple[Array, Doubles]],
+    directions: Iterable[Direction],
 ) -> Judgement:
     """Judge an artifact's derivatives along directions at a layer.
 
@@ -113,8 +133,7 @@ def measure(
         meta: the artifact's metadata.
         plain: the network's tensors for the trial picture.
         questions: the questions.
-        directions: shifts [C, *space], each extent of space full or 1, each with the answers'
-            derivative along it according to the artifact, [K, N].
+        directions: the directions.
     """
     features = plain[tail.layer.name]
     pictures = len(plain[meta.score.name])
@@ -142,19 +161,22 @@ def measure(
         )
         return one, other
 
-    measured: list[Doubles] = []
-    expected: list[Doubles] = []
-    kinds: list[bool] = []
-    for direction, derivative in directions:
-        spread = direction.reshape(direction.shape + (1,) * (features.ndim - 1 - direction.ndim))
+    def for_pictures(values: Doubles, cells: float) -> Doubles:
+        """Sums over the cells shifted together, and over each picture's frames."""
+        frames = np.reshape(values, (len(values), pictures, -1))
+        return np.asarray(cells * frames.sum(axis=2))
+
+    measured, expected, sizes = [], [], []
+    for direction in directions:
+        v = direction.shift
+        spread = v.reshape(v.shape + (1,) * (features.ndim - 1 - v.ndim))
         shift = np.moveaxis(spread[None], 1, tail.layer.channel_axis)
-        reach = features[0].size / direction.size  # cells shifted by one number of the direction
-        measured.append(_ladder(partial(slope, shift), tail.is_affine))
-        frames = np.reshape(derivative, (len(derivative), pictures, -1))
-        expected.append(reach * frames.sum(axis=2))
-        kinds.append(bool(np.count_nonzero(direction) == 1))
+        cells = features[0].size / v.size
+        expected.append(for_pictures(direction.derivative, cells))
+        sizes.append(for_pictures(direction.size, cells))
+        measured.append(_ladder(partial(slope, shift), sizes[-1], tail.is_affine))
     unseen = tail.rounding(plain) / (2 * STEPS[0] * scale)
-    return judge(tail.layer.name, measured, np.stack(expected), unseen, kinds)
+    return judge(tail.layer.name, measured, np.stack(expected), unseen, sizes)
 
 
 def _check_end(tail: Tail, held: Doubles, end: Array) -> None:
@@ -187,11 +209,13 @@ def _size(features: Array) -> float:
     return float(np.sqrt(np.mean(np.square(features, dtype=np.float64)))) or 1.0
 
 
-def _ladder(slope: Callable[[float], tuple[Doubles, Doubles]], is_affine: bool) -> Doubles:
+def _ladder(
+    slope: Callable[[float], tuple[Doubles, Doubles]], size: Doubles, is_affine: bool
+) -> Doubles:
     """Slopes [steps, K, N]: both halves of a straight line, or ever finer steps until two agree."""
     if is_affine:
-        halves = _straightest(slope)
-        if _agree(*halves):
+        halves = _straightest(slope, size)
+        if _apart(halves, size) <= AGREED * TOLERANCE:
             return np.stack(halves)
 
     def central(step: float) -> Doubles:
@@ -200,35 +224,34 @@ def _ladder(slope: Callable[[float], tuple[Doubles, Doubles]], is_affine: bool) 
 
     ladder: list[Doubles] = []
     for step in STEPS:
-        if len(ladder) > 1 and _agree(*ladder[-2:]):
+        if len(ladder) > 1 and _apart(ladder[-2:], size) <= AGREED * TOLERANCE:
             break
         ladder.append(central(step))
-    if not _agree(*ladder[-2:]):
+    if not _apart(ladder[-2:], size) <= AGREED * TOLERANCE:
         ladder.insert(0, central(LONGER))
     return np.stack(ladder)
 
 
-def _straightest(slope: Callable[[float], tuple[Doubles, Doubles]]) -> tuple[Doubles, Doubles]:
+def _straightest(
+    slope: Callable[[float], tuple[Doubles, Doubles]], size: Doubles
+) -> tuple[Doubles, Doubles]:
     """The halves that agree best of a step through an affine tail."""
-    best, smallest = None, np.inf
+    pairs = []
     for step in AFFINE_STEPS:
-        halves = slope(step)
-        difference = _relative(halves[0] - halves[1], np.abs(halves[1]))
-        if best is None or difference < smallest:
-            best, smallest = halves, difference
-        if smallest <= STRAIGHT * TOLERANCE:
+        pairs.append(slope(step))
+        if _apart(pairs[-1], size) <= STRAIGHT * TOLERANCE:
             break
-    assert best is not None
-    return best
+    return min(pairs, key=lambda pair: _apart(pair, size))
 
 
-def _agree(one: Doubles, other: Doubles) -> bool:
-    """True if two steps agree question by question, by the criterion of the judgement."""
-    return _relative(one - other, np.abs(other)) <= AGREED * TOLERANCE
+def _apart(slopes: Sequence[Doubles], size: Doubles) -> float:
+    """The relative difference of two slopes, by the criterion of the judgement."""
+    one, other = slopes
+    return _relative(one - other, np.maximum(np.abs(other), size))
 
 
-def shifts(weights: Doubles, *, alone: bool = True) -> Iterator[tuple[Array, Doubles]]:
-    """Yield directions [C] and the derivatives along them, for weights [K, N, C].
+def shifts(weights: Doubles, *, alone: bool = True) -> Iterator[Direction]:
+    """Yield directions for weights [K, N, C].
 
     The channels with the largest weights, and random mixtures of all, in which each channel counts
     for about as much as any other: an error at one is not lost among the rest.
@@ -237,19 +260,20 @@ def shifts(weights: Doubles, *, alone: bool = True) -> Iterator[tuple[Array, Dou
         weights: the pooled gradients.
         alone: True for single channels too.
     """
+    channels = weights.shape[2]
     magnitude = np.abs(weights).max(axis=(0, 1))
+    typical = np.sqrt(np.square(weights).mean(axis=2))
     for channel in np.argsort(-magnitude, kind="stable")[: CHANNELS * alone]:
-        v = np.eye(1, len(magnitude), channel)[0]
-        yield v, weights @ v
+        v = np.eye(1, channels, channel)[0]
+        yield Direction(v, weights @ v, typical)
     random = np.random.default_rng(SEED)
     even = _even(np.square(weights).mean(axis=(0, 1)))
     for _ in range(MIXTURES):
-        v = even * random.choice((-1, 1), len(even))
-        yield v, weights @ v
+        yield _mixture(even, weights * even, random)
 
 
-def shifts_in_space(gradients: Array, *, corners: bool = True) -> Iterator[tuple[Array, Doubles]]:
-    """Yield directions [C, *space] and the derivatives, for gradients [K, N, C, *space].
+def shifts_in_space(gradients: Array, *, corners: bool = True) -> Iterator[Direction]:
+    """Yield directions for gradients [K, N, C, *space].
 
     Every channel is shifted by a sign of its own: everywhere, with a sign for each of 8 parts of
     every axis of space, then in each corner.
@@ -264,23 +288,49 @@ def shifts_in_space(gradients: Array, *, corners: bool = True) -> Iterator[tuple
         np.mean([np.square(g, dtype=np.float64).mean(axis=others) for g in gradients], axis=0)
     ).reshape(channels, *[1] * len(space))
     random = np.random.default_rng(SEED)
+    for field in _fields(channels, space, random, 4 * corners):
+        v = even * field
+        by_channel = [[(one * v).reshape(channels, -1).sum(axis=1) for one in g] for g in gradients]
+        yield _mixture(v, np.array(by_channel), random)
+
+
+def _fields(
+    channels: int, space: Sequence[int], random: np.random.Generator, corners: int
+) -> Iterator[Doubles]:
+    """Factors [C or 1, *space] of each cell's shift."""
     signs = random.choice((-1.0, 1.0), (channels, *[PARTS] * len(space)))
     for axis, extent in enumerate(space, 1):
         signs = np.take(signs, np.arange(extent) * PARTS // extent, axis)
-    fields = [signs]
-    for i in range(4 * corners):
+    yield signs
+    for i in range(corners):
         ends = [(i >> axis) % 2 for axis in range(len(space))]
-        corner = np.zeros(space)
+        corner = np.zeros((1, *space))
         corner[
-            tuple(
-                np.s_[e // 2 :] if end else np.s_[: (e + 1) // 2]
-                for e, end in zip(space, ends, strict=True)
-            )
+            0,
+            *(
+                np.s_[extent // 2 :] if end else np.s_[: (extent + 1) // 2]
+                for extent, end in zip(space, ends, strict=True)
+            ),
         ] = 1
-        fields.append(corner * random.choice((-1, 1), even.shape))
-    for field in fields:
-        v = even * field
-        yield v, np.array([[np.vdot(one, v) for one in g] for g in gradients])
+        yield corner
+
+
+def _mixture(shift: Doubles, by_channel: Doubles, random: np.random.Generator) -> Direction:
+    """A shift [C, ...] with a random factor for each channel, for its derivatives [K, N, C].
+
+    Of a few draws the one along which the answers change most: where the channels' parts cancel,
+    nothing can be measured.
+    """
+    channels = len(shift)
+    shape = DRAWS, channels
+    draws = random.choice((-1, 1), shape) * random.uniform(0.5, 1, shape)
+    factors = max(draws, key=lambda draw: float(np.square(by_channel @ draw).sum()))
+    parts = by_channel * factors
+    return Direction(
+        shift * factors.reshape(channels, *[1] * (shift.ndim - 1)),
+        parts.sum(axis=2),
+        np.sqrt(np.square(parts).sum(axis=2)),
+    )
 
 
 def _even(squares: Array) -> Doubles:
@@ -295,14 +345,13 @@ def judge(
     measured: Sequence[Doubles],
     expected: Doubles,
     unseen: float = 0.0,
-    kinds: Sequence[bool] | None = None,
+    sizes: Sequence[Doubles] | None = None,
 ) -> Judgement:
     """Judge the directions that can be judged.
 
-    Errors are relative to a question's derivative along the direction, and at least to its root
-    mean square over the directions of the same kind: a direction along which next to nothing
-    changes is not held to its own digits. A direction's error is the root mean square over its
-    questions.
+    Errors are relative to a question's derivative along the direction, and at least to its
+    expected size: a direction along which next to nothing changes is not held to its own digits.
+    A direction's error is the root mean square over its questions.
 
     Args:
         name: the layer, for error messages.
@@ -310,7 +359,8 @@ def judge(
             [steps, K, N].
         expected: the same from the artifact's weights, [directions, K, N].
         unseen: a derivative below the rounding of the tail, which is no error.
-        kinds: for each direction its kind; None if all are of one.
+        sizes: the expected sizes [K, N] of the derivatives along each direction; None for the root
+            mean square over the directions.
 
     Raises:
         VerificationError: the values are not finite, or too few directions can be judged.
@@ -335,11 +385,11 @@ def judge(
             " or another layer, or export with ",
             Option("verify", False),
         )
-    of_kind = np.zeros(len(measured), bool) if kinds is None else np.asarray(kinds)
+    if sizes is None:
+        sizes = [np.sqrt(np.mean(typical**2, axis=0))] * len(measured)
     judgement = Judgement()
     for i, (ladder, value) in enumerate(zip(measured, expected, strict=True)):
-        overall = np.sqrt(np.mean(typical[of_kind == of_kind[i]] ** 2, axis=0))
-        size = np.maximum(typical[i], overall)
+        size = np.maximum(typical[i], sizes[i])
         pairs = [((a + b) / 2, _relative(a - b, size)) for a, b in pairwise(ladder)]
         derivative, uncertainty = min(pairs, key=lambda pair: pair[1])
         if uncertainty <= CERTAIN * TOLERANCE:
