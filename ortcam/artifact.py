@@ -45,6 +45,7 @@ __all__ = [
     "AXES",
     "CLASS_WEIGHTS",
     "ENGINES",
+    "FLOAT32_DIGIT",
     "FORMAT",
     "LAYERS",
     "LAYOUTS",
@@ -92,6 +93,9 @@ LAYOUTS = (
 )
 """The layouts of an input, a letter for each axis: batch N, channels C, depth D, height H, width W,
 length L, time T, frequency F."""
+
+FLOAT32_DIGIT = 2.0**-23
+"""The relative size of the last digit in float32."""
 
 _DAMAGE = (KeyError, TypeError, ValueError, OverflowError)
 """The errors of reading JSON of another structure."""
@@ -282,12 +286,20 @@ class Verification:
             None if the network takes one picture only.
         form: the form in which a low-precision network was verified, such as ``"in float32"`` or
             ``"without the rounding of its quantizers"``; "" for the network itself.
+        uncertainty: the largest uncertainty of a measured derivative, relative likewise; 0 in
+            artifacts before it was kept.
     """
 
     error: float
     directions: int
     isolation: float | None = None
     form: str = ""
+    uncertainty: float = 0.0
+
+    @property
+    def bound(self) -> float:
+        """The relative error that no directional derivative exceeds, as far as was measured."""
+        return max(self.error + self.uncertainty, FLOAT32_DIGIT)
 
 
 @dataclass(frozen=True, kw_only=True)

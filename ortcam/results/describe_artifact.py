@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ortcam.artifact import Artifact, Preprocessing, Score, Verification
+from ortcam.artifact import FLOAT32_DIGIT, Artifact, Preprocessing, Score, Verification
 from ortcam.methods.registry import served
 
 __all__ = ["reduction_layer", "rows", "verification"]
@@ -71,15 +71,27 @@ def reduction_layer(score: Score) -> str:
 
 
 def verification(result: Verification | None) -> str:
-    """The error of the exported gradient against central differences."""
+    """The error of the exported gradient against central differences, as a bound.
+
+    The bound includes the measurement's own uncertainty, and the last digit of float32.
+    """
     if result is None:
         return "skipped"
     text = (
-        f"largest relative error {result.error:.1e} over {result.directions} directions, "
+        f"relative error below {_at_most(result.bound)} over {result.directions} directions, "
         "against central differences"
     )
     if result.form:
         text += f" through the network {result.form}"
     if result.isolation is not None:
-        text += f"; another picture in the batch changes the weights by {result.isolation:.1e}"
+        change = _at_most(max(result.isolation, FLOAT32_DIGIT))
+        text += f"; another picture in the batch changes the weights by less than {change}"
     return text
+
+
+def _at_most(bound: float) -> str:
+    """A bound to two digits, rounded up."""
+    if not 0 < bound < math.inf:
+        return str(bound)
+    unit = 10.0 ** (math.floor(math.log10(bound)) - 1)
+    return f"{math.ceil(bound / unit * (1 - 1e-9)) * unit:.1e}"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
 
-from ortcam.artifact import Artifact
+from ortcam.artifact import Artifact, Layer
 from ortcam.errors import VerificationError
 from ortcam.inference.two_part import Runs
+from ortcam.messages import Option
 from ortcam_export.graph.model_io import open_session
 from ortcam_export.trials.inputs import SEED, Feeds, trial_feeds
 from ortcam_export.verify.questions import Questions, ask_artifact, selection
@@ -17,6 +18,7 @@ from ortcam_export.verify.run import Array, Doubles, run
 
 __all__ = [
     "SAME",
+    "finite_score",
     "measure_isolation",
     "same_alone",
     "same_maps",
@@ -36,11 +38,12 @@ def same_alone(
     feeds: Feeds,
     questions: Questions,
     weights: Mapping[str, Doubles],
+    layers: Sequence[Layer],
 ) -> None:
-    """Compare the weights of each layer, selected alone, with those of all together."""
-    for layer in meta.targets if meta.mask is not None else ():
-        answers, _ = ask_artifact(artifact, meta, feeds, questions, [layer])
-        alone, together = answers[layer.name], weights[layer.name]
+    """Compare the weights of layers, each selected alone, with those of all together."""
+    for layer in layers if meta.mask is not None else ():
+        answers = ask_artifact(artifact, meta, feeds, questions, [layer])
+        alone, together = answers.weights[layer.name], weights[layer.name]
         difference = np.abs(alone - together).max() if alone.shape == together.shape else np.inf
         if not difference <= SAME * np.abs(together).max():
             raise VerificationError(
@@ -49,10 +52,10 @@ def same_alone(
             )
 
 
-def same_means(gradients: Mapping[str, Doubles], weights: Mapping[str, Doubles]) -> None:
+def same_means(gradients: Mapping[str, Array], weights: Mapping[str, Doubles]) -> None:
     """Compare the mean over space of whole gradients [K, N, C, *space] with the weights."""
     for name, gradient in gradients.items():
-        means = gradient.mean(axis=tuple(range(3, gradient.ndim)))
+        means = gradient.mean(axis=tuple(range(3, gradient.ndim)), dtype=np.float64)
         scale = np.abs(weights[name]).max(initial=0)
         if not np.abs(means - weights[name]).max(initial=0) <= SAME * scale:
             raise VerificationError(
@@ -63,10 +66,11 @@ def same_means(gradients: Mapping[str, Doubles], weights: Mapping[str, Doubles])
 
 def same_maps(artifact: Runs, meta: Artifact, feeds: Feeds, questions: Questions) -> None:
     """Compare the artifact's maps with those of its features and weights."""
+    rows, region = questions.batches()[0]
     feeds = {
         **feeds,
-        meta.class_weights: questions.class_weights[: questions.whole],
-        meta.region: questions.everywhere,
+        meta.class_weights: rows,
+        meta.region: region,
         **selection(artifact, meta, meta.layers),
     }
     for layer in meta.layers:
@@ -100,26 +104,63 @@ def same_score(plain: Array, score: Array, meta: Artifact) -> None:
         )
 
 
+def finite_score(score: Array, meta: Artifact) -> None:
+    """Refuse a network whose score is no number on the trial picture."""
+    kinds = ("not a number (NaN)", np.isnan), ("infinite", np.isinf)
+    for words, test in kinds:
+        share = float(np.mean(test(score)))
+        if share > 0:
+            raise VerificationError(
+                f"the network's score {meta.score.name!r} is {words} at {share:.0%} of its values "
+                "on the trial picture, so no artifact is made; check the network's weights, and "
+                "the preprocessing that it expects (",
+                Option("rescale"),
+                ", ",
+                Option("mean"),
+                ", ",
+                Option("std"),
+                ")",
+            )
+
+
 def same_outputs(
     source: ir.Model, artifact: Runs, meta: Artifact, feeds: Feeds, questions: Questions
 ) -> None:
-    """Compare a network's float outputs with those of its artifact without questions (K = 0)."""
+    """Compare a network's outputs with those of its artifact without questions (K = 0).
+
+    Numbers may differ by rounding. Whole numbers, such as the classes of an ArgMax, are compared
+    where there are no others; one in a thousand may be the other side of a tie.
+    """
     session = open_session(source)
-    floats = [n for n, spec in session.outputs.items() if spec.dtype in (np.float32, np.float64)]
+    kinds = {name: np.dtype(spec.dtype or str).kind for name, spec in session.outputs.items()}
+    names = [name for name, kind in kinds.items() if kind == "f"]
+    names = names or [name for name, kind in kinds.items() if kind in "iub"]
+    if not names:
+        return
     no_questions = {
         meta.class_weights: questions.class_weights[:0],
         meta.region: questions.everywhere[:0],
         **selection(artifact, meta, ()),
     }
-    before = run(session, floats, feeds)
-    after = run(artifact, floats, {**feeds, **no_questions})
-    for name in floats:
-        difference = np.abs(before[name] - after[name]).max(initial=0)
-        if not difference <= SAME * np.abs(before[name]).max(initial=0):
+    before = run(session, names, feeds)
+    after = run(artifact, names, {**feeds, **no_questions})
+    for name in names:
+        change = _change(before[name], after[name])
+        if not change <= SAME:
             raise VerificationError(
-                f"raising the network's opset changes its output {name!r} by {difference:.1e}, "
-                "so no artifact is made; export the network again with opset 18 or later"
+                f"raising the network's opset changes its output {name!r} by {change:.1e} of its "
+                "size, so no artifact is made; export the network again with opset 18 or later"
             )
+
+
+def _change(before: Array, after: Array) -> float:
+    """The largest change relative to the largest value, or the share of changed whole numbers."""
+    if before.shape != after.shape:
+        return float("inf")
+    if before.dtype.kind != "f":
+        return float(np.mean(before != after)) if before.size else 0.0
+    difference = np.abs(before - after).max(initial=0)
+    return float(difference / (np.abs(before).max(initial=0) or 1.0))
 
 
 def measure_isolation(
@@ -129,18 +170,24 @@ def measure_isolation(
     feeds: Feeds,
     questions: Questions,
     weights: Mapping[str, Doubles],
+    rows: Sequence[int],
 ) -> float | None:
-    """The relative change of a picture's weights beside another one; None for a batch of one."""
+    """The relative change of a picture's weights beside another one; None for a batch of one.
+
+    It stands first or second in the batch, as ``rows`` say.
+    """
     batch = next(v for v in network.graph.inputs if v.name == meta.picture).shape
     if batch is None or isinstance(batch[0], int):
         return None
     pair = trial_feeds(network, meta.picture, meta.expects.preprocess, batch=2, seed=SEED + 1)
     largest = 0.0
-    for row in (0, 1):
+    for row in rows:
         beside = {name: _with_row(value, row, feeds[name]) for name, value in pair.items()}
-        weights_beside, _ = ask_artifact(artifact, meta, beside, questions, meta.targets)
+        answers = ask_artifact(artifact, meta, beside, questions, meta.targets)
         for layer in meta.targets:
-            alone, now = weights[layer.name][:, 0], weights_beside[layer.name][:, row]
+            alone, both = weights[layer.name], answers.weights[layer.name]
+            frames = alone.shape[1]
+            now = both[:, row * frames : (row + 1) * frames]
             change = np.abs(now - alone).max() / (np.abs(alone).max() or 1.0)
             if not change <= SAME:
                 raise VerificationError(

@@ -7,20 +7,30 @@ shifted features in onnxruntime, with none of the gradient's operators:
     (y(L + t v) - y(L - t v)) / 2t   against   sum over c of v_c * H * W * weights_c,
 
 for single channels, those with the largest weights, and for random mixtures of all. If the artifact
-holds the whole gradient too, its mean over space must equal the weights, and L is also shifted in
-its corners:
+holds the whole gradient, its mean over space must equal the weights, and L is shifted part by part
+of space, and in its corners:
 
     (y(L + t v) - y(L - t v)) / 2t   against   sum over c and space of v * gradient.
 
+Kinks of ReLU, MaxPool and the like would be the largest error of such differences. The tail has
+none: it holds the pattern that the activations have on the trial picture
+(:mod:`ortcam_export.verify.held_pattern`), and must give the network's own score there. So what a
+difference shows is an error of the gradient or of the measurement, and no kink.
+
 The tail runs in float32, so differences are taken pixel by pixel and summed in float64: pixels that
-a shift does not affect then cancel exactly. A softmax or sigmoid at its end is computed in float64:
-in an untrained head, the change of the logits is far below the last digit of a probability in
-float32. Two errors remain: rounding, which grows as the step shrinks, and the kinks of ReLU and
-MaxPool, whose share grows with the step. So each direction is measured at ever finer steps until
-two neighbours agree, and the two that agree best over all questions give its value; the artifact
-has no influence on that. The difference between these two is the measurement's own uncertainty: a
-direction is judged only if it lies well within the tolerance, and a layer counts as not verified if
-fewer than half of its directions can be judged.
+a shift does not affect then cancel exactly. A softmax or sigmoid at its end is differentiated in
+float64: in an untrained head, the change of the logits is far below the last digit of a probability
+in float32. Where the tail is affine, as behind most convolutions, a long step is exact, and its two
+halves say how far it is rounded. Elsewhere, such as in attention, each direction is measured at
+ever finer steps until two neighbours agree, and the two that agree best over all questions give its
+value; the artifact has no influence on that. The difference between these two is the measurement's
+own uncertainty: a direction is judged only if it lies well within the tolerance, and a layer counts
+as not verified if fewer than half of its directions can be judged.
+
+The questions are about classes that the layers move, and about random mixtures of all classes.
+
+A network of a fixed large picture is asked a single question, a mixture of all classes with a
+random weight for each cell, so that verification takes little more memory than the network.
 
 A batch is checked through its first picture: its weights are the same alone, before another
 picture and behind one.
@@ -28,23 +38,27 @@ picture and behind one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
 
-from ortcam.artifact import Artifact, Verification
+from ortcam.artifact import Artifact, Layer, Verification
 from ortcam.inference.two_part import Runs
 from ortcam.messages import Message, Option
-from ortcam_export.trials.inputs import Feeds, trial_feeds
+from ortcam_export.trials.inputs import PIXELS, Feeds, trial_feeds
 from ortcam_export.verify.central_differences import (
     TOLERANCE,
     GradientError,
+    Judgement,
+    PictureGradientError,
     measure,
+    responses,
     shifts,
     shifts_in_space,
 )
 from ortcam_export.verify.consistency import (
+    finite_score,
     measure_isolation,
     same_alone,
     same_maps,
@@ -52,11 +66,14 @@ from ortcam_export.verify.consistency import (
     same_outputs,
     same_score,
 )
+from ortcam_export.verify.held_pattern import hold
 from ortcam_export.verify.network_tail import Tail, run_plain
-from ortcam_export.verify.questions import Questions, ask, ask_artifact
-from ortcam_export.verify.run import Array, Doubles
+from ortcam_export.verify.questions import Answers, ask, ask_artifact
 
 __all__ = ["errors", "verify"]
+
+#: The numbers in a picture from which on it is large.
+LARGE = 12 * PIXELS
 
 
 def verify(
@@ -76,36 +93,58 @@ def verify(
 
     Raises:
         GradientError: the gradient's error exceeds the tolerance, or cannot be measured.
+        PictureGradientError: the same of the picture's gradient, while the layers' are right.
         VerificationError: the artifact's score differs from the network's, or the network mixes
             the pictures of a batch.
         ModelError: the network does not run on the trial pictures.
     """
     feeds = trial_feeds(network, meta.picture, meta.expects.preprocess, batch=1)
-    tails = [Tail(network, meta.score.name, layer) for layer in meta.targets]
-    plain = run_plain(network, meta, tails, feeds)
-    questions = ask(np.moveaxis(plain[meta.score.name], meta.score.class_axis, 1))
-    weights, score = ask_artifact(artifact, meta, feeds, questions, meta.targets)
-    gradients, _ = ask_artifact(artifact, meta, feeds, questions, meta.targets, "grad")
-    same_means(gradients, weights)
-    same_score(plain[meta.score.name], score, meta)
-    same_alone(artifact, meta, feeds, questions, weights)
+    trial = _Trial(network, meta, meta.targets, feeds)
+    questions = trial.questions
+    answers = ask_artifact(artifact, meta, feeds, questions, meta.targets, whole=True)
+    same_score(trial.plain[meta.score.name], answers.score, meta)
+    same_means(answers.gradients, answers.weights)
+    # the last one costs as much alone as all do together
+    alone = meta.targets[:-1] if trial.is_large else meta.targets
+    same_alone(artifact, meta, feeds, questions, answers.weights, alone)
     same_maps(artifact, meta, feeds, questions)
     if raised_from is not None:
         same_outputs(raised_from, artifact, meta, feeds, questions)
-    error, directions = 0.0, 0
-    for tail in tails:
-        measured, judged = _error(tail, meta, plain, questions, weights, gradients)
-        if not measured <= TOLERANCE:  # also if it is not a number
+    total = Judgement()
+    for layer in meta.layers:
+        judgement = trial.judge(layer, answers)
+        if not judgement.error <= TOLERANCE:  # also if it is not a number
             raise GradientError(
-                f"the exported gradient at {tail.layer.name!r} is off by {measured:.1e} from "
+                f"the exported gradient at {layer.name!r} is off by {judgement.error:.1e} from "
                 f"central differences (tolerance {TOLERANCE:g}), so no artifact is made; ",
                 "please report the network"
                 if meta.engine == "ortcam"
                 else Message("export with ", Option("engine", "ortcam")),
             )
-        error, directions = max(error, measured), directions + judged
-    isolation = measure_isolation(network, artifact, meta, feeds, questions, weights)
-    return Verification(error=error, directions=directions, isolation=isolation)
+        total |= judgement
+    if meta.pixels is not None:
+        total |= _judge_picture(trial, meta.pixels, answers)
+    rows = (1,) if trial.is_large else (0, 1)
+    isolation = measure_isolation(network, artifact, meta, feeds, questions, answers.weights, rows)
+    return Verification(
+        error=total.error,
+        uncertainty=total.uncertainty,
+        directions=total.directions,
+        isolation=isolation,
+    )
+
+
+def _judge_picture(trial: _Trial, pixels: Layer, answers: Answers) -> Judgement:
+    """Judge the picture's gradient, the failure of which concerns no layer."""
+    try:
+        judgement = trial.judge(pixels, answers)
+    except GradientError as error:
+        raise PictureGradientError(error.message) from error
+    if not judgement.error <= TOLERANCE:
+        raise PictureGradientError(
+            f"the gradient of the picture is off by {judgement.error:.1e} from central differences"
+        )
+    return judgement
 
 
 def errors(
@@ -126,28 +165,46 @@ def errors(
         GradientError: an error cannot be measured.
         ModelError: the network does not run on this input.
     """
-    tails = [Tail(network, meta.score.name, layer) for layer in meta.layers]
-    plain = run_plain(network, meta, tails, feeds)
-    questions = ask(np.moveaxis(plain[meta.score.name], meta.score.class_axis, 1))
-    weights, _ = ask_artifact(artifact, meta, feeds, questions, meta.layers)
-    gradients, _ = ask_artifact(artifact, meta, feeds, questions, meta.layers, "grad")
-    return {
-        tail.layer.name: _error(tail, meta, plain, questions, weights, gradients) for tail in tails
-    }
+    trial = _Trial(network, meta, meta.layers, feeds)
+    answers = ask_artifact(artifact, meta, feeds, trial.questions, meta.layers, whole=True)
+    judgements = {layer.name: trial.judge(layer, answers) for layer in meta.layers}
+    return {name: (judgement.error, judgement.directions) for name, judgement in judgements.items()}
 
 
-def _error(
-    tail: Tail,
-    meta: Artifact,
-    plain: Mapping[str, Array],
-    questions: Questions,
-    weights: Mapping[str, Doubles],
-    gradients: Mapping[str, Doubles],
-) -> tuple[float, int]:
-    """The largest relative error of a layer's weights and gradient, and the directions judged."""
-    name = tail.layer.name
-    error, judged = measure(tail, meta, plain, questions, shifts(weights[name]))
-    if name in gradients:
-        further = measure(tail, meta, plain, questions, shifts_in_space(gradients[name]))
-        error, judged = max(error, further[0]), judged + further[1]
-    return error, judged
+class _Trial:
+    """A network on trial inputs: its tensors there, its tails, and the questions asked.
+
+    Attributes:
+        plain: the score, the features and what the tails need.
+        questions: the questions.
+        is_large: True if the picture is so large that a single question is asked.
+    """
+
+    def __init__(
+        self, network: ir.Model, meta: Artifact, layers: Sequence[Layer], feeds: Feeds
+    ) -> None:
+        recording, held = hold(network)
+        self._meta = meta
+        self._tails = {layer: Tail(held, meta.score.name, layer) for layer in layers}
+        self.plain = run_plain(recording, meta, list(self._tails.values()), feeds)
+        score = np.moveaxis(self.plain[meta.score.name], meta.score.class_axis, 1)
+        finite_score(score, meta)
+        self.is_large = feeds[meta.picture].size > LARGE
+        moves = (
+            []
+            if self.is_large
+            else [responses(tail, meta, self.plain) for tail in self._tails.values()]
+        )
+        self.questions = ask(score, moves, briefly=self.is_large)
+
+    def judge(self, layer: Layer, answers: Answers) -> Judgement:
+        """Compare a layer's weights and gradient with central differences."""
+        tail = self._tails[layer]
+        if layer.name in answers.gradients:
+            gradients = answers.gradients[layer.name]
+            directions = shifts_in_space(gradients, corners=not self.is_large)
+        else:
+            directions = shifts(answers.weights[layer.name], alone=not self.is_large)
+        judgement = measure(tail, self._meta, self.plain, self.questions, directions)
+        tail.release()
+        return judgement

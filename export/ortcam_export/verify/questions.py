@@ -13,10 +13,13 @@ from ortcam.inference.two_part import Runs
 from ortcam_export.trials.inputs import SEED, Feeds
 from ortcam_export.verify.run import Array, Doubles, run
 
-__all__ = ["Questions", "ask", "ask_artifact", "no_ablations", "selection"]
+__all__ = ["Answers", "Questions", "ask", "ask_artifact", "no_ablations", "selection"]
 
-#: The number of classes asked about.
-CLASSES = 3
+#: The number of classes asked about, of those that hold most of the score.
+CLASSES = 2
+
+#: The number of further classes asked about, each the one that a layer moves most.
+FURTHER = 8
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,9 @@ class Questions:
 
     def batches(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Class weights and regions of the questions that one run can answer, in order."""
-        batches = [(self.class_weights[: self.whole], self.everywhere)]
-        if len(self.regions):
-            batches.append((self.class_weights[self.whole :], self.regions))
-        return batches
+        whole, rows = self.whole, self.class_weights
+        batches = [(rows[:whole], self.everywhere), (rows[whole:], self.regions)]
+        return [batch for batch in batches if len(batch[0])]
 
     def reduce(self, score: Doubles) -> Doubles:
         """The questions' answers, y [K, N], for a score [N, C, *space]."""
@@ -60,30 +62,71 @@ class Questions:
         return np.stack([total @ row for total, row in zip(totals, rows, strict=True)])
 
 
-def ask(score: Array) -> Questions:
+def ask(score: Array, moves: Sequence[Doubles] = (), *, briefly: bool = False) -> Questions:
     """Return questions about a score [N, C, *space].
 
-    Each of the classes that hold most of the score; the first of these rather than the second;
-    and the first two in a box each, with a random weight for every cell.
+    Of the classes that a layer moves, each of those that hold most of the score, the first of these
+    rather than the second, and the one that each layer moves most; a random mixture of all classes;
+    then two mixtures in a box each, with a random weight for every cell.
+
+    Args:
+        score: the score.
+        moves: for each layer the change of each class's score [C] as it is shifted.
+        briefly: True for a single mixture, with a random weight for every cell of the picture.
     """
     classes = score.shape[1]
-    shares = score.mean(axis=(0, *range(2, score.ndim)))
-    largest = [int(c) for c in np.argsort(-shares, kind="stable")[:CLASSES]]
-    rows = [*np.eye(classes, dtype=np.float32)[largest]]
-    if classes > 1:
-        rows.append(rows[0] - rows[1])
     random = np.random.default_rng(SEED)
+
+    def mixture() -> NDArray[np.float32]:
+        signs = random.choice((-1, 1), classes) * random.uniform(0.5, 1, classes)
+        return np.asarray(signs, np.float32)
+
     space = score.shape[2:]
+    rows = [] if briefly and space else _rows(score, moves, mixture())
     regions = []
     if space:
-        for low, high in ((0.0, 0.6), (0.3, 1.0)):
+        for low, high in ((0.0, 1.0),) if briefly else ((0.0, 0.6), (0.3, 1.0)):
             region = np.zeros(space, np.float32)
             box = tuple(slice(int(e * low), max(int(e * low) + 1, int(e * high))) for e in space)
             region[box] = random.uniform(0.2, 1, region[box].shape)
             regions.append(region)
-            rows.append(rows[min(len(regions), classes) - 1])
+            rows.append(mixture())
     stacked = np.stack(regions) if regions else np.zeros((0,), np.float32)
     return Questions(np.stack(rows)[:, None], stacked[:, None])
+
+
+def _rows(
+    score: Array, moves: Sequence[Doubles], mixture: NDArray[np.float32]
+) -> list[NDArray[np.float32]]:
+    """Class weights of the questions about the whole picture."""
+    one = np.eye(score.shape[1], dtype=np.float32)
+    shares = score.mean(axis=(0, *range(2, score.ndim)))
+    if any(change.any() for change in moves):
+        shares = np.where(np.any(moves, axis=0), shares, -np.inf)
+    largest = [int(c) for c in np.argsort(-shares, kind="stable")[:CLASSES]]
+    first = [c for c in largest if shares[c] > -np.inf]
+    rows = [one[c] for c in first]
+    if len(one) > 1:
+        rows.append(mixture)
+    if len(first) > 1:
+        rows.append(one[first[0]] - one[first[1]])
+    most = dict.fromkeys(int(np.argmax(change)) for change in moves if change.any())
+    return [*rows, *(one[c] for c in list(most)[:FURTHER] if c not in first)]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """An artifact's answers to questions about a picture.
+
+    Attributes:
+        score: the score.
+        weights: for each layer, [K, N, C].
+        gradients: for each layer with whole gradients, [K, N, C, *space], as the artifact has them.
+    """
+
+    score: Array
+    weights: dict[str, Doubles]
+    gradients: dict[str, Array]
 
 
 def ask_artifact(
@@ -92,24 +135,28 @@ def ask_artifact(
     feeds: Feeds,
     questions: Questions,
     layers: Sequence[Layer],
-    tensor: str = "weights",
-) -> tuple[dict[str, Doubles], Array]:
-    """Return these layers' weights [K, N, C], and the artifact's score.
-
-    With ``tensor="grad"``, whole gradients [K, N, C, *space] of the layers that have them.
-    """
-    names = {x.name: getattr(x, tensor) for x in layers if getattr(x, tensor) is not None}
-    outputs = [meta.score.name, *names.values()]
+    *,
+    whole: bool = False,
+) -> Answers:
+    """Ask an artifact about these layers; for whole gradients only on request."""
+    weights = {layer.name: layer.weights for layer in layers}
+    gradients = {x.name: x.grad for x in layers if whole and x.grad is not None}
+    outputs = [meta.score.name, *weights.values(), *gradients.values()]
     feeds = {**feeds, **selection(artifact, meta, layers)}
     runs = [
         run(artifact, outputs, {**feeds, meta.class_weights: rows, meta.region: region})
         for rows, region in questions.batches()
     ]
-    answers = {
-        layer: np.concatenate([results[name] for results in runs]).astype(np.float64)
-        for layer, name in names.items()
-    }
-    return answers, runs[0][meta.score.name]
+
+    def joined(name: str) -> Array:
+        parts = [results.pop(name) for results in runs]
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+    return Answers(
+        runs[0][meta.score.name],
+        {layer: joined(name).astype(np.float64) for layer, name in weights.items()},
+        {layer: joined(name) for layer, name in gradients.items()},
+    )
 
 
 def selection(artifact: Runs, meta: Artifact, layers: Sequence[Layer]) -> Feeds:

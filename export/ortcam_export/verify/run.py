@@ -20,11 +20,13 @@ Doubles = NDArray[np.float64]
 
 
 def run(session: Runs, outputs: list[str], feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """Return outputs of a session; feeds that it does not take are ignored.
+    """Return outputs of a session, none for none; feeds that it does not take are ignored.
 
     Raises:
         ModelError: it does not run on them.
     """
+    if not outputs:  # onnxruntime would return all
+        return {}
     try:
         return session.run(outputs, {k: v for k, v in feeds.items() if k in session.inputs})
     except RunError as error:

@@ -6,22 +6,26 @@ import dataclasses
 
 from ortcam.errors import ModelError
 from ortcam.inference.two_part import Runs
+from ortcam.messages import Message
+from ortcam.methods.registry import PIXELS
+from ortcam_export.append.append import append
 from ortcam_export.append.parts import open_parts, parts
 from ortcam_export.export_state import ExportState
 from ortcam_export.graph.model_io import opset
 from ortcam_export.prepare.qdq import to_pairs
 from ortcam_export.prepare.shape_inference import infer
-from ortcam_export.verify.central_differences import GradientError
+from ortcam_export.verify.central_differences import PictureGradientError
 from ortcam_export.verify.checkable_form import CheckableForm
 from ortcam_export.verify.gradient import verify
 from ortcam_export.verify.onnx_checker import check
-from ortcam_export.verify.with_small_biases import AddSmallBiases, lacks_biases
 
 __all__ = ["verify_export"]
 
 
 def verify_export(state: ExportState) -> None:
     """Check that the model is valid and runs; on request measure its gradient's error.
+
+    If only the picture's gradient cannot be verified, the methods that need it are left out.
 
     Raises:
         ModelError: onnx's checker rejects the model, or onnxruntime cannot load it.
@@ -30,8 +34,30 @@ def verify_export(state: ExportState) -> None:
     for part in parts(state):
         check(part)
     runs = _open(state)
-    if state.contents.verify:
+    if not state.contents.verify:
+        return
+    try:
         _measure(state, runs)
+    except PictureGradientError as error:
+        _leave_out_picture(state, error)
+        verify_export(state)
+
+
+def _leave_out_picture(state: ExportState, error: PictureGradientError) -> None:
+    """Append the gradient again without the picture's, which could not be verified."""
+    state.notes.append(
+        Message(
+            "the methods about the picture itself are left out, as their gradient could not be "
+            "verified: ",
+            error.message,
+        )
+    )
+    state.needs = {need: named for need, named in state.needs.items() if need != PIXELS}
+    several = len(state.artifact.layers) > 1
+    mask = state.artifact.mask if several and not state.contents.static else None
+    state.artifact = dataclasses.replace(state.artifact, pixels=None, mask=mask)
+    state.model = state.plain.clone()
+    append(state)
 
 
 def _open(state: ExportState) -> Runs:
@@ -60,13 +86,6 @@ def _measure(state: ExportState, runs: Runs) -> None:
             infer(raised_from)
             raised_from = form(raised_from).model
         runs = open_parts(parts(state, model))
-    try:
-        verification = verify(plain, runs, state.artifact, raised_from)
-    except GradientError:
-        if not lacks_biases(plain):
-            raise
-        biased, biased_model = (AddSmallBiases()(m).model for m in (plain, model))
-        runs = open_parts(parts(state, biased_model))
-        verification = verify(biased, runs, state.artifact)
+    verification = verify(plain, runs, state.artifact, raised_from)
     verification = dataclasses.replace(verification, form=form.description)
     state.artifact = dataclasses.replace(state.artifact, verification=verification)

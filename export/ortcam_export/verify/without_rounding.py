@@ -110,12 +110,14 @@ def _constant(node: ir.Node) -> ir.Value | None:
 
 
 def _line(p: Expansion, ends: tuple[float, float]) -> ir.Value:
-    """x / scale + zero point, clipped where the range ends."""
+    """x / scale + zero point, clipped where the range ends by ReLUs, which are 0 at an end."""
     q = p.op("Div", p.input(0), _scale(p))
     q = _shifted(p, "Add", q, p.input(2))
-    for op_type, end in zip(("Max", "Min"), ends, strict=True):
-        if np.isfinite(end):
-            q = p.op(op_type, q, p.constant(np.array(end, np.float32)))
+    low, high = (p.constant(np.array(end, np.float32)) for end in ends)
+    if np.isfinite(ends[0]):
+        q = p.op("Add", low, p.op("Relu", p.op("Sub", q, low)))
+    if np.isfinite(ends[1]):
+        q = p.op("Sub", high, p.op("Relu", p.op("Sub", high, q)))
     return q
 
 

@@ -20,13 +20,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, parser
 
 import ortcam
-from ortcam.artifact import Layer, Score
 from ortcam.errors import InputError
 from ortcam_export import export, vjp
-from ortcam_export.append.gradient import append_gradient
-from ortcam_export.prepare.prepare import prepare
-from ortcam_export.reading.model_file import load
-from ortcam_export.verify.with_small_biases import AddSmallBiases, lacks_biases
 
 Array = NDArray[Any]
 
@@ -517,16 +512,3 @@ def test_a_gradient_is_differentiated_again() -> None:
     session = onnxruntime.InferenceSession(model.SerializeToString())
     (found,) = session.run(["x.grad_3"], {"x": x, **dict(zip(inputs, along, strict=True))})
     np.testing.assert_allclose(found, 24 * x * np.prod(along, 0), rtol=1e-5)
-
-
-def test_a_convolution_is_the_networks_whatever_its_name() -> None:
-    model = network(second=SECOND.replace(", b_b", ""))
-    for i, node in enumerate(model.graph.node):
-        node.name = f"grad.Conv_{i}"
-    assert lacks_biases(prepare(load(model)))
-    exported = prepare(load(model))
-    score = Score(name="p", class_axis=1)
-    append_gradient(exported, score, [Layer(name="a_relu", weights="a_relu.weights")])
-    biased = AddSmallBiases()(exported).model
-    biases = [v for v in biased.graph.initializers if v.endswith(".bias_for_check")]
-    assert biases == ["b.bias_for_check", "logits.bias_for_check"]  # none in the gradient
