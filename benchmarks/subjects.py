@@ -82,7 +82,7 @@ class ArtifactRun:
     @property
     def space(self) -> tuple[int, int]:
         """The (rows, columns) of the score."""
-        height, width = self._graph.open(self._feeds).score_space
+        height, width = self._graph.open(self._feeds).score_cells
         return height, width
 
     def score(self) -> object:

@@ -29,6 +29,7 @@ from ortcam.errors import (
     RegionError,
     VerificationError,
 )
+from ortcam.questions.list_places import Index
 from ortcam.questions.question import Question, about
 from ortcam.questions.regions import (
     Box,
@@ -60,6 +61,7 @@ __all__ = [
     "DependencyError",
     "Evaluation",
     "Explanation",
+    "Index",
     "InputError",
     "Labelled",
     "LayerError",

@@ -34,6 +34,8 @@ from ortcam.pipeline import (
     open_pictures,
     segment_all,
 )
+from ortcam.questions.list_places import Entry, at_entry
+from ortcam.questions.names import class_names
 from ortcam.questions.question import Questions
 from ortcam.questions.regions import Region
 from ortcam.results.explanation import Explanation
@@ -95,7 +97,8 @@ class Cam:
         artifact: its metadata.
         source: the path of its file, or "the model" if it was opened from bytes.
         provider: the execution provider in use.
-        classes: the class names; ``"class 0"`` and so on if the artifact has none.
+        classes: the class names; ``"class 0"`` and so on if the artifact has none, or of a linear
+            score ``"value"``, of several ``"channel 0"`` and so on.
         colors: a label colour (red, green, blue) for each class.
         layers: the feature layers, from early to late.
     """
@@ -111,7 +114,7 @@ class Cam:
         self.source = session.source
         self.provider = session.provider
         count, expects = self._graph.classes, artifact.expects
-        self.classes: tuple[str, ...] = expects.classes or tuple(f"class {i}" for i in range(count))
+        self.classes: tuple[str, ...] = class_names(artifact, count)
         self.colors: tuple[Color, ...] = expects.colors or distinct_colors(count)
         self.layers = tuple(layer.name for layer in artifact.layers)
         for what, entries in (("classes", self.classes), ("colours", self.colors)):
@@ -172,7 +175,7 @@ class Cam:
 
         Raises:
             InputError: an option or a further input is missing or does not fit.
-            ModelError: the score is a classifier's.
+            ModelError: the score gives no class to each pixel, as a classifier's does not.
             PictureError: the picture cannot be read, or the network does not run on it.
 
         Example:
@@ -205,7 +208,7 @@ class Cam:
 
         Raises:
             InputError: an option or a further input is missing or does not fit.
-            ModelError: the score is a classifier's.
+            ModelError: the score gives no class to each pixel, as a classifier's does not.
             PictureError: a picture cannot be read, or the network does not run on it.
 
         Example:
@@ -226,6 +229,7 @@ class Cam:
         layers: Iterable[str] | str | None = None,
         region: Region | None = None,
         *,
+        index: Entry | None = None,
         tensor: ArrayLike | None = None,
         inputs: FurtherInputs | None = None,
         size: Size = None,
@@ -244,7 +248,8 @@ class Cam:
             picture: a path, a PIL image, or an array [H, W, 3] uint8 in RGB order.
             classes: by name or 0-based index, and questions; see :func:`ortcam.about`. None for
                 the classes that the network sees in the picture or region, the largest first;
-                this takes one more run, as does a region that depends on the prediction.
+                this takes one more run, as does a region that depends on the prediction. None for
+                what raises and what lowers the value of a linear score, of several the largest.
             layers: by name, None for all of the artifact's. A method about the picture itself
                 takes none.
             region: [H, W] bool or weights on the picture's grid, [classes, H, W] for one a class,
@@ -252,6 +257,9 @@ class Cam:
                 [D, H, W] or [classes, D, H, W]. Or a part of the picture, such as
                 :class:`ortcam.Predicted`. A question with its own part is asked in the
                 intersection.
+            index: the entry of a score over a list, such as a query, an anchor or a time step,
+                counted from 0; of a list of several axes one number each. None for the sum over
+                all entries. It is the same as a region :class:`ortcam.Index`.
             tensor: the network's input, already preprocessed, with a batch axis of 1; needed for
                 volumes. A picture is then used only for drawing, and the maps have its size.
             inputs: the network's further inputs, by name: arrays, and pictures as paths or PIL
@@ -275,7 +283,8 @@ class Cam:
             ClassError, LayerError: there is no such class or layer.
             InputError: an option or a further input is missing or does not fit.
             PictureError: the picture cannot be read, or the network does not run on it.
-            RegionError: the region does not fit the picture, or selects nothing.
+            RegionError: the region or index does not fit the picture or the score, or selects
+                nothing.
 
         Example:
             >>> import ortcam
@@ -288,7 +297,13 @@ class Cam:
         request = self._model.request(classes, layers, upsample, method, preset)
         entries = [self._feeds(picture, tensor, inputs, size)]
         (explanation,) = explain_all(
-            self._model, entries, [request], [region], batch=1, memory=memory, progress=progress
+            self._model,
+            entries,
+            [request],
+            [at_entry(region, index)],
+            batch=1,
+            memory=memory,
+            progress=progress,
         )
         return explanation
 
@@ -312,7 +327,8 @@ class Cam:
             size: as for :meth:`preprocess`.
 
         Returns:
-            For each layer float32 [C, h, w], or [C, d, h, w] for a volume, on the layer's grid.
+            For each layer float32 [C, h, w], or [C, d, h, w] for a volume or for frames, on the
+            layer's grid.
 
         Raises:
             InputError: an option or a further input is missing or does not fit.
@@ -334,6 +350,7 @@ class Cam:
         layers: Iterable[str] | str | None = None,
         regions: Sequence[Region | None] | None = None,
         *,
+        index: Entry | None = None,
         inputs: FurtherInputs | Sequence[FurtherInputs] | None = None,
         size: Size = None,
         method: str = GRAD_CAM,
@@ -351,6 +368,7 @@ class Cam:
                 lists, one a picture. None for the classes that the network sees in each picture.
             layers: by name, None for all of the artifact's.
             regions: a region or None for each picture, or None; see :meth:`explain`.
+            index: as for :meth:`explain`, for all pictures alike.
             inputs: the network's further inputs, by name, for all pictures alike: an array of as
                 many rows as pictures, or a list of as many pictures, gives each its own. Or a list
                 of such mappings, one for each picture.
@@ -395,7 +413,7 @@ class Cam:
             self._model,
             feeds_of_each(self.artifact, self._graph.session.inputs, listed, inputs, size),
             requests,
-            areas,
+            [at_entry(area, index) for area in areas],
             batch=batch,
             memory=memory,
             progress=progress,

@@ -34,7 +34,7 @@ from ortcam.methods.registry import Method, method_named, require
 from ortcam.pictures.network_inputs import Feeds, joined
 from ortcam.questions.question import Question, Questions, Row, class_weights, rows
 from ortcam.questions.regions import Region, Scene
-from ortcam.questions.resolve import ResolvedQuestions, resolve, scene_of
+from ortcam.questions.resolve import ResolvedQuestions, resolve, scene_of, why_unlabelled
 from ortcam.results.explanation import Explanation
 from ortcam.results.segmentation import Segmentation
 
@@ -169,14 +169,14 @@ class OpenPicture:
 
     @property
     def score(self) -> NDArray[np.float32]:
-        """The score [C, *space]."""
+        """The score [C, *axes]."""
         score: NDArray[np.float32] = self.batch.score[self.n]
         return score
 
     @property
     def is_segmented(self) -> bool:
-        """True if the score has the picture's axes of space, as a classifier's has not."""
-        return _is_segmented(self.model, self.feeds)
+        """True if the score gives each pixel a class."""
+        return why_unlabelled(self.model.graph, self.feeds.grid) is None
 
     @cached_property
     def classes_seen(self) -> tuple[int, ...]:
@@ -194,7 +194,7 @@ class OpenPicture:
         """The class of every pixel.
 
         Raises:
-            ModelError: the score has no axes of space.
+            ModelError: the score gives no class to each pixel.
         """
         check_segmented(self.model, self.feeds)
         return Segmentation(
@@ -232,21 +232,13 @@ def open_pictures(model: ArtifactModel, feeds: Sequence[Feeds]) -> list[OpenPict
 
 
 def check_segmented(model: ArtifactModel, feeds: Feeds) -> None:
-    """Checks that the score labels the picture's pixels.
+    """Checks that the score gives each pixel a class.
 
     Raises:
-        ModelError: it has no axes of space.
+        ModelError: it does not.
     """
-    if not _is_segmented(model, feeds):
-        raise ModelError(
-            f"the score {model.artifact.score.name!r} of {model.graph.session.source} is a "
-            "classifier's score without spatial axes, so there is no segmentation; "
-            "explain works nevertheless"
-        )
-
-
-def _is_segmented(model: ArtifactModel, feeds: Feeds) -> bool:
-    return model.graph.space_rank == len(feeds.grid)
+    if (reason := why_unlabelled(model.graph, feeds.grid)) is not None:
+        raise ModelError(reason, "; explain works nevertheless")
 
 
 def _by_size(model: ArtifactModel, feeds: Sequence[Feeds], most: int) -> Iterator[list[int]]:
@@ -273,7 +265,7 @@ def segment_all(model: ArtifactModel, feeds: Sequence[Feeds], *, batch: int) -> 
         batch: how many pictures enter the network together at most.
 
     Raises:
-        ModelError: the score has no axes of space.
+        ModelError: the score gives no class to each pixel.
         PictureError: the network does not run on a picture.
     """
     for one in feeds:
@@ -353,11 +345,11 @@ def explain(
 def _joined_cells(
     cells: Sequence[NDArray[np.float32] | None], questions: int, batch: PictureBatch
 ) -> NDArray[np.float32] | None:
-    """All regions, [questions or 1, N, *space], with ones for None; None if all are None."""
+    """All regions, [questions or 1, N, *axes], with ones for None; None if all are None."""
     if all(one is None for one in cells):
         return None
     rows = 1 if all(one is None or len(one) == 1 for one in cells) else questions
-    joint = np.ones((rows, len(cells), *batch.score_space), np.float32)
+    joint = np.ones((rows, len(cells), *batch.score_cells), np.float32)
     for n, one in enumerate(cells):
         if one is not None:
             joint[: rows if len(one) == 1 else len(one), n] = one
@@ -387,6 +379,7 @@ def _explanation(
         notes=(*picture.notes, *questions.notes, *_faint(picture, indices), *blank),
         preset=request.preset,
         regions=questions.masks or (None,) * len(names),
+        titles=tuple(row.caption for row in questions.rows),
     )
 
 

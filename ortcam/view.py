@@ -13,6 +13,7 @@ from ortcam.inference.memory import MEMORY
 from ortcam.inference.query import Progress
 from ortcam.methods.registry import GRAD_CAM
 from ortcam.pipeline import OpenPicture, explain
+from ortcam.questions.list_places import Entry, at_entry
 from ortcam.questions.names import named_layers
 from ortcam.questions.question import Questions
 from ortcam.questions.regions import Region
@@ -43,7 +44,7 @@ class View:
         """The class of every pixel.
 
         Raises:
-            ModelError: the score is a classifier's.
+            ModelError: the score gives no class to each pixel.
         """
         return self._picture.segmentation
 
@@ -64,7 +65,7 @@ class View:
         """Return the class of every pixel, as :meth:`ortcam.Cam.segment` does.
 
         Raises:
-            ModelError: the score is a classifier's.
+            ModelError: the score gives no class to each pixel.
 
         Example:
             >>> import ortcam
@@ -96,6 +97,7 @@ class View:
         layers: Iterable[str] | str | None = None,
         region: Region | None = None,
         *,
+        index: Entry | None = None,
         method: str = GRAD_CAM,
         preset: str = DEFAULT,
         upsample: str | None = None,
@@ -109,7 +111,8 @@ class View:
             ClassError, LayerError: there is no such class or layer.
             InputError: there is no such method, or an option of it does not fit.
             PictureError: the network does not run on the picture.
-            RegionError: the region does not fit the picture, or selects nothing.
+            RegionError: the region or index does not fit the picture or the score, or selects
+                nothing.
 
         Example:
             >>> import ortcam
@@ -119,5 +122,6 @@ class View:
         """
         request = self._picture.model.request(classes, layers, upsample, method, preset)
         request.check_grid(self._picture.feeds.grid)
-        (explanation,) = explain([self._picture], [request], [region], memory, progress)
+        area = at_entry(region, index)
+        (explanation,) = explain([self._picture], [request], [area], memory, progress)
         return explanation

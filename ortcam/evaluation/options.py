@@ -92,7 +92,8 @@ def checked_options(
         InputError: an option is out of range.
         ModelError: the network does not segment pictures.
     """
-    if cam._graph.space_rank != 2:
+    score = cam.artifact.score
+    if cam._graph.space_rank != 2 or cam._graph.has_list or score.kind == "linear":
         raise ModelError(
             f"the score {cam.artifact.score.name!r} does not label the pixels of a picture, so "
             "there are no objects to evaluate maps against; evaluate a segmentation network of "

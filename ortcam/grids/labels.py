@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,23 +77,27 @@ def classes_seen(
     """The classes that a network sees, the largest first.
 
     Args:
-        score: [C, h, w], [C, d, h, w] for a volume, or [C, ...] for a classifier.
-        kind: ``"softmax"``, ``"sigmoid"`` or ``"logits"``.
+        score: [C, h, w], [C, d, h, w] for a volume, [C, *list] for a list, or [C] for a
+            classifier.
+        kind: one of :data:`ortcam.artifact.SCORES`.
         weights: the weight of each cell, on the score's grid; None for 1 each.
 
     Returns:
-        Their indices: for a segmentation the classes with labels, by area; for a classifier the
-        class with the highest score, or with a sigmoid all that reach 0.5. If there is none, the
-        class with the highest score.
+        Their indices: for a segmentation or a list the classes with labels, by the weight of their
+        cells; for a classifier the class with the highest score, or with a sigmoid all that reach
+        0.5. If there is none, or the score is linear, the class with the highest score in sum.
     """
-    if score.ndim in (3, 4):
+    size: NDArray[Any]
+    if kind == "linear":
+        each = np.ones((), np.float32) if weights is None else weights
+        size = np.zeros(len(score))
+    elif score.ndim > 1:
         each = np.ones(score.shape[1:], np.float32) if weights is None else weights
         labels = label_image(score, kind, each.shape)
         labelled = labels != NONE
         size = np.bincount(labels[labelled], each[labelled], minlength=len(score))
     else:
         each = np.ones((), np.float32)
-        total = score.reshape(len(score), -1).sum(axis=1)
-        size = np.where((kind == "sigmoid") & (total >= least_score(kind, len(score))), total, 0)
+        size = np.where((kind == "sigmoid") & (score >= least_score(kind, len(score))), score, 0)
     seen = tuple(int(i) for i in np.argsort(-size, kind="stable") if size[i] > 0)
     return seen or (int((score * each).reshape(len(score), -1).sum(axis=1).argmax()),)

@@ -20,8 +20,9 @@ class Answer:
     """The answers to all questions about one picture.
 
     Attributes:
-        features: float32 [C_L, *space] for each layer, unless ``maps`` has it.
-        weights: float32 [questions, C_L] for each layer.
+        features: float32 [C_L, *space] for each layer, unless ``maps`` has it; of a layer of frames
+            [C_L, frames, *space].
+        weights: float32 [questions, C_L] for each layer, or [questions, frames, C_L].
         maps: float32 [questions, *space] for each layer whose maps the graph computes, where none
             of them is blank.
         results: float32 [questions, ...] for each layer, computed by a formula from features and

@@ -35,7 +35,7 @@ class ArtifactGraph:
         session: what runs it.
         artifact: its metadata.
         classes: the number of the score's classes.
-        space_rank: the number of the score's axes of space: 2, 3 for volumes, 0 for a classifier.
+        axes: the kinds of the score's axes beside batch and classes, which are the region's.
         known_shapes: the shapes of tensors in earlier runs, by the shapes of the inputs and the
             tensor's name.
     """
@@ -51,9 +51,18 @@ class ArtifactGraph:
         _check_names(session, artifact)
         _check_axes(session, artifact)
         self.classes = _class_count(session, artifact)
-        region = session.inputs.get(artifact.region)
-        self.space_rank = 0 if region is None else max(len(region.shape) - 2, 0)
+        self.axes = _region_axes(session, artifact)
         self.known_shapes: dict[tuple[Any, ...], tuple[int, ...]] = {}
+
+    @property
+    def space_rank(self) -> int:
+        """The number of the score's axes of space: 2, 3 for volumes, 0 for a classifier."""
+        return self.axes.count("space")
+
+    @property
+    def has_list(self) -> bool:
+        """True if the score has an axis that is neither a place nor a class, such as queries."""
+        return self.space_rank < len(self.axes)
 
     def open(self, feeds: Feeds) -> PictureBatch:
         """Return pictures to ask about; a split artifact runs its network on them now.
@@ -118,9 +127,10 @@ class PictureBatch:
 
     @property
     def score(self) -> NDArray[np.float32]:
-        """The score [N, C, *space]; the first access may run the network.
+        """The score [N, C, *axes]; the first access may run the network.
 
         Raises:
+            LayerError: its rows are not the pictures.
             PictureError: the network does not run on this input.
         """
         if self._score is None:
@@ -130,27 +140,41 @@ class PictureBatch:
         return self._score
 
     @property
-    def score_space(self) -> tuple[int, ...]:
-        """The score's extents in space, from the graph's shapes or else from a run.
+    def score_cells(self) -> tuple[int, ...]:
+        """The score's extents beside batch and classes, by the graph's shapes or else a run.
 
         Raises:
-            PictureError: the network does not run on this input.
+            LayerError, PictureError: as for :attr:`score`.
         """
         score = self._graph.artifact.score
         shape = self._graph.session.outputs[score.name].shape
         extents = [self._feeds.extents.get(e) if isinstance(e, str) else e for e in shape]
-        if len(extents) == self._graph.space_rank + 2:
-            space = [e for axis, e in enumerate(extents) if axis not in (0, score.class_axis)]
-            if None not in space:
-                return tuple(e for e in space if e is not None)
+        if len(extents) == len(self._graph.axes) + 2:
+            cells = [e for axis, e in enumerate(extents) if axis not in (0, score.class_axis)]
+            if None not in cells:
+                return tuple(e for e in cells if e is not None)
         known = self._known_shape(score.name)
         return self.score.shape[2:] if known is None else known[2:]
+
+    @property
+    def list_extents(self) -> tuple[int, ...]:
+        """The extents of the score's list; () if it is no list.
+
+        Raises:
+            LayerError, PictureError: as for :attr:`score`.
+        """
+        if not self._graph.has_list:
+            return ()
+        cells = zip(self._graph.axes, self.score_cells, strict=True)
+        return tuple(extent for kind, extent in cells if kind != "space")
 
     def features(self, layers: Sequence[Layer]) -> Arrays:
         """The features of layers, [N, C, *space], at the price of inference.
 
+        The frames of a picture are the first axis of space, as a volume's slices are.
+
         Raises:
-            LayerError: a layer's features are no maps.
+            LayerError: a layer's features are no maps, or their rows are not the pictures.
             PictureError: the network does not run on this input.
         """
         outputs = self._run([layer.name for layer in layers], self._no_question)
@@ -169,7 +193,7 @@ class PictureBatch:
 
         Args:
             rows: class weights, [questions, N or 1, C].
-            cells: the region, [questions or 1, N or 1, *space]; None for everywhere.
+            cells: the region, [questions or 1, N or 1, *axes]; None for everywhere.
             layers: the layers whose features and weights are returned.
             memory: bytes for the questions of one run, by the estimate of
                 :mod:`ortcam.inference.memory`.
@@ -192,8 +216,8 @@ class PictureBatch:
             for name, arrays in parts.items():
                 arrays.append(outputs[name].astype(np.float32, copy=False))
         whole = _joined(parts)
-        weights = {layer.name: whole[layer.weights] for layer in layers}
-        maps = {layer.name: whole[layer.map] for layer in layers if layer.map}
+        weights = {x.name: self._by_picture(x, whole[x.weights]) for x in layers}
+        maps = {x.name: self._by_picture(x, whole[x.map]) for x in layers if x.map}
         questions = np.any(rows, axis=2)  # a picture with fewer than another has rows of zeros
         blank = [layer for layer in layers if layer.map and _blank(maps[layer.name], questions)]
         if blank:  # the features tell why
@@ -203,7 +227,7 @@ class PictureBatch:
         for layer in layers:
             if layer.name in maps:
                 _, pictures, *space = maps[layer.name].shape
-                self._note_shape(layer, (pictures, weights[layer.name].shape[2], *space))
+                self._note_shape(layer, (pictures, weights[layer.name].shape[-1], *space))
         return [
             Answer(_of_picture(features, n), _of_questions(weights, n), _of_questions(maps, n))
             for n in range(self.pictures)
@@ -230,11 +254,13 @@ class PictureBatch:
                 if layer.name not in features:
                     features[layer.name] = self._features(layer, outputs)
                 a = features[layer.name]
-                g = outputs[grad].astype(np.float32, copy=False)
+                g = self._by_picture(layer, outputs[grad].astype(np.float32, copy=False))
                 # NaN and infinity are looked for in the result, and explained by why_blank.
                 with np.errstate(all="ignore"):
-                    each = [formula(a[n], g[:, n]) for n in range(len(a))]
-                    slopes[layer.name].append(np.abs(g).max(axis=tuple(range(3, g.ndim))))
+                    of_picture = _of_frames(formula) if layer.frames else formula
+                    each = [of_picture(a[n], g[:, n]) for n in range(len(a))]
+                    space = tuple(axis for axis in range(2, g.ndim) if axis != 2 + layer.frames)
+                    slopes[layer.name].append(np.abs(g).max(axis=space))
                 results[layer.name].append(np.stack(each, axis=1))
         whole, steepest = _joined(results), _joined(slopes)
         return [
@@ -257,7 +283,7 @@ class PictureBatch:
 
         Args:
             rows: class weights, [questions, N or 1, C].
-            cells: the region, [questions or 1, N or 1, *space]; None for everywhere.
+            cells: the region, [questions or 1, N or 1, *axes]; None for everywhere.
             layer: a layer with ``keep`` and ``drops``.
             keep: the factor of each channel in each ablation, [B, C_L].
 
@@ -333,7 +359,7 @@ class PictureBatch:
         session, artifact = self._graph.session, self._graph.artifact
         question: dict[str, NDArray[Any]] = {artifact.class_weights: rows}
         if artifact.region in session.inputs:
-            everywhere = np.ones((1, 1, *[1] * self._graph.space_rank), np.float32)
+            everywhere = np.ones((1, 1, *[1] * len(self._graph.axes)), np.float32)
             question[artifact.region] = everywhere if cells is None else cells
         for layer in artifact.layers:
             if layer.keep is not None:
@@ -365,6 +391,12 @@ class PictureBatch:
 
     def _set_score(self, values: NDArray[Any]) -> None:
         score = self._graph.artifact.score
+        if len(values) != self.pictures:
+            raise LayerError(
+                f"the score {score.name!r} is {list(values.shape)}, so its rows are not the "
+                f"{self.pictures} picture{'s'[: self.pictures - 1]} that entered; export the "
+                "network again"
+            )
         self._score = _channels_second(values, score.class_axis)
         self._graph.known_shapes[self._feeds.shapes, score.name] = self._score.shape
 
@@ -372,8 +404,28 @@ class PictureBatch:
         """[N, C, *space]; those of the picture as a layer are the input itself."""
         values = outputs[layer.name] if layer.name in outputs else self._feeds.arrays[layer.name]
         features = _channels_second(values, layer.channel_axis)
+        features = self._by_picture(layer, features[None])[0]
+        if layer.frames:
+            features = np.moveaxis(features, 1, 2)
         self._note_shape(layer, features.shape)
         return features
+
+    def _by_picture(self, layer: Layer, values: NDArray[Any]) -> NDArray[Any]:
+        """[K, rows, ...] to [K, N, ...], or [K, N, frames, ...] of a layer of frames.
+
+        Raises:
+            LayerError: the rows are not the pictures, or not their frames.
+        """
+        rows, pictures = values.shape[1], self.pictures
+        if layer.frames and rows % pictures == 0:
+            return values.reshape(len(values), pictures, rows // pictures, *values.shape[2:])
+        if rows != pictures:
+            raise LayerError(
+                f"layer {layer.name!r} has {rows} rows for {pictures} "
+                f"picture{'s'[: pictures - 1]}, and which belongs to which is unknown; export the "
+                "network again, or choose another layer"
+            )
+        return values
 
     def _note_shape(self, layer: Layer, shape: tuple[int, ...]) -> None:
         """Stores the shape of a layer's features, [N, C, *space].
@@ -381,8 +433,15 @@ class PictureBatch:
         Raises:
             LayerError: they are no maps.
         """
-        if len(shape) != 2 + len(self._feeds.grid):
-            what = "a volume" if len(self._feeds.grid) == 3 else "a picture"
+        grid = self._feeds.grid
+        if len(shape) == 5 and len(grid) == 2 and layer.frames:
+            raise LayerError(
+                f"layer {layer.name!r} has {shape[2]} maps for a picture, and where these lie in "
+                "it is unknown; choose a layer before the picture is cut, or behind which its "
+                "parts are joined"
+            )
+        if len(shape) != 2 + len(grid):
+            what = "a volume" if len(grid) == 3 else "a picture"
             raise LayerError(
                 f"layer {layer.name!r} has features of {list(shape)}, "
                 f"which are no maps over {what}; choose a layer with rows and columns"
@@ -399,6 +458,17 @@ class PictureBatch:
             return extent
         known = self._known_shape(layer.name)
         return 0 if known is None else known[1]
+
+
+def _of_frames(formula: Formula) -> Formula:
+    """A formula for each frame of features [C, T, *space]: results [questions, T, ...]."""
+
+    def each(features: NDArray[np.float32], gradients: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The gradients are [questions, T, C, *space], as the graph has them."""
+        frames = range(features.shape[1])
+        return np.stack([formula(features[:, t], gradients[:, t]) for t in frames], axis=1)
+
+    return each
 
 
 def _joined(parts: Mapping[str, Sequence[NDArray[np.float32]]]) -> Arrays:
@@ -463,6 +533,22 @@ def _check_axes(session: Runs, artifact: Artifact) -> None:
                 f"{session.source} is damaged: its metadata put the channels of {name!r} in "
                 f"axis {axis}, and it has {rank} axes; export the network again"
             )
+
+
+def _region_axes(session: Runs, artifact: Artifact) -> tuple[str, ...]:
+    """The kinds of the region's axes, which are the score's beside batch and classes."""
+    region, score = session.inputs.get(artifact.region), artifact.score
+    rank = 0 if region is None else max(len(region.shape) - 2, 0)
+    if not score.axes:  # before the kinds were kept
+        return ("space",) * rank
+    kinds = tuple(k for axis, k in enumerate(score.axes) if axis not in (0, score.class_axis))
+    if region is not None and len(kinds) != rank:
+        raise ArtifactError(
+            f"{session.source} is damaged: its metadata list {len(kinds)} axes of the score "
+            f"{score.name!r} beside batch and classes, and its region has {rank}; export the "
+            "network again"
+        )
+    return kinds if rank else ()
 
 
 def _class_count(session: Runs, artifact: Artifact) -> int:

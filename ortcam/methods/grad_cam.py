@@ -24,8 +24,9 @@ def weighted_sums(features: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.f
     """The sum over k of alpha_k A_k, before the ReLU.
 
     Args:
-        features: [C, h, w], or [C, d, h, w] of a volume, the activations A of one picture.
-        weights: [classes, C], the alphas.
+        features: [C, h, w], or [C, d, h, w] of a volume or of frames, the activations A of one
+            picture.
+        weights: [classes, C], the alphas; or [classes, d, C], those of each frame.
 
     Returns:
         [classes, h, w], or [classes, d, h, w].
@@ -39,9 +40,10 @@ def weighted_sums(features: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.f
     alphas = weights.astype(np.float32, copy=False)
     # NaN and infinity are looked for in the result, and explained by why_blank.
     with np.errstate(invalid="ignore", over="ignore"):
-        if len(alphas) > _FEW:
+        if alphas.ndim == 2 and len(alphas) > _FEW:
             return np.tensordot(alphas, a, axes=1)
-        sums: NDArray[np.float32] = np.einsum("kc,c...->k...", alphas, a)
+        axes = "kc,c...->k..." if alphas.ndim == 2 else "ktc,ct...->kt..."
+        sums: NDArray[np.float32] = np.einsum(axes, alphas, a)
     return sums
 
 
@@ -65,7 +67,7 @@ def why_blank(
 
     Args:
         features: [C, h, w] or [C, d, h, w]; None for a method about the picture itself.
-        weights: the class's weights [C]; None for a method without channel weights.
+        weights: the class's weights, [C] or [d, C]; None for a method without channel weights.
         sums: the class's map before its ReLU, [h, w] or [d, h, w].
         gradients: the largest gradient of each channel, [C]; None if unknown.
 

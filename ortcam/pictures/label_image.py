@@ -51,7 +51,9 @@ def read(truth: Truth, grid: tuple[int, ...], colors: Sequence[Color]) -> NDArra
             "give an integer, or a colour, for each of the picture's pixels"
         )
     if values.ndim == len(grid):
-        labels = np.where((values >= 0) & (values < len(colors)), values, NONE).astype(np.int32)
+        # NumPy 2 would keep bytes, in which NONE is 255.
+        indices = values.astype(np.int64)
+        labels = np.where((indices >= 0) & (indices < len(colors)), indices, NONE).astype(np.int32)
     elif values.ndim == len(grid) + 1 and values.shape[-1] == 3:
         labels = _by_color(values, colors)
     else:

@@ -5,13 +5,32 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Sequence
 
-from ortcam.artifact import Layer
+from ortcam.artifact import Artifact, Layer
 from ortcam.errors import ClassError, LayerError, nearest
 
-__all__ = ["Classes", "class_indices", "named_layers"]
+__all__ = ["Classes", "class_indices", "class_names", "named_layers"]
 
 Classes = Iterable[str | int] | str | int
 """Classes by name or 0-based index."""
+
+
+def class_names(artifact: Artifact, count: int) -> tuple[str, ...]:
+    """Return the names of all classes, by their numbers where the artifact has none.
+
+    The channels of a linear score are no classes: one is named ``"value"``, several
+    ``"channel 0"`` and so on.
+
+    Example:
+        >>> from ortcam.artifact import Score
+        >>> score = Score(name="age", kind="linear")
+        >>> class_names(Artifact(layers=(), score=score, picture="image"), 1)
+        ('value',)
+    """
+    if artifact.expects.classes:
+        return artifact.expects.classes
+    if artifact.score.kind != "linear":
+        return tuple(f"class {i}" for i in range(count))
+    return ("value",) if count == 1 else tuple(f"channel {i}" for i in range(count))
 
 
 def class_indices(entries: Classes, classes: Sequence[str]) -> tuple[int, ...]:

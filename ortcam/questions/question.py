@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ortcam.errors import ClassError, InputError, nearest
+from ortcam.questions.list_places import Index
 from ortcam.questions.names import class_indices
 from ortcam.questions.regions import Pixel, Where
 
@@ -21,6 +22,7 @@ __all__ = [
     "about",
     "class_rows",
     "class_weights",
+    "directions",
     "parse",
     "rows",
 ]
@@ -60,6 +62,22 @@ class Question:
             'at 120,80'
         """
         return self.over(Pixel(x, y, z))
+
+    def at_index(self, *position: int) -> Question:
+        """The same at one entry of a score over a list, counted from 0.
+
+        Args:
+            position: one number for each axis of the list, such as a query's, an anchor's or a
+                time step's.
+
+        Raises:
+            RegionError: no number is given, or one is below 0.
+
+        Example:
+            >>> str(about("Car").at_index(3).where), str(about("Car").at_index(3, 1).where)
+            ('at index 3', 'at index 3,1')
+        """
+        return self.over(Index(*position))
 
     def over(self, where: Where) -> Question:
         """The same in a part of the picture; in the intersection if there is a part already.
@@ -131,11 +149,18 @@ class Row:
         name: its name.
         weights: the classes' indices and weights.
         where: the part of the picture; None for all of it.
+        title: its name in figures; "" for the same.
     """
 
     name: str
     weights: tuple[tuple[int, float], ...]
     where: Where | None = None
+    title: str = ""
+
+    @property
+    def caption(self) -> str:
+        """Its name in figures."""
+        return self.title or self.name
 
     @property
     def index(self) -> int | None:
@@ -150,7 +175,8 @@ class Row:
     def over(self, where: Where) -> Row:
         """The same in the intersection of its part of the picture and another."""
         part = where if self.where is None else self.where & where
-        return Row(f"{self.name} {where}", self.weights, part)
+        title = f"{self.title} {where}" if self.title else ""
+        return Row(f"{self.name} {where}", self.weights, part, title)
 
 
 def rows(questions: Questions, classes: Sequence[str]) -> tuple[Row, ...]:
@@ -177,6 +203,14 @@ def class_rows(indices: Iterable[int], classes: Sequence[str]) -> tuple[Row, ...
     return tuple(Row(classes[index], ((index, 1.0),)) for index in indices)
 
 
+def directions(channel: int, name: str) -> tuple[Row, Row]:
+    """Return what raises a value, and what lowers it."""
+    return (
+        Row(name, ((channel, 1.0),), title=f"what raises {name}"),
+        Row(f"-{name}", ((channel, -1.0),), title=f"what lowers {name}"),
+    )
+
+
 def class_weights(questions: Sequence[Row], classes: int) -> NDArray[np.float32]:
     """The class weights [questions, classes]."""
     weights = np.zeros((len(questions), classes), np.float32)
@@ -187,7 +221,7 @@ def class_weights(questions: Sequence[Row], classes: int) -> NDArray[np.float32]
 
 
 def parse(text: str, classes: Sequence[str]) -> Question | str | int:
-    """Read a class, or a sum or difference such as ``Car - 0.5*Road``.
+    """Read a class, or a sum or difference such as ``Car - 0.5*Road``, or ``-Car``.
 
     The name of a class takes precedence, even if it contains a sign or a number.
 
@@ -204,9 +238,12 @@ def parse(text: str, classes: Sequence[str]) -> Question | str | int:
         return int(text)
     parts = re.split(r"\s+([+-])\s+", text.strip())
     signs, words = ["+", *parts[1::2]], parts[0::2]
-    if len(words) == 1 and _term(text, classes) is None:
-        return text  # no class, as an error says later
     terms = _terms(words, signs, classes)
+    if terms is None and words[0].startswith("-"):
+        signs, words = ["-", *signs[1:]], [words[0][1:].lstrip(), *words[1:]]
+        terms = _terms(words, signs, classes)
+    elif terms is None and len(words) == 1:
+        return text  # no class, as an error says later
     if terms is None:
         wrong = next((t for t in words if _term(t, classes) is None), text)
         raise ClassError(f"there is no class {wrong!r}{nearest(wrong, classes)}")
@@ -251,9 +288,14 @@ def _row(entry: str | int | Question, classes: Sequence[str]) -> Row:
             "that is not finite"
         )
     name = _name(weights, classes)
+    terms = tuple(weights.items())
+    title = ""
+    if entry.name is None and len(terms) == 1 and terms[0][1] < 0:
+        ((index, weight),) = terms
+        title = f"what lowers {_name({index: -weight}, classes)}"
     if entry.where is not None:
-        name = f"{name} {entry.where}"
-    return Row(entry.name or name, tuple(weights.items()), entry.where)
+        name, title = f"{name} {entry.where}", title and f"{title} {entry.where}"
+    return Row(entry.name or name, terms, entry.where, title)
 
 
 def _name(weights: dict[int, float], classes: Sequence[str]) -> str:

@@ -60,12 +60,14 @@ class Scene:
         grid: the picture's (height, width), or the volume's (depth, height, width).
         classes, colors: the classes' names and label colours.
         predict: returns the predicted class of every pixel, on the grid; called once at most.
+        list_extents: returns the extents of a score's list; () where it has none.
     """
 
     grid: tuple[int, ...]
     classes: tuple[str, ...]
     colors: tuple[Color, ...]
     predict: Callable[[], NDArray[np.int32]]
+    list_extents: Callable[[], tuple[int, ...]] = tuple
 
     @cached_property
     def labels(self) -> NDArray[np.int32]:
@@ -79,6 +81,8 @@ class Where(ABC):
     Attributes:
         by_class: True if the part depends on the question's class.
         by_prediction: True if it depends on the network's prediction.
+        by_place: True if it depends on places in the picture.
+        by_list: True if it depends on the entries of a list.
 
     Example:
         >>> from ortcam import Box, Predicted
@@ -88,6 +92,8 @@ class Where(ABC):
 
     by_class: bool = False
     by_prediction: bool = False
+    by_place: bool = True
+    by_list: bool = False
 
     @abstractmethod
     def weights(self, scene: Scene, subject: int) -> Weights:
@@ -110,7 +116,7 @@ class Where(ABC):
         """Return the pixels of the part that lie at most ``width`` steps from its outside.
 
         Raises:
-            RegionError: the width is less than 1.
+            RegionError: the width is less than 1, or the part is of a list.
 
         Example:
             >>> from ortcam import Box
@@ -119,6 +125,8 @@ class Where(ABC):
         """
         if width < 1:
             raise RegionError(f"the width of a border must be at least 1, got {width}")
+        if self.by_list:
+            raise RegionError(f"the entries of a list have no border, got {self}")
         return _Border((self,), width)
 
     def __and__(self, other: Where) -> Where:
@@ -406,6 +414,14 @@ class _Combined(Where):
     @property
     def by_prediction(self) -> bool:  # type: ignore[override]  # a constant elsewhere
         return any(part.by_prediction for part in self.parts)
+
+    @property
+    def by_place(self) -> bool:  # type: ignore[override]  # a constant elsewhere
+        return any(part.by_place for part in self.parts)
+
+    @property
+    def by_list(self) -> bool:  # type: ignore[override]  # a constant elsewhere
+        return any(part.by_list for part in self.parts)
 
     def weights(self, scene: Scene, subject: int) -> Weights:
         return self.combine(*(part.weights(scene, subject) for part in self.parts))

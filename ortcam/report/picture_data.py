@@ -110,7 +110,7 @@ class PictureData:
         low = float(np.min(plane, where=np.isfinite(plane), initial=low))
         predicted, asked = self._outlines(position)
         return {
-            "class": self.explanation.classes[position],
+            "class": self.explanation.captions[position],
             "layer": layer,
             "description": sentence,
             "ranges": ranges,

@@ -11,6 +11,7 @@ import numpy as np
 from ortcam.drawing.presets import DEFAULT, PRESETS
 from ortcam.drawing.style import DrawingStyle
 from ortcam.grids.labels import NONE
+from ortcam.questions.names import class_names
 from ortcam.report.encode import picture_url
 from ortcam.report.html import Markup, element, join, json_block, name
 from ortcam.report.map_controls import color_bar, map_controls, opacity_slider, reading
@@ -53,7 +54,7 @@ def picture_section(
             _map_view(picture),
             class_="views",
         ),
-        _classifier_scores(explanation) if segmentation is None else None,
+        _scores(explanation) if segmentation is None else None,
         element("div", *groups, class_="maps", role="radiogroup", aria_label="Maps"),
         json_block(picture.all(maps), class_="data"),
         class_="picture",
@@ -193,7 +194,7 @@ def _maps(picture: PictureData, number: int) -> tuple[list[dict[str, Any]], list
     groups = []
     for layer in layers:
         cards = []
-        for position, cls in enumerate(explanation.classes):
+        for position, cls in enumerate(explanation.captions):
             plane = picture.plane(position, layer)
             statistics = picture.statistics(position, layer, plane)
             cards.append(_card(cls, statistics, f"map-{number}", len(data)))
@@ -256,19 +257,26 @@ def _predicted_class(explanation: Explanation, position: int) -> str:
 # The rest
 
 
-def _classifier_scores(explanation: Explanation) -> Markup:
-    score = explanation.score.reshape(len(explanation.score), -1).mean(axis=1)
-    names = explanation.artifact.expects.classes
+def _scores(explanation: Explanation) -> Markup:
+    """A table of the highest scores; of a list, those of the entry where they are highest."""
+    artifact = explanation.artifact
+    flat = explanation.score.reshape(len(explanation.score), -1)
+    score = flat.max(axis=1) if artifact.score.is_over_list else flat.mean(axis=1)
+    names = class_names(artifact, len(score))
     rows = [
         element(
             "tr",
-            element("th", name(names[i] if names else f"class {i}"), scope="row"),
+            element("th", name(names[i]), scope="row"),
             element("td", _number(float(score[i]))),
         )
         for i in np.argsort(-score, kind="stable")[:_SCORES]
     ]
-    caption = element("caption", "Highest scores")
-    return element("table", caption, element("tbody", *rows), class_="scores")
+    title = "Highest values" if artifact.score.kind == "linear" else "Highest scores"
+    if len(score) == 1:
+        title = title.removeprefix("Highest ").capitalize()[:-1]
+    if artifact.score.is_over_list:
+        title += " at any entry"
+    return element("table", element("caption", title), element("tbody", *rows), class_="scores")
 
 
 def _notes(explanation: Explanation) -> Markup | None:

@@ -45,11 +45,11 @@ class Explanation:
         classes: the names of the classes, or of the questions.
         indices: the 0-based index of each class; None for a question about several.
         layers: the feature layers.
-        raw: float32 [classes, h, w], or [classes, d, h, w] of a volume, for each layer, on its
-            grid and in its own scale: for Grad-CAM ReLU(sum over k of alpha_k A_k), or the sum
-            itself for presets that apply the ReLU later or never.
+        raw: float32 [classes, h, w], or [classes, d, h, w] of a volume or of frames, for each
+            layer, on its grid and in its own scale: for Grad-CAM ReLU(sum over k of alpha_k A_k),
+            or the sum itself for presets that apply the ReLU later or never.
         weights: float32 [classes, C] for each layer, of methods that weigh whole channels: for
-            Grad-CAM the alphas, the spatial means of dy/dA_k.
+            Grad-CAM the alphas, the spatial means of dy/dA_k; [classes, d, C] of frames.
         grid: the picture's (height, width), or the volume's (depth, height, width).
         method: the method's name, such as ``"grad-cam"``; see :mod:`ortcam.methods.registry`.
         title: its name in figures, such as ``"Grad-CAM"``.
@@ -57,14 +57,16 @@ class Explanation:
             :data:`ortcam.grids.resample.METHODS`.
         picture: [H, W, 3] uint8, or None for a tensor; of a volume its first channel as greys,
             [D, H, W, 3].
-        segmentation: of the same run; None where the score has no spatial axes.
+        segmentation: of the same run; None where the score gives no class to each pixel.
         artifact: the metadata of the artifact.
         score: the output of the reduction layer in the same run, float32 [C, *space] on its own
-            grid, or [C] of a classifier.
+            grid, [C, *list] over a list, or [C] of a classifier.
         notes: sentences for the reader: why a map is all zero, that the preprocessing is a guess.
         preset: the steps from raw to maps, and how maps are drawn; see
             :mod:`ortcam.drawing.presets`.
         regions: the mask, on the picture's grid, of each question's region; None for everywhere.
+        titles: what each map shows, as figures call it, such as "what lowers Car"; () for the
+            classes' names.
 
     Example:
         >>> from ortcam.artifact import Artifact, Score
@@ -94,6 +96,12 @@ class Explanation:
     notes: tuple[str, ...] = ()
     preset: str = DEFAULT
     regions: tuple[NDArray[np.bool_] | None, ...] = ()
+    titles: tuple[str, ...] = ()
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """What each map shows, as figures call it."""
+        return self.titles or self.classes
 
     @cached_property
     def maps(self) -> NDArray[np.float32]:

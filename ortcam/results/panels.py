@@ -27,6 +27,8 @@ class Maps(Protocol):
     @property
     def artifact(self) -> Artifact: ...
     @property
+    def captions(self) -> tuple[str, ...]: ...
+    @property
     def classes(self) -> tuple[str, ...]: ...
     @property
     def layers(self) -> tuple[str, ...]: ...
@@ -62,7 +64,7 @@ def _layer_figure(maps: Maps, style: DrawingStyle) -> Figure:
     if maps.segmentation is not None:
         labels = np.asarray(maps.segmentation.overlay(slice=slice))
         panels.append(Panel(title="Segmentation", image=labels))
-    for k, name in enumerate(maps.classes):
+    for k, name in enumerate(maps.captions):
         panels.append(_map_panel(maps, k, layer, f"{maps.title}: {name}", style))
     rows = wrap(panels)
     bars = [*[None] * (len(rows) - 1), _color_bar(maps, layer, style)]
@@ -80,7 +82,7 @@ def _grid_figure(maps: Maps, style: DrawingStyle) -> Figure:
     rows = [
         [
             _map_panel(maps, k, layer, f"{maps.title}: {name} ({layer})", style)
-            for k, name in enumerate(maps.classes)
+            for k, name in enumerate(maps.captions)
         ]
         for layer in layers
     ]

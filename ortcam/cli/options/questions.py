@@ -48,7 +48,7 @@ question_options = stack(
         multiple=True,
         show_default="the classes predicted in the picture",
         help="Class to explain: a name, a 0-based index, or a weighted sum such as "
-        "'Car - 0.5*Road', with spaces around the signs. Repeatable.",
+        "'Car - 0.5*Road', with spaces around the signs; -Car for what lowers it. Repeatable.",
     ),
     question_option(
         "-l",
@@ -106,6 +106,7 @@ def explainer(
     classes = [parse(text, cam.classes) for text in options["classes"]] or None
     arguments: dict[str, Any] = {
         "layers": options["layers"] or None,
+        "index": options["index"],
         "size": options["size"],
         "method": options["method"],
         "preset": options["preset"],

@@ -28,6 +28,7 @@ where_option = section("Where")
 class RegionOptions(TypedDict):
     """The values of :data:`region_options`."""
 
+    index: tuple[int, ...] | None
     at: tuple[int, ...] | None
     box: tuple[int, ...] | None
     polygon: tuple[tuple[float, float], ...] | None
@@ -38,6 +39,13 @@ class RegionOptions(TypedDict):
 
 
 region_options = stack(
+    where_option(
+        "--index",
+        metavar="N[,N...]",
+        type=types.index,
+        help="Entry of a score over a list, such as a query, an anchor or a time step, counted "
+        "from 0.",
+    ),
     where_option(
         "--at",
         metavar="X,Y",

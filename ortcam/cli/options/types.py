@@ -54,6 +54,14 @@ def pixel(text: str) -> tuple[int, ...]:
     return values
 
 
+def index(text: str) -> tuple[int, ...]:
+    """``N``, or ``N,N`` in a list of two axes."""
+    values = _whole(text)
+    if values is None or min(values) < 0:
+        raise click.BadParameter(f"{text!r} is not an index from 0, as in 3, or in 3,1.")
+    return values
+
+
 def box(text: str) -> tuple[int, ...]:
     """``X0,Y0,X1,Y1``."""
     values = _whole(text)

@@ -286,7 +286,7 @@ def test_a_classifier_has_no_places(small: Small, rgb: Picture) -> None:
             cam.explain(rgb, asked)
 
 
-NAMES = ("Car", "Road", "A - B", "B", "A", "7", "2*Car")
+NAMES = ("Car", "Road", "A - B", "B", "A", "7", "2*Car", "-B")
 
 
 @pytest.mark.parametrize(
@@ -305,6 +305,12 @@ NAMES = ("Car", "Road", "A - B", "B", "A", "7", "2*Car")
         ("Car - 0.5*1", about("Car") - 0.5 * about(1)),
         ("3 * Car", 3 * about("Car")),
         ("7 - 1", about("7") - about(1)),
+        ("-0", -about(0)),
+        ("-Car", -about("Car")),
+        ("- Car", -about("Car")),
+        ("-2*1 + Car", -2 * about(1) + about("Car")),
+        ("-7", -about("7")),
+        ("-B", "-B"),
     ],
 )
 def test_what_is_typed(typed: str, expected: object) -> None:
@@ -312,5 +318,7 @@ def test_what_is_typed(typed: str, expected: object) -> None:
 
 
 def test_what_is_typed_wrongly() -> None:
+    with pytest.raises(ClassError, match="there is no class 'Rod'; the nearest"):
+        parse("-Rod", NAMES)
     with pytest.raises(ClassError, match="there is no class 'Rod'; the nearest"):
         parse("Car - Rod", NAMES)
