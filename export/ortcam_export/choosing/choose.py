@@ -9,10 +9,11 @@ import onnx_ir as ir
 from ortcam.artifact import CLASS_WEIGHTS, LAYERS, REGION, Artifact, Expectations, Layer, Score
 from ortcam.messages import Message, Option
 from ortcam_export.choosing.features import choose_features
+from ortcam_export.choosing.head_score import head_score
 from ortcam_export.choosing.prepared_network import PreparedNetwork
 from ortcam_export.choosing.scores import choose_score
 from ortcam_export.choosing.tokens import fold, token_grids
-from ortcam_export.export_state import ExportState
+from ortcam_export.export_state import ExportState, Selection
 from ortcam_export.gradient import reachable
 from ortcam_export.graph.names import UnusedNames, find
 from ortcam_export.graph.number_formats import number_format
@@ -35,7 +36,7 @@ def choose(state: ExportState) -> None:
     selection, model = state.selection, state.model
     picture = find_picture(model, selection.picture_input)
     network = PreparedNetwork(model, state.notes)
-    score = choose_score(network, reduction_layer=selection.reduction_layer, score=selection.score)
+    score = _score(network, selection)
     layers = _feature_layers(state, network, score, picture)
     expects = _expectations(state, score, picture)
     unused = UnusedNames(model)
@@ -53,6 +54,18 @@ def choose(state: ExportState) -> None:
         source_sha256=state.network.sha256,
     )
     state.plain = model.clone()
+
+
+def _score(network: PreparedNetwork, selection: Selection) -> Score:
+    """Return the head's score, or choose one."""
+    if selection.head is not None and selection.reduction_layer is not None:
+        return head_score(
+            network,
+            selection.reduction_layer,
+            score=selection.score,
+            class_axis=selection.class_axis,
+        )
+    return choose_score(network, reduction_layer=selection.reduction_layer, score=selection.score)
 
 
 def _feature_layers(
@@ -88,10 +101,13 @@ def _expectations(state: ExportState, score: Score, picture: ir.Value) -> Expect
     """Return what the network expects, with what its sides must be multiples of."""
     shape = find(state.model, score.name).shape
     classes = None if shape is None else shape[score.class_axis]
+    options = state.expected
+    if state.selection.head is not None and classes == 1 and options.classes is None:
+        options = dataclasses.replace(options, classes=(score.name,))
     expects = expectations(
         state.network,
         picture,
-        state.expected,
+        options,
         classes=classes if isinstance(classes, int) else None,
         notes=state.notes,
     )

@@ -42,6 +42,13 @@ score_options = stack(
         help="Kind of score. A network that ends in logits gets a softmax, or a sigmoid for one "
         "channel, unless this is logits.",
     ),
+    score_option(
+        "--head",
+        metavar="FILE.onnx",
+        type=types.FILE,
+        help="Small network that computes the score from tensors of the network, which its inputs "
+        "are named after.",
+    ),
 )
 """The score to explain, as arguments of the export step."""
 
