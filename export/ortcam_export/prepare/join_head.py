@@ -54,15 +54,21 @@ def join_head(model: ir.Model, head: ModelLike, notes: list[str]) -> str:
     output = _only_output(added, network.name)
     tensors = _tensors(model)
     _rename(added, model, output)
+    further: list[ir.Value] = []
+    extents_of: dict[str, int | ir.SymbolicDim] = {}
     for value in list(added.graph.inputs):
         added.graph.inputs.remove(value)
         tensor = tensors.get(value.name or "")
         if tensor is None:
-            model.graph.inputs.append(value)
-            notes.append(_note_further(value, tensors))
+            further.append(value)
         else:
             _check_shape(value, tensor)
+            extents_of |= _named_extents(value, tensor)
             value.replace_all_uses_with(_cast(model, tensor, value))
+    for value in further:
+        _bind(value, extents_of)
+        model.graph.inputs.append(value)
+        notes.append(_note_further(value, tensors))
     declared = output.shape
     _move(added.graph, model.graph)
     settle(model)
@@ -157,6 +163,26 @@ def _check_shape(value: ir.Value, tensor: ir.Value) -> None:
         raise InputError(
             f"the head takes {_shaped(value)}, and the network's tensor is {_shaped(tensor)}; "
             "declare the head's input with the same extents"
+        )
+
+
+def _named_extents(value: ir.Value, tensor: ir.Value) -> dict[str, int | ir.SymbolicDim]:
+    """Return the extents of the network's tensor under the names that the head has for them."""
+    if value.shape is None or tensor.shape is None:
+        return {}
+    return {
+        str(dim.value): extent
+        for dim, extent in zip(value.shape, tensor.shape, strict=True)
+        if isinstance(dim, ir.SymbolicDim) and dim.value is not None
+    }
+
+
+def _bind(value: ir.Value, extents_of: dict[str, int | ir.SymbolicDim]) -> None:
+    """Give a further input the network's extents where the head has the same name for them."""
+    if value.shape is not None:
+        value.shape = ir.Shape(
+            dim if isinstance(dim, int) else extents_of.get(str(dim.value), dim)
+            for dim in value.shape
         )
 
 

@@ -42,15 +42,17 @@ score_options = stack(
         help="Kind of score. A network that ends in logits gets a softmax, or a sigmoid for one "
         "channel, unless this is logits.",
     ),
-    score_option(
-        "--head",
-        metavar="FILE.onnx",
-        type=types.FILE,
-        help="Small network that computes the score from tensors of the network, which its inputs "
-        "are named after.",
-    ),
 )
 """The score to explain, as arguments of the export step."""
+
+head_option = score_option(
+    "--head",
+    metavar="FILE.onnx",
+    type=types.FILE,
+    help="Small network that computes the score; its inputs bear the names of the network's "
+    "tensors.",
+)
+"""A score of the user's own."""
 
 token_options = stack(
     score_option(
