@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ortcam.artifact import Artifact
 from ortcam.deprecated import renamed
+from ortcam.errors import InputError
+from ortcam.messages import Option
 from ortcam_export.append.append import append, find_needs
 from ortcam_export.choosing.choose import choose
 from ortcam_export.export_state import Contents, ExportState, Selection
 from ortcam_export.prepare.fixed_size import make_static
+from ortcam_export.prepare.join_head import join_head
 from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.expectations import Options, expectations, find_picture
 from ortcam_export.reading.model_file import ModelLike, read
@@ -90,8 +93,9 @@ def export(
         score: ``"softmax"``, ``"sigmoid"`` or ``"logits"``: the score that is explained. Default:
             the network's own; to logits a softmax is appended, to a single channel a sigmoid.
         class_axis: the axis of the reduction layer that holds the classes, if it is not known.
-        head: a small network (a path, its bytes or a model) that computes the score from the
-            network's outputs, which its inputs name; its only output becomes the reduction layer.
+        head: a small network (a path, its bytes or a model) that computes the score. Its inputs
+            bear the names of tensors of the network; one that bears another name is a further input
+            of the artifact. Its only output, [N], [N, C] or [N, C, ...], is the reduction layer.
         picture_input: the input that takes the picture, if several could.
         classes: class names in the order of the score's channels, or a label file: one name per
             line, or JSON.
@@ -190,11 +194,34 @@ def export(
 
 
 def _read(state: ExportState, model: ModelLike) -> None:
-    """Read and prepare the network, of a fixed size on request."""
+    """Read and prepare the network, with its head if it has one, of a fixed size on request."""
     state.network = read(model)
     state.source = state.network.model.clone()
     state.model = prepare(state.network.model)
+    if state.selection.head is not None:
+        _join(state, state.selection.head)
     if state.contents.static:
         value = find_picture(state.model, state.selection.picture_input)
         expects = expectations(state.network, value, state.expected)
         make_static(state.model, value, expects.preprocess)
+
+
+def _join(state: ExportState, head: ModelLike) -> None:
+    """Join a head to the network; its output is the reduction layer.
+
+    Raises:
+        InputError: the user names another reduction layer besides.
+    """
+    selection = state.selection
+    if selection.reduction_layer is not None:
+        raise InputError(
+            "the output of ",
+            Option("head"),
+            " is the reduction layer; leave ",
+            Option("reduction_layer"),
+            " out",
+        )
+    # the head's further inputs take no picture
+    picture = find_picture(state.model, selection.picture_input).name
+    output = join_head(state.model, head, state.notes)
+    state.selection = replace(selection, reduction_layer=output, picture_input=picture)

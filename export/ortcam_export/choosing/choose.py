@@ -9,6 +9,7 @@ import onnx_ir as ir
 from ortcam.artifact import CLASS_WEIGHTS, LAYERS, REGION, Artifact, Expectations, Layer, Score
 from ortcam.messages import Message, Option
 from ortcam_export.choosing.features import choose_features
+from ortcam_export.choosing.head_score import head_score
 from ortcam_export.choosing.prepared_network import PreparedNetwork
 from ortcam_export.choosing.scores import choose_score
 from ortcam_export.choosing.tokens import fold, token_grids
@@ -37,14 +38,7 @@ def choose(state: ExportState) -> None:
     picture = find_picture(model, selection.picture_input)
     layouts = input_layouts(state.network, picture, state.expected)
     network = PreparedNetwork(model, state.notes, layouts)
-    score = choose_score(
-        network,
-        reduction_layer=selection.reduction_layer,
-        score=selection.score,
-        class_axis=selection.class_axis,
-        statements=class_statements(state.network, state.expected),
-        picture=picture,
-    )
+    score = _score(state, network, picture)
     layers = _feature_layers(state, network, score, picture)
     expects = _expectations(state, score, picture)
     unused = UnusedNames(model)
@@ -62,6 +56,27 @@ def choose(state: ExportState) -> None:
         source_sha256=state.network.sha256,
     )
     state.plain = model.clone()
+
+
+def _score(state: ExportState, network: PreparedNetwork, picture: ir.Value) -> Score:
+    """Return the head's score, or choose one."""
+    selection = state.selection
+    if selection.head is not None and selection.reduction_layer is not None:
+        return head_score(
+            network,
+            selection.reduction_layer,
+            score=selection.score,
+            class_axis=selection.class_axis,
+            picture=picture,
+        )
+    return choose_score(
+        network,
+        reduction_layer=selection.reduction_layer,
+        score=selection.score,
+        class_axis=selection.class_axis,
+        statements=class_statements(state.network, state.expected),
+        picture=picture,
+    )
 
 
 def _feature_layers(
@@ -98,10 +113,13 @@ def _expectations(state: ExportState, score: Score, picture: ir.Value) -> Expect
     """Return what the network expects, with what its sides must be multiples of."""
     shape = find(state.model, score.name).shape
     classes = None if shape is None else shape[score.class_axis]
+    options = state.expected
+    if state.selection.head is not None and classes == 1 and options.classes is None:
+        options = dataclasses.replace(options, classes=(score.name,))
     expects = expectations(
         state.network,
         picture,
-        state.expected,
+        options,
         classes=classes if isinstance(classes, int) else None,
         notes=state.notes,
     )

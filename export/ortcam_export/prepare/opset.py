@@ -21,6 +21,10 @@ __all__ = ["RaiseOpset"]
 class RaiseOpset(ir.passes.InPlacePass):
     """Opset below 18 -> 18; below 21 -> 21, where a quantizer of ONNX Runtime's needs it."""
 
+    def __init__(self, least: int = OPSET) -> None:
+        """Take a higher opset than 18 as the least, where another graph is to be joined."""
+        self._least = least
+
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Raise the opset, unless it is high enough.
 
@@ -28,7 +32,7 @@ class RaiseOpset(ir.passes.InPlacePass):
             ModelError: onnx's converter cannot raise the opset.
         """
         model.ir_version = max(model.ir_version or 0, IR_VERSION)  # IR 3 wants weights as inputs
-        needed = 21 if needs_opset_21(model) else OPSET
+        needed = max(self._least, 21 if needs_opset_21(model) else OPSET)
         before = opset(model)
         if before >= needed:
             return ir.passes.PassResult(model, False)

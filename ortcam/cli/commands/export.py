@@ -13,6 +13,7 @@ from ortcam.cli.options.decorators import renamed_option
 from ortcam.cli.options.sections import Command, section
 from ortcam.cli.options.shared import (
     description_options,
+    head_option,
     network_argument,
     output_option,
     score_option,
@@ -50,6 +51,7 @@ artifact_option = section("Artifact")
     help="Feature layer. Repeatable.",
 )
 @score_options
+@head_option
 @token_options
 @description_options
 @renamed_option("--picture", "--picture-input", "picture_input")

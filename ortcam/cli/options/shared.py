@@ -53,6 +53,15 @@ score_options = stack(
 )
 """The score to explain, as arguments of the export step."""
 
+head_option = score_option(
+    "--head",
+    metavar="FILE.onnx",
+    type=types.FILE,
+    help="Small network that computes the score; its inputs bear the names of the network's "
+    "tensors.",
+)
+"""A score of the user's own."""
+
 token_options = stack(
     score_option(
         "--token-grid",

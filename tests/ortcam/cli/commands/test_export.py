@@ -8,9 +8,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from click.testing import Result
+from onnx import parser
 
 import ortcam
 
@@ -34,6 +36,32 @@ def test_it_prints_the_layers_and_the_verification(run: Run, network: Path, tmp_
     assert artifact.verification.bound == pytest.approx(float(error[1]), rel=0.1)
     assert artifact.verification.bound <= float(error[1])
     assert artifact.verification.directions == int(error[2])
+
+
+def test_a_head_computes_the_score(run: Run, network: Path, picture: Path, tmp_path: Path) -> None:
+    """Its further inputs are given by --input."""
+    head = parser.parse_model("""<ir_version: 8, opset_import: ["": 18]>
+        head (float[N, C, h, w] score, float[1, C, 1, 1] factors) => (float[N, 1, h, w] sum) {
+            product = Mul(score, factors)
+            classes = Constant <value_ints = [1]> ()
+            sum = ReduceSum(product, classes)
+        }""")
+    out = tmp_path / "a.cam.onnx"
+    onnx.save(head, tmp_path / "head.onnx")
+    result = run("export", network, "-o", out, "--head", tmp_path / "head.onnx")
+    assert result.exit_code == 0, result.output
+    assert "reduction layer: sum (linear)\n" in result.stdout
+    assert (
+        "note: the head's input 'factors' [1, 3, 1, 1] has the name of no tensor" in result.stdout
+    )
+    refused = run("explain", out, picture, "-c", "sum", "-o", tmp_path / "x.npz")
+    assert "the network has further inputs: factors" in refused.stderr
+    np.save(tmp_path / "factors.npy", np.ones((1, 3, 1, 1), np.float32))
+    value = f"factors={tmp_path / 'factors.npy'}"
+    saved = run("explain", out, picture, "-c", "sum", "-o", tmp_path / "x.npz", "--input", value)
+    assert saved.exit_code == 0, saved.output
+    refused = run("export", network, "-o", out, "--head", tmp_path / "head.onnx", "-r", "score")
+    assert "the output of --head is the reduction layer; leave --reduction-layer" in refused.stderr
 
 
 def test_options_reach_the_artifact(
