@@ -159,9 +159,10 @@ def kind_of_all(axes: Sequence[Axis]) -> tuple[str | None, ...]:
 
 def joined(axes: Iterable[Axis]) -> Axis:
     """The axis of a result whose operands have these there; unknown if they disagree."""
+    axes = list(axes)
     possible = [axis for axis in axes if any(factor.kind for factor in axis)]
-    if not possible:
-        return UNKNOWN
+    if not possible:  # the origin is known at times where the kind is not
+        return next((axis for axis in axes if any(factor.origin for factor in axis)), UNKNOWN)
     kinds = {kind(axis) for axis in possible} - {None}
     if not kinds:
         return possible[0]
