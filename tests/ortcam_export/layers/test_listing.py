@@ -165,3 +165,29 @@ def calls(length: int) -> int:
 def test_the_work_grows_with_the_number_of_layers() -> None:
     short, long = calls(50), calls(200)
     assert long < 5 * short  # 16 times where each layer looks at every other
+
+
+def test_layers_and_strides_are_those_of_the_picture_that_is_named() -> None:
+    g = networks.Builder(0)
+    for name, stride in (("ct", 1), ("mr", 2)):
+        a = g.block(name, 3, 4, f"{name}_a", strides=[stride, stride])
+        flat = g.node("Flatten", [g.node("GlobalAveragePool", [a], f"{name}_p")], f"{name}_flat")
+    both = g.node("Concat", ["ct_flat", flat], "both", axis=1)
+    g.node("Gemm", [both, g.weight("w", 8, 3, fan_in=8)], "logits")
+    kind: tuple[int, networks.Shape] = (onnx.TensorProto.FLOAT, ["N", 3, "H", "W"])
+    model = g.model({"logits": (kind[0], ["N", 3])}, {"ct": kind, "mr": kind})
+    found = by_name(model, picture_input="mr")
+    assert (found["mr_a_relu"].chosen, found["mr_a_relu"].stride) == (True, 2)
+    assert not found["ct_a_relu"].reached
+
+
+def test_scores_say_what_they_are_taken_for_and_why() -> None:
+    found = [c for c in layers(networks.anchors()) if c.kind == "reduction"]
+    assert [(c.name, c.taken_for, c.chosen, c.channels) for c in found] == [
+        ("class_probabilities", "class scores of a list", True, 3),
+        ("output1", "prototypes", False, 5),
+    ]
+    assert "lists boxes, 3 classes and 5 further rows" in found[0].reason
+    assert found[1].reason == "'output1' holds mask prototypes, so it scores no classes"
+    (score,) = [c for c in layers(networks.unet_logits(), class_axis=1) if c.kind == "reduction"]
+    assert (score.taken_for, score.reason) == ("class scores", "the name 'logits'")
