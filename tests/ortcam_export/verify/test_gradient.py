@@ -143,6 +143,7 @@ def test_what_rounds_in_the_tail_is_measured_by_a_longer_step(
         checked(networks.classifier(), scaled("a_relu.weights", 1.03), layer="a_relu")
     monkeypatch.setattr("ortcam_export.verify.central_differences.LONGER", STEPS[-1] / 10)
     monkeypatch.setattr("ortcam_export.verify.central_differences.STEPS", STEPS[-2:])
+    monkeypatch.setattr("ortcam_export.verify.central_differences.AFFINE_STEPS", STEPS[-1:])
     with pytest.raises(GradientError, match="cannot measure"):
         checked(networks.classifier(), layer="a_relu")
 
