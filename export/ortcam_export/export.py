@@ -101,7 +101,7 @@ def export(
             line, or JSON.
         colors: a label colour (r, g, b) per class, or a file: ``r,g,b [name]`` per line, or JSON.
         color_order: ``"RGB"``, ``"BGR"`` or ``"L"``.
-        layout: ``"NCHW"`` or ``"NHWC"``.
+        layout: the axes of the input, one of :data:`ortcam.artifact.LAYOUTS`, such as ``"NHWC"``.
         rescale: the factor applied to pixels of 0 to 255 before ``mean`` and ``std``.
         mean: subtracted from rescaled pixels; one number, or one per channel.
         std: divides the result; one number, or one per channel.

@@ -16,6 +16,8 @@ __all__ = ["InputLayout", "channel_count", "find_layout", "find_picture"]
 #: The kinds of a plane without channels; of the layouts with its grid, one is as good as another.
 _PLANE = ("batch", "space", "space")
 
+_BYTES = (ir.DataType.UINT8, ir.DataType.INT8)
+
 #: Operators behind which an input still has its channels.
 _KEEPING_CHANNELS = ("Add", "Cast", "Clip", "Div", "Identity", "Mul", "Pad", "Sub", "Transpose")
 
@@ -72,7 +74,7 @@ def _possible(values: list[ir.Value]) -> list[ir.Value]:
 def _holds_tokens(value: ir.Value) -> bool:
     """True for text, and for whole numbers of more than a byte, such as tokens."""
     dtype = value.dtype
-    return dtype is not None and not dtype.is_floating_point() and dtype.bitwidth != 8
+    return dtype is not None and not dtype.is_floating_point() and dtype not in _BYTES
 
 
 def _has_picture_channels(value: ir.Value) -> bool:
