@@ -71,6 +71,7 @@ region_options = stack(
     ),
     where_option(
         "--where",
+        metavar="PART",
         type=click.Choice(["predicted", "component", "border", *_BY_TRUTH]),
         multiple=True,
         help="Pixels predicted as the class (predicted), the predicted object under --at "
