@@ -139,22 +139,20 @@ def _map(model: bytes, artifact: Artifact) -> dict[str, Any]:
         shape = [extent if isinstance(extent, int) else 1 for extent in values[name]]
         return random.random(shape, np.float32)
 
+    cam = ortcam.load(model)
     types = {
-        value.name: value.type.tensor_type.elem_type
+        value.name: onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
         for value in onnx.load_from_string(model).graph.input
     }
+    further = {
+        name: noise(name).astype(dtype)
+        for name, dtype in types.items()
+        if name not in (artifact.picture, *artifact.question)
+    }
     try:
-        with ortcam.load(model) as cam:
-            further = {
-                name: noise(name).astype(onnx.helper.tensor_dtype_to_np_dtype(types[name]))
-                for name in types
-                if name not in (artifact.picture, *artifact.question)
-            }
-            explanation = cam.explain(
-                tensor=noise(artifact.picture), classes=0, inputs=further or None
-            )
-            return {"grid": list(explanation.map().shape)}
+        explanation = cam.explain(tensor=noise(artifact.picture), classes=0, inputs=further or None)
     except OrtcamError as error:
         return {"grid": None, "no_map": str(error)}
     except Exception as error:
         return {"grid": None, "no_map": f"{type(error).__name__}: {error}"}
+    return {"grid": list(explanation.map().shape)}

@@ -113,14 +113,6 @@ def _keras(name: str, **options: Any) -> Writer:
     return write
 
 
-def _keras_hub(make: Callable[[Any], Any]) -> Writer:
-    def write(path: Path) -> None:
-        os.environ.setdefault("KERAS_BACKEND", "torch")
-        _keras_export(make(import_module("keras_hub")), path)
-
-    return write
-
-
 def _keras_export(model: Any, path: Path) -> None:
     """Call the network once, which its exporter needs, and export it."""
     model(torch.zeros(1, *model.input_shape[1:]))
@@ -151,25 +143,29 @@ def _torchvision(name: str, shapes: tuple[tuple[int, ...], ...]) -> Writer:
     return write
 
 
-def _deeplab(library: Any) -> Any:
-    models = library.models
-    encoder = models.ResNetBackbone(
-        input_conv_filters=[64],
-        input_conv_kernel_sizes=[7],
-        stackwise_num_filters=[64, 64, 96, 128],
-        stackwise_num_blocks=[1, 1, 1, 1],
-        stackwise_num_strides=[1, 2, 2, 2],
-        block_type="basic_block",
-        image_shape=(96, 96, 3),
-    )
-    backbone = models.DeepLabV3Backbone(
-        image_encoder=encoder,
-        low_level_feature_key="P2",
-        spatial_pyramid_pooling_key="P4",
-        dilation_rates=[6, 12, 18],
-        upsampling_size=4,
-    )
-    return models.DeepLabV3ImageSegmenter(backbone=backbone, num_classes=4, activation=None)
+def _keras_unet(path: Path) -> None:
+    """The U-Net with separable convolutions of Keras' example on segmentation, two levels of it."""
+    layers = import_module("keras").layers
+
+    def block(x: Any, filters: int) -> Any:
+        for _ in range(2):
+            x = layers.SeparableConv2D(filters, 3, padding="same")(layers.Activation("relu")(x))
+            x = layers.BatchNormalization()(x)
+        return x
+
+    inputs = layers.Input((96, 96, 3))
+    x = layers.Conv2D(16, 3, strides=2, padding="same")(inputs)
+    x = levels = layers.Activation("relu")(layers.BatchNormalization()(x))
+    for filters in (32, 64):
+        x = layers.MaxPooling2D(3, strides=2, padding="same")(block(x, filters))
+        levels = layers.Conv2D(filters, 1, strides=2, padding="same")(levels)
+        x = levels = layers.add([x, levels])
+    for filters in (64, 32, 16):
+        x = layers.UpSampling2D(2)(block(x, filters))
+        levels = layers.Conv2D(filters, 1, padding="same")(layers.UpSampling2D(2)(levels))
+        x = levels = layers.add([x, levels])
+    outputs = layers.Conv2D(4, 3, activation="softmax", padding="same")(x)
+    _keras_export(import_module("keras").Model(inputs, outputs), path)
 
 
 _CONVNEXT = {
@@ -477,10 +473,10 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         _keras("EfficientNetV2B0", input_shape=(96, 96, 3), classes=10),
     ),
     Architecture(
-        "KerasHub DeepLabV3",
-        "logits [N, H, W, 4] of 4 classes of a picture [N, H, W, 3]",
-        (Truth(_EXCLUSIVE, 4, ("batch", "space", "space", "class"), (96, 96)),),
-        _keras_hub(_deeplab),
+        "Keras example U-Net",
+        "a softmax [N, H, W, 4] of 4 classes of a picture [N, H, W, 3]",
+        (Truth(("softmax",), 4, ("batch", "space", "space", "class"), (96, 96)),),
+        _keras_unet,
     ),
     Architecture(
         "Ultralytics yolo11n-seg",

@@ -17,7 +17,8 @@ FAST: dict[str, Any] = {"size": (48, 32)}
 
 def head(body: str, signature: str = "(float[N, C] logits) => (float[N, D] score)") -> bytes:
     text = f'<ir_version: 8, opset_import: ["": 18]> head {signature} {{ {body} }}'
-    return parser.parse_model(text).SerializeToString()
+    data: bytes = parser.parse_model(text).SerializeToString()
+    return data
 
 
 def exported(body: str, signature: str | None = None, **options: Any) -> Exported:
