@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from ortcam.artifact import LAYERS, Artifact, Layer, grad_name, weights_name
 from ortcam.errors import LayerError
+from ortcam_export.choosing.channel_axes import channel_axes
 from ortcam_export.gradient import reachable
 from ortcam_export.graph.names import tensor, unused
 from ortcam_export.graph.values import rank
