@@ -96,10 +96,7 @@ def check_all_layers(
 @pytest.mark.parametrize("methods", [[], ["hires-cam", "gradient"]])
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=[] if name in ("unet", "deployed") else pytest.mark.slow)
-        for name in NETWORKS
-    ],
+    [pytest.param(name, marks=[] if name == "unet" else pytest.mark.slow) for name in NETWORKS],
 )
 def test_every_layer_is_verified_and_every_wrong_gradient_is_found(
     name: str, methods: list[str], judged: dict[str, tuple[float, float]]
