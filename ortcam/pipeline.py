@@ -47,6 +47,7 @@ __all__ = [
     "explain_all",
     "for_each",
     "open_pictures",
+    "score_all",
     "segment_all",
 ]
 
@@ -275,6 +276,21 @@ def segment_all(model: ArtifactModel, feeds: Sequence[Feeds], *, batch: int) -> 
         pictures = open_pictures(model, [feeds[i] for i in positions])
         segmentations.update((i, p.segmentation) for i, p in zip(positions, pictures, strict=True))
     return [segmentations[i] for i in range(len(feeds))]
+
+
+def score_all(
+    model: ArtifactModel, feeds: Sequence[Feeds], *, batch: int
+) -> list[NDArray[np.float32]]:
+    """Return the score [C, *axes] of each picture; see :func:`segment_all`.
+
+    Raises:
+        PictureError: the network does not run on a picture.
+    """
+    scores: dict[int, NDArray[np.float32]] = {}
+    for positions in _by_size(model, feeds, batch):
+        pictures = open_pictures(model, [feeds[i] for i in positions])
+        scores.update((i, p.score) for i, p in zip(positions, pictures, strict=True))
+    return [scores[i] for i in range(len(feeds))]
 
 
 def explain_all(

@@ -17,7 +17,7 @@ from ortcam.batch.journal import Record, Row, rounded
 from ortcam.batch.workers import CancelCheck
 from ortcam.errors import ClassError, LayerError
 from ortcam.evaluation.measure_picture import NO_CLASSES
-from ortcam.evaluation.options import Options
+from ortcam.evaluation.options import Options, is_segmented
 from ortcam.evaluation.sample import Sample, read_sample
 from ortcam.grids.resample import upsample
 from ortcam.messages import Option
@@ -120,7 +120,9 @@ def compare(
 
 
 def _predictions(sample: Sample, other: Sample, counterparts: Sequence[int]) -> Iterator[Row]:
-    """The IoU of the two predictions of each class."""
+    """The IoU of the two predictions of each class, where pixels have classes."""
+    if not (is_segmented(sample.cam) and is_segmented(other.cam)):
+        return
     for index, counterpart in zip(sample.classes, counterparts, strict=True):
         one = sample.segmentation.labels == index
         two = other.segmentation.labels == counterpart

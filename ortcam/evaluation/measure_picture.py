@@ -14,7 +14,7 @@ from ortcam.batch.dataset import Item
 from ortcam.batch.journal import Points, Record, Row, rounded
 from ortcam.batch.workers import CancelCheck
 from ortcam.evaluation.metric_names import METRICS
-from ortcam.evaluation.options import Options
+from ortcam.evaluation.options import Options, is_segmented
 from ortcam.evaluation.perturbation import curves
 from ortcam.evaluation.perturbation.curves import Curve
 from ortcam.evaluation.sample import Sample, read_sample
@@ -101,12 +101,18 @@ def _faithfulness(
             draw = curves.deletion if name == "deletion" else curves.insertion
             drawn = (draw(picture, index, map, steps, random),)
             figures = drawn[0].areas
-        yield dict(zip(METRICS[name], figures, strict=True)), drawn
+        values = dict(zip(METRICS[name], figures, strict=True))
+        if not is_segmented(sample.cam):
+            values.pop(f"{name}-iou")
+        yield values, drawn
 
 
 def _points(key: Key, curve: Curve) -> Iterator[Points]:
+    """The curve of the score, and that of the IoU where pixels have classes."""
     shares = [rounded(s) or 0.0 for s in curve.shares]
     for quantity, values in (("score", curve.score), ("iou", curve.iou)):
+        if np.isnan(values).any() and quantity == "iou":
+            continue
         yield Points(*key, f"{curve.name}-{quantity}", shares, [rounded(v) or 0.0 for v in values])
 
 

@@ -10,6 +10,7 @@ from ortcam.errors import InputError, nearest
 __all__ = [
     "AGAINST",
     "BY_EXPORTER",
+    "BY_LABEL",
     "DEFAULT",
     "FIGURES",
     "METRICS",
@@ -74,6 +75,9 @@ METRICS = {
 
 BY_EXPORTER = ("gradient", "randomisation")
 """Metrics that need the network's graph, and so onnx, from the ``export`` extra."""
+
+BY_LABEL = ("pointing", "energy", "overlap", "context")
+"""Metrics that need the class of each pixel."""
 
 DEFAULT = tuple(name for name in METRICS if name not in BY_EXPORTER)
 """The default metrics."""

@@ -10,22 +10,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ortcam.errors import InputError, ModelError
-from ortcam.evaluation.metric_names import AGAINST, BY_EXPORTER, selected_metrics
+from ortcam.evaluation.metric_names import AGAINST, BY_EXPORTER, BY_LABEL, selected_metrics
 from ortcam.messages import Option
 from ortcam.methods.registry import method_named, require
 from ortcam.pictures.further_inputs import FurtherInputs, content
 from ortcam.pictures.preprocess import Size
 from ortcam.questions.names import Classes, class_indices, named_layers
+from ortcam.questions.resolve import why_unlabelled
 
 if TYPE_CHECKING:
     from ortcam.cam import Cam
 
-__all__ = ["Options", "checked_options"]
+__all__ = ["Options", "checked_options", "is_segmented"]
+
+
+def is_segmented(cam: Cam) -> bool:
+    """True if the network gives each pixel of a picture a class."""
+    return why_unlabelled(cam._graph, (1, 1)) is None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The options of :func:`ortcam.evaluate`, with classes as indices."""
+    """The options of :func:`ortcam.evaluate`, with classes as indices.
+
+    Attributes:
+        left_out: the metrics that the network cannot have, a note for the reader, or "".
+    """
 
     methods: tuple[str, ...]
     metrics: tuple[str, ...]
@@ -39,6 +49,7 @@ class Options:
     seed: int
     size: Size
     inputs: FurtherInputs = field(default_factory=dict)
+    left_out: str = ""
 
     @property
     def by_exporter(self) -> tuple[str, ...]:
@@ -90,14 +101,12 @@ def checked_options(
         ArtifactError: the artifact lacks what a method needs.
         ClassError, LayerError: there is no such class or layer.
         InputError: an option is out of range.
-        ModelError: the network does not segment pictures.
+        ModelError: the network takes no pictures, but volumes.
     """
-    score = cam.artifact.score
-    if cam._graph.space_rank != 2 or cam._graph.has_list or score.kind == "linear":
+    if len(cam._graph.session.inputs[cam.artifact.picture].shape) != 4:
         raise ModelError(
-            f"the score {cam.artifact.score.name!r} does not label the pixels of a picture, so "
-            "there are no objects to evaluate maps against; evaluate a segmentation network of "
-            "2-D pictures"
+            f"the input {cam.artifact.picture!r} takes no 2-D pictures, which are what maps are "
+            "evaluated on; evaluate a network of pictures"
         )
     if against and metrics is not None:
         raise InputError("a comparison of two artifacts has its own metrics; leave metrics out")
@@ -119,9 +128,11 @@ def checked_options(
         raise InputError(
             Option("min_area"), f" must be a fraction of the picture, from 0 to 1, got {min_area}"
         )
+    measured, left_out = _measured(cam, AGAINST if against else selected_metrics(metrics))
     return Options(
         methods=tuple(names),
-        metrics=AGAINST if against else selected_metrics(metrics),
+        metrics=measured,
+        left_out=left_out,
         classes=tuple(
             range(len(cam.classes)) if classes is None else class_indices(classes, cam.classes)
         ),
@@ -135,3 +146,22 @@ def checked_options(
         size=size,
         inputs=inputs or {},
     )
+
+
+def _measured(cam: Cam, metrics: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """The metrics that the network can have, and a note on the others.
+
+    Raises:
+        InputError: it can have none of them.
+    """
+    labelled = (*BY_LABEL, "against-prediction")
+    left_out = [name for name in metrics if name in labelled and not is_segmented(cam)]
+    if not left_out:
+        return metrics, ""
+    listed = f"{', '.join(left_out[:-1])} and {left_out[-1]}" if left_out[1:] else left_out[0]
+    note = f"{listed} need{'' if left_out[1:] else 's'} the class of each pixel, and the score "
+    note += f"{cam.artifact.score.name!r} gives none"
+    rest = tuple(name for name in metrics if name not in left_out)
+    if not rest:
+        raise InputError(f"{note}; choose other metrics, such as deletion, insertion or road")
+    return rest, f"{note}, so they are left out" if left_out[1:] else f"{note}, so it is left out"

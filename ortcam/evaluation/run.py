@@ -23,16 +23,17 @@ from ortcam.batch.dataset import Item, Paths, collect, evenly_spaced
 from ortcam.batch.journal import Journal, Record
 from ortcam.batch.workers import CancelCheck, default_jobs, in_order
 from ortcam.deprecated import renamed
-from ortcam.errors import OutputError, PictureError, RegionError
+from ortcam.errors import InputError, OutputError, PictureError, RegionError
 from ortcam.evaluation.compare_artifacts import Correspondence, compare, correspondence
 from ortcam.evaluation.graph_checks import GraphChecks, require_graph
 from ortcam.evaluation.measure_picture import measure
-from ortcam.evaluation.options import Options, checked_options
+from ortcam.evaluation.options import Options, checked_options, is_segmented
 from ortcam.evaluation.output import tables
 from ortcam.evaluation.output.page import write_page
 from ortcam.evaluation.output.summary import Summary, summarise
 from ortcam.evaluation.output.worst_pictures import RowPainter
 from ortcam.inference.providers import Providers
+from ortcam.messages import Option
 from ortcam.methods.registry import GRAD_CAM
 from ortcam.pictures.further_inputs import FurtherInputs
 from ortcam.pictures.preprocess import Size
@@ -61,10 +62,12 @@ class Evaluation:
     Attributes:
         folder: the folder with its files.
         summary: means, medians and intervals, mean curves, and the worst rows.
+        notes: what was left out, and why.
     """
 
     folder: Path
     summary: Summary
+    notes: tuple[str, ...] = ()
 
 
 def evaluate(
@@ -97,7 +100,9 @@ def evaluate(
     """Measure over many pictures whether an artifact's maps are faithful; see docs/evaluate.md.
 
     A class is evaluated in the pictures that contain it, according to the label image or, without
-    label images, to the prediction. An interrupted run resumes where it stopped.
+    label images, to the prediction. Of a classifier it is a class that the network sees; the
+    metrics that need the class of each pixel are left out, with a note. An interrupted run
+    resumes where it stopped.
 
     Args:
         artifact: an artifact, or its path.
@@ -134,7 +139,7 @@ def evaluate(
         ClassError, LayerError: there is no such class or layer.
         DependencyError: a metric needs the export step, which is not installed.
         InputError: an option is out of range, or the folder holds a different run.
-        ModelError: the network does not segment pictures.
+        ModelError: the network takes no pictures, but volumes.
         OutputError: the results cannot be written.
 
     Example:
@@ -168,6 +173,13 @@ def evaluate(
         size=size,
         inputs=inputs,
     )
+    if truth is not None and not is_segmented(cam):
+        raise InputError(
+            f"the score {cam.artifact.score.name!r} gives no class to each pixel, so label images "
+            "cannot be compared with it; leave ",
+            Option("truth"),
+            " out",
+        )
     items = evenly_spaced(collect(pictures, truth), limit)
     work = _Workload(cam, other, options, items)
     folder = _output_folder(output)
@@ -181,7 +193,7 @@ def evaluate(
     summary = _write_tables(folder, work, journal, identity, worst)
     painter = RowPainter(cam, other, work.shared, options, items)
     write_page(folder, Path(cam.source).name, _facts(work, identity), summary, painter)
-    return Evaluation(folder, summary)
+    return Evaluation(folder, summary, (options.left_out,) if options.left_out else ())
 
 
 class _Workload:
@@ -307,6 +319,7 @@ def _facts(work: _Workload, identity: dict[str, Any]) -> list[tuple[str, str]]:
         ("objects", _objects(identity)),
         ("seed", str(options.seed)),
         *(("note", note) for note in (work.shared.notes if work.shared is not None else ())),
+        *((("note", options.left_out),) if options.left_out else ()),
     ]
     versions = ", ".join(f"{name} {value}" for name, value in _versions(work.cam).items())
     return [*facts, ("versions", f"ortcam {__version__}, {versions}")]

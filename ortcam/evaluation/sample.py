@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ortcam.batch.dataset import Item
-from ortcam.evaluation.options import Options
+from ortcam.evaluation.options import Options, is_segmented
 from ortcam.evaluation.perturbation.curves import PerturbedPicture
-from ortcam.grids.labels import NONE
+from ortcam.grids.labels import NONE, classes_seen, least_score
 from ortcam.pictures import label_image
 from ortcam.pictures.read import read
 from ortcam.results.explanation import Explanation
@@ -56,10 +56,17 @@ class Sample:
 
     @cached_property
     def segmentation(self) -> Segmentation:
-        """The network's prediction."""
+        """The network's prediction, where it gives each pixel a class."""
         if self.view is not None:
             return self.view.segmentation
         return self.cam.segment(self.rgb, inputs=self.options.inputs, size=self.options.size)
+
+    @cached_property
+    def score(self) -> NDArray[np.float32]:
+        """The network's score [C, *axes]."""
+        options = self.options
+        view = self.view or self.cam._view(self.rgb, None, options.inputs, options.size)
+        return view._picture.score
 
     @cached_property
     def perturbed(self) -> PerturbedPicture:
@@ -69,20 +76,41 @@ class Sample:
     @property
     def reference(self) -> NDArray[np.int32]:
         """The label image, or without one the prediction: where the objects are."""
+        if not is_segmented(self.cam):
+            return np.full(self.rgb.shape[:2], NONE, np.int32)
         return self.segmentation.labels if self.truth is None else self.truth
 
     @property
     def labelled(self) -> NDArray[np.bool_] | None:
-        """The pixels that the label image labels; None for all."""
-        return None if self.truth is None else self.truth != NONE
+        """The pixels that the label image labels; None for all.
+
+        All count where the network itself may give a pixel no class, as a sigmoid does: a pixel
+        without a class is then background, and not void.
+        """
+        kind = self.cam.artifact.score.kind
+        background = np.isfinite(least_score(kind, len(self.cam.classes)))
+        return None if self.truth is None or background else self.truth != NONE
 
     @cached_property
     def classes(self) -> tuple[int, ...]:
-        """The selected classes that cover at least the minimum area of the picture."""
+        """The selected classes that cover at least the minimum area of the picture.
+
+        Of a classifier or a list the selected classes that it sees; of a linear score the selected
+        channel with the largest value.
+        """
+        if not is_segmented(self.cam):
+            return self._seen
         pixels = max(1.0, self.options.min_area * self.reference.size)
         return tuple(
             i for i in self.options.classes if np.count_nonzero(self.reference == i) >= pixels
         )
+
+    @property
+    def _seen(self) -> tuple[int, ...]:
+        kind, selected = self.cam.artifact.score.kind, self.options.classes
+        if kind == "linear":
+            return tuple(selected[i] for i in classes_seen(self.score[list(selected)], kind))
+        return tuple(i for i in classes_seen(self.score, kind) if i in selected)
 
     def explanations(self, classes: Sequence[int]) -> Iterator[Explanation]:
         """The maps of classes, one method after the other."""

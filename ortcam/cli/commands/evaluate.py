@@ -192,8 +192,9 @@ def command(
     """Measure over PICTURES, files or folders, how faithful the maps of ARTIFACT are.
 
     Do maps lie on their objects, and does the network lose a class once the regions that they
-    highlight are removed? Each class is measured on the pictures that contain it. An interrupted
-    run (Ctrl-C) resumes when the command is repeated. docs/evaluate.md defines the metrics.
+    highlight are removed? Each class is measured on the pictures that contain it; of a classifier
+    only what needs no labels. An interrupted run (Ctrl-C) resumes when the command is repeated.
+    docs/evaluate.md defines the metrics.
     """
     from ortcam.evaluation.run import evaluate
 
@@ -221,6 +222,8 @@ def command(
         )
     if not quiet:
         click.echo("\n".join(_report(evaluation.summary, output)))
+        for note in evaluation.notes:
+            click.echo(f"note: {note}", err=True)
 
 
 def _report(summary: Summary, output: Path) -> list[str]:

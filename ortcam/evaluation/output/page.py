@@ -188,10 +188,14 @@ def _charts(curves: Sequence[MeanCurve]) -> Iterator[Markup]:
 
 
 def _chart(kind: str, curves: Sequence[MeanCurve], colors: dict[tuple[str, str], int]) -> Markup:
-    """One chart: fractions of the picture from left to right, 0 to 1 upwards."""
+    """One chart: fractions of the picture from left to right, 0 to 1 or all values upwards."""
+    low, high = (
+        best(edge, *(value for curve in curves for value in curve.values))
+        for best, edge in ((min, 0.0), (max, 1.0))
+    )
 
     def point(share: float, value: float) -> str:
-        return f"{30 + 260 * share:.1f} {190 - 180 * min(max(value, 0), 1):.1f}"
+        return f"{30 + 260 * share:.1f} {190 - 180 * (value - low) / (high - low):.1f}"
 
     lines = [
         element(
@@ -206,13 +210,16 @@ def _chart(kind: str, curves: Sequence[MeanCurve], colors: dict[tuple[str, str],
         for c in curves
         for x, y in (point(*p).split() for p in zip(c.shares, c.values, strict=True))
     ]
+    shares = [(v, low + v * (high - low)) for v in (0, 0.5, 1)]
     grid = [
         element(
-            "path", d=f"M{point(0, v)}L{point(1, v)}M{point(v, 0)}L{point(v, 1)}", class_="axis"
+            "path",
+            d=f"M{point(0, height)}L{point(1, height)}M{point(v, low)}L{point(v, high)}",
+            class_="axis",
         )
-        for v in (0, 0.5, 1)
+        for v, height in shares
     ]
-    labels = [element("text", f"{v:g}", x=4, y=194 - 180 * v) for v in (0, 0.5, 1)]
+    labels = [element("text", f"{h:.3g}", x=4, y=194 - 180 * v) for v, h in shares]
     labels += [element("text", f"{v:g}", x=26 + 258 * v, y=205) for v in (0, 0.5, 1)]
     description = f"{kind}: " + "; ".join(
         f"{_label(c.layer, c.method)} from {c.values[0]:.2f} to {c.values[-1]:.2f}" for c in curves

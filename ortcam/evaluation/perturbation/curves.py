@@ -3,7 +3,8 @@
 The region R is where the network predicts the class in the intact picture. Every perturbed picture
 yields two numbers: the mean score of the class over R, and the IoU of R with the pixels that are
 now predicted as the class. RISE and ROAD read the single score of a classifier; this adapts them to
-networks with a score at each pixel.
+networks with a score at each pixel. Where pixels have no class, R is everything: of a classifier
+its score, of a list or a plane of values the mean; there is no IoU then.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ortcam import metrics
+from ortcam.evaluation.options import is_segmented
 from ortcam.evaluation.perturbation.imputation import impute
 from ortcam.evaluation.perturbation.pictures import (
     blurred,
@@ -28,8 +30,8 @@ from ortcam.evaluation.perturbation.pictures import (
     pixel_order,
 )
 from ortcam.pictures.further_inputs import FurtherInputs
+from ortcam.pipeline import score_all
 from ortcam.questions.coverage import coverage
-from ortcam.results.segmentation import Segmentation
 
 if TYPE_CHECKING:
     from ortcam.cam import Cam
@@ -39,7 +41,20 @@ __all__ = ["Curve", "PerturbedPicture", "deletion", "insertion", "road", "road_c
 
 Picture = NDArray[np.uint8]
 Response = tuple[float, float]
-"""The mean score in the region, and the IoU with the region."""
+"""The mean score in the region, and the IoU with the region, NaN where there is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The network's answer to a picture.
+
+    Attributes:
+        score: [C, *axes].
+        labels: [H, W], the class of each pixel; None where pixels have none.
+    """
+
+    score: NDArray[np.float32]
+    labels: NDArray[np.int32] | None
 
 
 @dataclass(frozen=True)
@@ -50,7 +65,8 @@ class Curve:
         name: ``"deletion"``, ``"insertion"``, ``"road-most"`` or ``"road-least"``.
         shares: fractions of the pixels that are removed, or inserted.
         score: the mean score of the class inside the region.
-        iou: the IoU of the region and the pixels predicted as the class.
+        iou: the IoU of the region and the pixels predicted as the class, NaN where pixels have
+            none.
     """
 
     name: str
@@ -103,9 +119,9 @@ class PerturbedPicture:
         return height, width
 
     @cached_property
-    def intact(self) -> Segmentation:
+    def intact(self) -> Prediction:
         """The prediction of the intact picture."""
-        return next(self.segmentations([self.picture]))
+        return next(self.predictions([self.picture]))
 
     @cached_property
     def blurred(self) -> Picture:
@@ -113,36 +129,45 @@ class PerturbedPicture:
         return blurred(self.picture)
 
     @cached_property
-    def extremes(self) -> tuple[Segmentation, Segmentation]:
+    def extremes(self) -> tuple[Prediction, Prediction]:
         """The predictions of the end of deletion, a uniform picture, and the start of insertion."""
         empty = deleted(self.picture, np.ones(self.grid, np.bool_))
-        uniform, start = self.segmentations([empty, self.blurred])
+        uniform, start = self.predictions([empty, self.blurred])
         return uniform, start
 
     def region(self, index: int) -> NDArray[np.bool_]:
-        """The pixels [H, W] predicted as a class in the intact picture."""
+        """The pixels [H, W] predicted as a class in the intact picture; all without labels."""
+        if self.intact.labels is None:
+            return np.ones(self.grid, np.bool_)
         region: NDArray[np.bool_] = self.intact.labels == index
         return region
 
-    def segmentations(self, pictures: Iterable[Picture]) -> Iterator[Segmentation]:
+    def predictions(self, pictures: Iterable[Picture]) -> Iterator[Prediction]:
         """The predictions of pictures of this size."""
-        height, width = self.grid
+        cam, inputs, size = self.cam, self.inputs, self.grid[::-1]
         rest = iter(pictures)
         while chunk := list(islice(rest, self.batch)):
-            yield from self.cam.segment_batch(
-                chunk, inputs=self.inputs, size=(width, height), batch=self.batch
-            )
+            if is_segmented(cam):
+                for one in cam.segment_batch(chunk, inputs=inputs, size=size, batch=self.batch):
+                    yield Prediction(one.score, one.labels)
+            else:
+                feeds = [cam._feeds(picture, None, inputs, size) for picture in chunk]
+                for score in score_all(cam._model, feeds, batch=self.batch):
+                    yield Prediction(score, None)
 
-    def responses(self, index: int, segmentations: Iterable[Segmentation]) -> list[Response]:
+    def responses(self, index: int, predictions: Iterable[Prediction]) -> list[Response]:
         """The score and the IoU of a class in each prediction."""
         region = self.region(index)
         weights = region[None].astype(np.float32)
         responses = []
-        for segmentation in segmentations:
-            plane = segmentation.score[index]
+        for prediction in predictions:
+            plane = prediction.score[index]
+            if prediction.labels is None:
+                responses.append((float(plane.mean(dtype=np.float64)), float("nan")))
+                continue
             (cells,) = coverage(weights, plane.shape)
             score = metrics.mean_inside(plane, cells)
-            responses.append((score, metrics.iou(segmentation.labels == index, region)))
+            responses.append((score, metrics.iou(prediction.labels == index, region)))
         return responses
 
 
@@ -169,8 +194,8 @@ def deletion(
     pictures = (
         deleted(picture.picture, first_pixels(order, share, picture.grid)) for share in shares
     )
-    segmentations = chain([picture.intact], picture.segmentations(pictures), picture.extremes[:1])
-    return _curve("deletion", (0.0, *shares, 1.0), picture.responses(index, segmentations))
+    predictions = chain([picture.intact], picture.predictions(pictures), picture.extremes[:1])
+    return _curve("deletion", (0.0, *shares, 1.0), picture.responses(index, predictions))
 
 
 def insertion(
@@ -190,8 +215,8 @@ def insertion(
         inserted(picture.picture, picture.blurred, first_pixels(order, share, picture.grid))
         for share in shares
     )
-    segmentations = chain(picture.extremes[1:], picture.segmentations(pictures), [picture.intact])
-    return _curve("insertion", (0.0, *shares, 1.0), picture.responses(index, segmentations))
+    predictions = chain(picture.extremes[1:], picture.predictions(pictures), [picture.intact])
+    return _curve("insertion", (0.0, *shares, 1.0), picture.responses(index, predictions))
 
 
 def road(
@@ -215,8 +240,8 @@ def road(
     def curve(name: str, order: NDArray[np.int64]) -> Curve:
         masks = (first_pixels(order, share, picture.grid) for share in shares)
         pictures = (impute(picture.picture, mask, random) for mask in masks)
-        segmentations = picture.segmentations(pictures)
-        return _curve(name, shares, picture.responses(index, segmentations))
+        predictions = picture.predictions(pictures)
+        return _curve(name, shares, picture.responses(index, predictions))
 
     return curve("road-most", most_relevant_first), curve("road-least", most_relevant_first[::-1])
 

@@ -21,7 +21,7 @@ from ortcam import metrics
 from ortcam.batch.dataset import collect
 from ortcam.batch.journal import Record
 from ortcam.batch.workers import CancelCheck, Stopped
-from ortcam.errors import ArtifactError, ClassError, InputError, LayerError, ModelError
+from ortcam.errors import ArtifactError, ClassError, InputError, LayerError
 from ortcam.evaluation.compare_artifacts import compare, correspondence
 from ortcam.evaluation.measure_picture import measure
 from ortcam.evaluation.metric_names import DEFAULT, METRICS
@@ -447,8 +447,11 @@ def test_what_does_not_fit_is_refused(spotted: ortcam.Cam, small: Small, folder:
         ortcam.evaluate(spotted, folder / "pictures", folder / "out", classes="Spt")
     with pytest.raises(LayerError, match="no layer 'dark'"):
         ortcam.evaluate(spotted, folder / "pictures", folder / "out", layers="dark")
-    with pytest.raises(ModelError, match="does not label the pixels of a picture"):
-        ortcam.evaluate(small(classifier=True).load(), folder / "pictures", folder / "out")
+    classifier = small(classifier=True).load()
+    with pytest.raises(InputError, match=r"energy needs the class of each pixel.*choose other"):
+        ortcam.evaluate(classifier, folder / "pictures", folder / "out", metrics="energy")
+    with pytest.raises(InputError, match=r"gives no class to each pixel.*leave truth= out"):
+        ortcam.evaluate(classifier, folder / "pictures", folder / "out", truth=folder / "pictures")
     with pytest.raises(ArtifactError, match="methods='hires-cam'"):
         ortcam.evaluate(small().load(), folder / "pictures", folder / "out", methods="hires-cam")
     (folder / "nothing").mkdir()
