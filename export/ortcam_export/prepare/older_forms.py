@@ -94,11 +94,8 @@ def _restore_normalization(root: ir.Node) -> bool:
     shifted = _with_constant(last.outputs[0], "Add")
     if shifted is not None:
         last, bias = shifted
-    for parameter in (scale, bias):  # one number for each element of the last axes
-        if parameter is not None and (
-            rank(parameter) != len(axes) or parameter.dtype != ir.DataType.FLOAT
-        ):
-            return False
+    if not all(_is_parameter(value, len(axes)) for value in (scale, bias) if value is not None):
+        return False
     restored = Expansion(last)
     inputs = [x, scale] if bias is None else [x, scale, bias]
     y = restored.op("LayerNormalization", *inputs, axis=-len(axes), epsilon=epsilon)
@@ -106,6 +103,12 @@ def _restore_normalization(root: ir.Node) -> bool:
     restored.replace([y])
     _remove_unread(formula)
     return True
+
+
+def _is_parameter(value: ir.Value, axes: int) -> bool:
+    """True for a constant with a number for each element of the last axes, not broadcast."""
+    extents = () if value.const_value is None else value.const_value.shape.numpy()
+    return len(extents) == axes and 1 not in extents and value.dtype == ir.DataType.FLOAT
 
 
 def _moved_by_constant(root: ir.Node) -> tuple[ir.Value, float] | None:

@@ -28,19 +28,13 @@ ModelLike = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 #: Protobuf's own limit for one message: no ONNX file is larger, its weights lie beside it.
 LARGEST_FILE = 2**31 - 1
 
-#: Files passed by mistake: their first bytes and where these stand, and a description.
+#: Files passed by mistake: an offset, the bytes at it, and a description.
 MISTAKES = (
     (0, b"version https://git-lfs", "a Git LFS pointer, not the file; fetch it: git lfs pull"),
     (0, b"PK\x03\x04", "a ZIP archive, such as a PyTorch checkpoint; export it to ONNX first"),
-    (
-        *(0, b"\x80\x02"),
-        "a Python pickle, which is never opened here; export the network to ONNX first",
-    ),
+    (0, b"\x80\x02", "a Python pickle, which is never opened; export the network to ONNX first"),
     (0, b"\x89HDF", "an HDF5 file, such as Keras weights; export the network to ONNX first"),
-    (
-        *(4, b"ORTM"),
-        "in ONNX Runtime's own format (.ort), not in ONNX; give the ONNX file it was made from",
-    ),
+    (4, b"ORTM", "in ONNX Runtime's own format, .ort; give the ONNX file that it was made from"),
     (4, b"TFL3", "a TensorFlow Lite file; convert the network to ONNX first (tf2onnx)"),
 )
 

@@ -24,6 +24,7 @@ def network(body: str, opset: int = 18, weights: str = "") -> onnx.ModelProto:
     return parser.parse_model(
         f'<ir_version: 8, opset_import: ["": {opset}]> g (float[2, 3, 4, 5] x) => (float[] y)'
         f"<float eps = {{0.001}}, float two = {{2.0}}, int64[1] last = {{-1}},"
+        " float[1] one = {1.5},"
         " float[5] s = {1.0, -2.0, 0.5, 3.0, 1.0}, float[5] b = {0.1, 0.2, -0.3, 0.4, 0.5}"
         f"{weights}> {{ {body} }}"
     )
@@ -126,6 +127,7 @@ def test_the_formula_over_two_axes() -> None:
         FORMULA.replace("n = Div(d, r)", "n = Div(r, d)"),
         FORMULA.replace("ReduceMean<keepdims = 1>(q, last)", "ReduceMax<keepdims = 1>(q, last)"),
         FORMULA.replace("Mul(n, s)", "Mul(n, eps)"),
+        FORMULA.replace("Mul(n, s)", "Mul(n, one)"),
         FORMULA.replace("ReduceMean<keepdims = 1>(q, last)", "ReduceMean<keepdims = 1>(q)"),
     ],
 )
