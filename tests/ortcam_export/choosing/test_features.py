@@ -13,7 +13,7 @@ from networks import Builder
 from onnx import TensorProto
 
 import ortcam
-from ortcam.artifact import Layer
+from ortcam.artifact import Layer, Score
 from ortcam.errors import LayerError
 from ortcam_export import export
 from ortcam_export.choosing.features import choose_features
@@ -34,9 +34,10 @@ def chosen(
     *,
     picture: str | None = None,
     layouts: dict[str, str] | None = None,
+    score: Score | None = None,
 ) -> tuple[Layer, ...]:
     network = PreparedNetwork(prepare(load(model)), layouts=layouts)
-    score = choose_score(network, score="logits")
+    score = score or choose_score(network, score="logits")
     return choose_features(
         network,
         score,
@@ -187,8 +188,9 @@ def test_tensors_of_regions_are_refused() -> None:
     )
     dense(g, mean(g, g.block(regions, 6, 8, "b"), "vector"), 8, 3, "y")
     model = g.model({"y": (TensorProto.FLOAT, [4, 3])}, {"input": PICTURE})
-    assert chosen(model)[0].name == "a_relu"
-    assert refusal(model, ["b_relu"]) == (
+    score = Score(name="y", kind="logits")  # of regions, which is refused as a score
+    assert chosen(model, score=score)[0].name == "a_relu"
+    assert refusal(model, ["b_relu"], score=score) == (
         "the first axis of 'b_relu' [4, 8, 7, 7] is a list, where a feature layer has the batch; "
         "choose another layer"
     )
