@@ -69,11 +69,12 @@ question_options = stack(
     ),
     method_option(
         "--preset",
+        metavar="PRESET",
         type=click.Choice(list(presets.PRESETS)),
         default=presets.DEFAULT,
         show_default=True,
-        help="Reproduce another tool's maps and figures: its order of ReLU, scaling and resizing. "
-        "raw: signed sums at the layer's resolution.",
+        help=f"{', '.join(presets.PRESETS)}. Reproduce another tool's maps and figures: its order "
+        "of ReLU, scaling and resizing. raw: signed sums at the layer's resolution.",
     ),
     method_option(
         "--upsample",
