@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
@@ -28,10 +28,10 @@ __all__ = [
     "inputs_of_each",
 ]
 
-FurtherInputs: TypeAlias = "Mapping[str, ArrayLike | str | os.PathLike[str] | Image.Image]"
-"""The further inputs by name: arrays, and pictures as paths or PIL images."""
-
 _PictureValue: TypeAlias = "str | os.PathLike[str] | Image.Image"
+
+FurtherInputs: TypeAlias = "Mapping[str, ArrayLike | _PictureValue | Sequence[_PictureValue]]"
+"""The further inputs by name: arrays, and pictures as paths or PIL images, or lists of these."""
 
 Specs = Mapping[str, TensorSpec]
 
