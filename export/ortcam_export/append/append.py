@@ -99,6 +99,7 @@ def _name_gradients(state: ExportState) -> None:
             required=state.needs[PIXELS],
             masked=not state.contents.static,
             notes=state.notes,
+            layout=state.expected.layout,
         )
 
 

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from ortcam.artifact import LAYERS, Artifact, Layer, grad_name, weights_name
 from ortcam.errors import LayerError
+from ortcam_export.choosing.channel_axes import channel_axes
 from ortcam_export.gradient import reachable
 from ortcam_export.graph.names import tensor, unused
 from ortcam_export.graph.values import rank
@@ -19,7 +20,13 @@ __all__ = ["with_pixels"]
 
 
 def with_pixels(
-    artifact: Artifact, prepared: ir.Model, *, required: bool, masked: bool, notes: list[str]
+    artifact: Artifact,
+    prepared: ir.Model,
+    *,
+    required: bool,
+    masked: bool,
+    notes: list[str],
+    layout: str | None = None,
 ) -> Artifact:
     """Add the picture's input to an artifact's layers, as the last one.
 
@@ -29,19 +36,23 @@ def with_pixels(
         required: raise an error if no gradient reaches the picture; otherwise add a note.
         masked: let layers that are not requested cost nothing.
         notes: the list that the note is appended to.
+        layout: the input's layout, if it is stated.
 
     Raises:
         LayerError: no gradient reaches the picture, and it is required.
     """
     picture = tensor(prepared, artifact.picture)
-    obstacle = _obstacle(picture, reachable(prepared, artifact.score.name))
+    preprocess = artifact.expects.preprocess
+    stated = layout if preprocess is None else preprocess.layout
+    layouts = {} if stated is None else {artifact.picture: stated}
+    axis = channel_axes(prepared, layouts)[artifact.picture]
+    obstacle = _obstacle(picture, axis, reachable(prepared, artifact.score.name))
     if obstacle and required:
         raise LayerError(f"{obstacle}: export without the methods about the picture itself")
     if obstacle:
         notes.append(f"{obstacle}, so the methods about the picture itself are left out")
         return artifact
-    layout = artifact.expects.input_layout or ""
-    axis = layout.index("C") if "C" in layout else 1
+    assert axis is not None  # or it were an obstacle
     pixels = Layer(
         name=artifact.picture,
         weights=unused(prepared, weights_name(artifact.picture)),
@@ -52,13 +63,15 @@ def with_pixels(
     return dataclasses.replace(artifact, pixels=pixels, mask=mask)
 
 
-def _obstacle(picture: ir.Value, reached: set[str]) -> str:
+def _obstacle(picture: ir.Value, axis: int | None, reached: set[str]) -> str:
     """The reason why no gradient reaches the picture; empty if one does."""
     if picture.dtype is not None and not picture.dtype.is_floating_point():
         kind = picture.dtype.name.lower()
         return f"the picture enters the network as {kind}, and integers have no gradient"
     if rank(picture) < 4:
         return f"the input {picture.name!r} has no rows and columns"
+    if axis is None:
+        return f"which axis of the input {picture.name!r} holds its channels is not known"
     if picture.name not in reached:
         return f"an operator stops the gradient before it reaches the picture {picture.name!r}"
     return ""

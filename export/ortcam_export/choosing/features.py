@@ -97,15 +97,18 @@ def choose_features(
     """
     model = network.model
     inputs = model.graph.inputs if picture is None else [picture]
+    reached = set(reached)
     if feature_layers:
         values = dict.fromkeys(find(model, name) for name in feature_layers)
         dependent = dependents(model, inputs)
         for value in values:
             _refuse_no_feature(value)
             _refuse_no_map(network, value, dependent, picture)
+            if value.name not in reached:
+                _refuse_before_recurrence(model, score, value)
             _note_quantized(value, network.notes)
     else:
-        value, description = _last_feature(network, score, set(reached), grids, inputs)
+        value, description = _last_feature(network, score, reached, grids, inputs)
         values = {value: None}
         network.notes.append(f"feature layer {value.name!r}, {description}")
     depth = _depths(model)
@@ -169,6 +172,38 @@ def _refuse_no_map(
             f"the first axis of {value.name!r} [{', '.join(map(str, extents(value)))}] is {kind}, "
             "where a feature layer has the batch; choose another layer"
         )
+
+
+def _refuse_before_recurrence(model: ir.Model, score: Score, value: ir.Value) -> None:
+    """Refuse a named layer from which a recurrence alone leads to the score."""
+    between = _recurrences(model, score, dependents(model, [value]))
+    if between:
+        raise LayerError(
+            f"between {value.name!r} and the score {score.name!r} stands a recurrence, "
+            f"{_named(between)}, through which no gradient is computed yet; behind it no cell is "
+            "a place of the picture, so no other layer helps"
+        )
+
+
+def _recurrences(model: ir.Model, score: Score, read: set[ir.Value]) -> list[ir.Node]:
+    """The recurrences that read one of these tensors and that the score depends on."""
+    leads = {find(model, score.name)}
+    for node in reversed(model.graph):
+        if any(value in leads for value in node.outputs):
+            leads.update(reads(node))
+    return [
+        node
+        for node in model.graph
+        if node.op_type in RECURRENCES
+        and any(value in read for value in reads(node))
+        and any(value in leads for value in node.outputs)
+    ]
+
+
+def _named(nodes: Sequence[ir.Node]) -> str:
+    """Nodes for a reader, two of them by name."""
+    listed = " and ".join(f"the {node.op_type} {node.name!r}" for node in nodes[:2])
+    return f"{listed} and {len(nodes) - 2} more" if len(nodes) > 2 else listed
 
 
 def _feature_axis(value: ir.Value, network: PreparedNetwork) -> int:
@@ -241,25 +276,14 @@ def _last_feature(
                 return chosen, _describe(chosen)
             met = last(behind)
             return met, f"where the last branches before the scorer meet ({operator(met)})"
-    raise _no_feature(network, score, convolved & before & dependent)
-
-
-def _no_feature(network: PreparedNetwork, score: Score, convolved: set[ir.Value]) -> LayerError:
-    """The reason why no layer can be chosen."""
-    between = [
-        node
-        for node in network.model.graph
-        if node.op_type in RECURRENCES and any(value in convolved for value in reads(node))
-    ]
+    between = _recurrences(model, score, convolved & dependent)
     if between:
-        named = " and ".join(f"{node.op_type} {node.name!r}" for node in between[:2])
-        more = f" and {len(between) - 2} more" if len(between) > 2 else ""
-        return LayerError(
-            f"between the convolutions and the score {score.name!r} stands a recurrence, the "
-            f"{named}{more}, through which no gradient is computed yet, so no feature layer "
-            "reaches the score"
+        raise LayerError(
+            f"between the convolutions and the score {score.name!r} stands a recurrence, "
+            f"{_named(between)}, through which no gradient is computed yet, so there is no "
+            "feature layer to choose"
         )
-    return LayerError(
+    raise LayerError(
         "no convolution with a spatial extent above 1 leads to the score "
         f"{score.name!r}; name a feature layer"
     )

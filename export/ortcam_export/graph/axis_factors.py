@@ -159,9 +159,10 @@ def kind_of_all(axes: Sequence[Axis]) -> tuple[str | None, ...]:
 
 def joined(axes: Iterable[Axis]) -> Axis:
     """The axis of a result whose operands have these there; unknown if they disagree."""
+    axes = list(axes)
     possible = [axis for axis in axes if any(factor.kind for factor in axis)]
-    if not possible:
-        return UNKNOWN
+    if not possible:  # the origin is known at times where the kind is not
+        return next((axis for axis in axes if any(factor.origin for factor in axis)), UNKNOWN)
     kinds = {kind(axis) for axis in possible} - {None}
     if not kinds:
         return possible[0]
@@ -174,9 +175,8 @@ def joined(axes: Iterable[Axis]) -> Axis:
 
 def of_extent(axis: Axis, size: Size) -> Axis:
     """The same axis with another number of elements, as after a Slice, Pad or Resize."""
-    if len(axis) == 1:
-        return (replace(axis[0], size=size),)
-    return (Factor(kind(axis), size),)
+    wide = axis if len(axis) == 1 else _wide(axis)
+    return (replace(wide[0], size=size) if len(wide) == 1 else Factor(kind(axis), size),)
 
 
 # ---- Reshape --------------------------------------------------------------------------------
@@ -202,6 +202,11 @@ def reshaped(
         for factor in ((replace(axis[0], size=size),) if len(axis) == 1 else axis)
         if factor.kind is not None or factor.size != _ONE
     ]
+    return _resolved(_counted(factors, after, name), name)
+
+
+def _counted(factors: list[Factor], after: Sequence[Size], name: str) -> list[Axis]:
+    """The axes of these extents into which factors are merged and split."""
     left: list[Axis] = []
     while len(left) < len(after) and (taken := _take(factors, after[len(left)], name, 0)):
         left.append(taken[0])
@@ -216,7 +221,7 @@ def reshaped(
     middle = _between(factors, rest, name)
     if not rest and factors and all(factor.size == _ONE for factor in factors) and left:
         left[-1] = (*left[-1], *factors)
-    return _resolved([*left, *middle, *right])
+    return [*left, *middle, *right]
 
 
 def _take(
@@ -279,20 +284,23 @@ def _between(factors: Sequence[Factor], after: Sequence[Size], name: str) -> lis
     ):
         return [(factor,) for factor in factors]
     if factors[0].kind == "batch" and after[0] in (None, factors[0].size):
-        return [(factors[0],), *_between(factors[1:], after[1:], name)]
+        return [(factors[0],), *_counted(list(factors[1:]), after[1:], name)]
     kinds = {factor.kind for factor in factors}
     if len(kinds) == 1 and kinds <= PLACES:
         return [(Factor(factors[0].kind, size),) for size in after]
     return [(Factor(size=size),) for size in after]
 
 
-def _resolved(axes: Sequence[Axis]) -> list[Axis]:
+def _resolved(axes: Sequence[Axis], name: str) -> list[Axis]:
     """Channels of which one part is now in a list: what alone is left of them are the channels.
 
-    As in [N, anchors * classes, H, W] -> [N, H * W * anchors, classes].
+    As in [N, anchors, classes, H, W] -> [N, H * W * anchors, classes], where an earlier Reshape
+    split them. One that splits and merges at once, as into groups to normalise, tells nothing.
     """
     listed = any(
-        kind(axis) == "list" and any(factor.kind == "part" for factor in axis) for axis in axes
+        kind(axis) == "list"
+        and any(factor.kind == "part" and factor.origin != (name, 0) for factor in axis)
+        for axis in axes
     )
     parts = [i for i, axis in enumerate(axes) if kind(axis) == "part"]
     result = list(axes)

@@ -169,8 +169,8 @@ def _rows(axes: Sequence[Axis]) -> Axis:
 
 def _normalization(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis]:
     """Channels in axis 1; but groups of channels, as of a group normalisation, stay such."""
-    axes = _first(node, value, followed)
-    if rank(value) < 2:
+    axes = _axes(node, 0, followed)
+    if len(axes) != rank(value) or len(axes) < 2:
         return axes
     here = axes[1] if any(factor.kind for factor in axes[1]) else _CHANNELS
     rest = [axis if any(f.kind for f in axis) else _PLACE for axis in axes[2:]]
@@ -302,21 +302,24 @@ def _matmul(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis
     if a and b and rank(value) > 2 and kind(rows) is None and rows[0].kind is None:
         rows = (Factor("list"),)  # each row is multiplied by itself: a query, or a token
     rows, columns = _among_rows(rows, columns)
-    summed = [*a[-1:], *b[-2:-1]]
-    return _remaining([*_broadcast(outer, sizes(value)[:-2]), rows, columns], summed)
+    axes = [*_broadcast(outer, sizes(value)[:-2]), rows, columns]
+    return _remaining(axes, [*a[-1:], *b[-2:-1]], [len(axes) - 2, len(axes) - 1])
 
 
-def _remaining(axes: list[Axis], summed: Sequence[Axis]) -> list[Axis]:
+def _remaining(axes: list[Axis], summed: Sequence[Axis], own: Sequence[int]) -> list[Axis]:
     """Of channels that were split in two, the part that is left where the other is summed over.
 
     As of queries and their classes, [N, queries * classes] -> [N, queries, classes], in the sum
-    over queries of class times mask.
+    over queries of class times mask. Heads, which both operands have, are no such part: ``own``
+    are the axes that one operand alone has.
     """
     kinds = [kind(axis) for axis in axes]
     if kinds.count("part") != 1 or "class" in kinds:
         return axes
     at = kinds.index("part")
-    if any(kind(axis) == "part" and axis[0].origin == axes[at][0].origin for axis in summed):
+    if at in own and any(
+        kind(axis) == "part" and axis[0].origin == axes[at][0].origin for axis in summed
+    ):
         axes[at] = tuple(replace(factor, kind="class") for factor in axes[at])
     return axes
 
@@ -355,7 +358,8 @@ def _einsum(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis
             known.setdefault(letter, []).append(axis)
     axes = [joined(known[letter]) if letter in known else _CHANNELS for letter in result]
     summed = [axis for letter in known if letter not in result for axis in known[letter]]
-    return _remaining(axes, summed)
+    own = [i for i, letter in enumerate(result) if terms.count(letter) == 1]
+    return _remaining(axes, summed, own)
 
 
 def _recurrence(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis]:

@@ -212,6 +212,7 @@ def test_the_layers_are_listed_with_their_grids() -> None:
         kind="feature",
         grid=(128, 128),
         rank=found["norm_1"].rank,
+        strides=(4, 4),
         receptive_field=found["norm_1"].receptive_field,
         cost=found["norm_1"].cost,
     )

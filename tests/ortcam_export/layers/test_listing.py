@@ -38,6 +38,7 @@ def test_a_u_nets_layers() -> None:
         shape=("N", 18, "?", "?"),
         channels=18,
         stride=2,
+        strides=(2, 2),
         reached=True,
         chosen=False,
         kind="feature",

@@ -86,7 +86,8 @@ def test_the_channels_that_a_convolution_reads() -> None:
             g (float[N, H, W, C] x) => (float[a, b, c, d] y)
             <float[5, 2, 3, 3] w = {{{weights}}}>
             {{
-                first = Transpose<perm = [0, 3, 1, 2]>(x)
+                less = Relu(x)
+                first = Transpose<perm = [0, 3, 1, 2]>(less)
                 y = Conv(first, w)
             }}""")
         )
