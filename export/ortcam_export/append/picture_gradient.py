@@ -42,8 +42,7 @@ def with_pixels(
         LayerError: no gradient reaches the picture, and it is required.
     """
     picture = tensor(prepared, artifact.picture)
-    preprocess = artifact.expects.preprocess
-    stated = layout if preprocess is None else preprocess.layout
+    stated = artifact.expects.input_layout or layout
     layouts = {} if stated is None else {artifact.picture: stated}
     axis = channel_axes(prepared, layouts)[artifact.picture]
     obstacle = _obstacle(picture, axis, reachable(prepared, artifact.score.name))

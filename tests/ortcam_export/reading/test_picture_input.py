@@ -84,9 +84,9 @@ def test_the_channels_that_a_convolution_reads() -> None:
             parser.parse_model(f"""
             <ir_version: 10, opset_import: ["": 18]>
             g (float[N, H, W, C] x) => (float[a, b, c, d] y)
-            <float[5, 2, 3, 3] w = {{{weights}}}>
+            <float[5, 2, 3, 3] w = {{{weights}}}, float half = {{0.5}}>
             {{
-                less = Relu(x)
+                less = Sub(x, half)
                 first = Transpose<perm = [0, 3, 1, 2]>(less)
                 y = Conv(first, w)
             }}""")
