@@ -31,7 +31,7 @@ __all__ = [
 _PictureValue: TypeAlias = "str | os.PathLike[str] | Image.Image"
 
 FurtherInputs: TypeAlias = "Mapping[str, ArrayLike | _PictureValue | Sequence[_PictureValue]]"
-"""The further inputs by name: arrays, and pictures as paths or PIL images."""
+"""The further inputs by name: arrays, and pictures as paths or PIL images, or lists of these."""
 
 Specs = Mapping[str, TensorSpec]
 

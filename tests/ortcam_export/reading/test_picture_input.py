@@ -83,7 +83,7 @@ def test_the_channels_that_a_convolution_reads() -> None:
         load(
             parser.parse_model(f"""
             <ir_version: 10, opset_import: ["": 18]>
-            g (float[N, H, W, C] x) => (float y)
+            g (float[N, H, W, C] x) => (float[a, b, c, d] y)
             <float[5, 2, 3, 3] w = {{{weights}}}, float half = {{0.5}}>
             {{
                 less = Sub(x, half)
