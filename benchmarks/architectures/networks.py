@@ -113,6 +113,25 @@ def _keras(name: str, **options: Any) -> Writer:
     return write
 
 
+def _settle(model: nn.Module) -> None:
+    """Measure the averages of batch normalisations on noise, and let every class score vary.
+
+    Without them the activations of such a deep network vanish, and the class scores start at a bias
+    of -11, whose sigmoid is 0.
+    """
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias") and parameter.min() < -3:
+                parameter.zero_()
+        for norm in norms:
+            norm.train()
+            norm.momentum = None  # the plain average
+            norm.reset_running_stats()
+        model(torch.randn(4, 3, 128, 128))
+    model.eval()
+
+
 def _keras_export(model: Any, path: Path) -> None:
     """Call the network once, which its exporter needs, and export it."""
     model(torch.zeros(1, *model.input_shape[1:]))
@@ -126,6 +145,7 @@ def _ultralytics(name: str, loader: str = "YOLO", **options: Any) -> Writer:
         os.environ.setdefault("YOLO_AUTOINSTALL", "false")
         torchvision()
         model = getattr(import_module("ultralytics"), loader)(name)
+        _settle(model.model)
         with contextlib.chdir(path.parent):
             shutil.move(model.export(format="onnx", imgsz=128, **options), path)
 
