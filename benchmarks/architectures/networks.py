@@ -45,12 +45,8 @@ def _transformers(
     def write(path: Path) -> None:
         torchvision()
         library = import_module("transformers")
-        parts = {
-            key: getattr(library, value.pop("config"))(**value)
-            for key, value in ((k, dict(v)) for k, v in options.items() if isinstance(v, dict))
-            if "config" in value
-        }
-        model = getattr(library, name)(getattr(library, config)(**{**options, **parts})).eval()
+        settings = _configured(library, {"config": config, **options})
+        model = getattr(library, name)(settings).eval()
         inputs = {
             key: torch.randint(1, 90, shape) if key.endswith("ids") else torch.randn(shape)
             for key, shape in shapes.items()
@@ -58,6 +54,14 @@ def _transformers(
         _torch_export(model, inputs, path)
 
     return write
+
+
+def _configured(library: Any, value: Any) -> Any:
+    """Return a configuration of transformers for each mapping that names its class."""
+    if not isinstance(value, dict):
+        return value
+    inner = {key: _configured(library, part) for key, part in value.items()}
+    return getattr(library, inner.pop("config"))(**inner) if "config" in inner else inner
 
 
 def _torch_export(model: nn.Module, inputs: Mapping[str, torch.Tensor], path: Path) -> None:
