@@ -45,12 +45,8 @@ def _transformers(
     def write(path: Path) -> None:
         torchvision()
         library = import_module("transformers")
-        parts = {
-            key: getattr(library, value.pop("config"))(**value)
-            for key, value in ((k, dict(v)) for k, v in options.items() if isinstance(v, dict))
-            if "config" in value
-        }
-        model = getattr(library, name)(getattr(library, config)(**{**options, **parts})).eval()
+        settings = _configured(library, {"config": config, **options})
+        model = getattr(library, name)(settings).eval()
         inputs = {
             key: torch.randint(1, 90, shape) if key.endswith("ids") else torch.randn(shape)
             for key, shape in shapes.items()
@@ -58,6 +54,14 @@ def _transformers(
         _torch_export(model, inputs, path)
 
     return write
+
+
+def _configured(library: Any, value: Any) -> Any:
+    """Return a configuration of transformers for each mapping that names its class."""
+    if not isinstance(value, dict):
+        return value
+    inner = {key: _configured(library, part) for key, part in value.items()}
+    return getattr(library, inner.pop("config"))(**inner) if "config" in inner else inner
 
 
 def _torch_export(model: nn.Module, inputs: Mapping[str, torch.Tensor], path: Path) -> None:
@@ -113,6 +117,25 @@ def _keras(name: str, **options: Any) -> Writer:
     return write
 
 
+def _settle(model: nn.Module) -> None:
+    """Measure the averages of batch normalisations on noise, and let every class score vary.
+
+    Without them the activations of such a deep network vanish, and the class scores start at a bias
+    of -11, whose sigmoid is 0.
+    """
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias") and parameter.min() < -3:
+                parameter.zero_()
+        for norm in norms:
+            norm.train()
+            norm.momentum = None  # the plain average
+            norm.reset_running_stats()
+        model(torch.randn(4, 3, 128, 128))
+    model.eval()
+
+
 def _keras_export(model: Any, path: Path) -> None:
     """Call the network once, which its exporter needs, and export it."""
     model(torch.zeros(1, *model.input_shape[1:]))
@@ -126,6 +149,7 @@ def _ultralytics(name: str, loader: str = "YOLO", **options: Any) -> Writer:
         os.environ.setdefault("YOLO_AUTOINSTALL", "false")
         torchvision()
         model = getattr(import_module("ultralytics"), loader)(name)
+        _settle(model.model)
         with contextlib.chdir(path.parent):
             shutil.move(model.export(format="onnx", imgsz=128, **options), path)
 
