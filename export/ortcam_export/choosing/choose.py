@@ -65,9 +65,9 @@ def _score(state: ExportState, network: PreparedNetwork, picture: ir.Value) -> S
         return head_score(
             network,
             selection.reduction_layer,
+            picture,
             score=selection.score,
             class_axis=selection.class_axis,
-            picture=picture,
         )
     return choose_score(
         network,
@@ -115,7 +115,7 @@ def _expectations(state: ExportState, score: Score, picture: ir.Value) -> Expect
     classes = None if shape is None else shape[score.class_axis]
     options = state.expected
     if state.selection.head is not None and classes == 1 and options.classes is None:
-        options = dataclasses.replace(options, classes=(score.name,))
+        options = dataclasses.replace(options, classes=(state.selection.reduction_layer or "",))
     expects = expectations(
         state.network,
         picture,

@@ -6,17 +6,14 @@ import onnx_ir as ir
 
 from ortcam.artifact import SCORES, Score
 from ortcam.errors import InputError
-from ortcam_export.choosing.candidates import ScoreCandidate
+from ortcam_export.choosing.candidates import ACTIVATIONS, ScoreCandidate
 from ortcam_export.choosing.prepared_network import PreparedNetwork
 from ortcam_export.choosing.score_axes import check_class_axis
-from ortcam_export.choosing.score_axes import class_axis as traced_axis
 from ortcam_export.choosing.scores import ScoreChoice
 from ortcam_export.graph.names import find
 from ortcam_export.graph.values import rank
 
 __all__ = ["head_score"]
-
-_KINDS = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
 
 #: Operators that move scores about without making others of them.
 _PASSING = frozenset({"Cast", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
@@ -25,22 +22,25 @@ _PASSING = frozenset({"Cast", "Identity", "Reshape", "Squeeze", "Transpose", "Un
 def head_score(
     network: PreparedNetwork,
     name: str,
+    picture: ir.Value,
     *,
     score: str | None = None,
     class_axis: int | None = None,
-    picture: ir.Value | None = None,
 ) -> Score:
     """Return the score of a network to which a head is joined.
 
+    It is the head's output itself, whatever operator that ends in: a maximum that ends a network
+    decides by scores, but one that ends a head is the score.
+
     Args:
-        network: the network with its head.
+        network: the network with its head; nodes may be appended to its graph.
         name: the head's output.
+        picture: the input that takes the picture.
         score: one of :data:`ortcam.artifact.SCORES`. Default: by the head's last operator,
             ``"linear"`` if that is neither a softmax nor a sigmoid. A softmax or sigmoid that the
             head does not end in is appended.
         class_axis: the axis of the classes. Default: the channels', as far as they can be
-            traced, else axis 1; a head that gives one number for each picture needs none.
-        picture: the input that takes the picture.
+            followed, else axis 1; one number for each picture, [N], gets an axis of one class.
 
     Raises:
         InputError: there is no such kind of score, or no such axis.
@@ -49,29 +49,22 @@ def head_score(
     if score is not None and score not in SCORES:
         raise InputError(f"score is {score!r}; it is {', '.join(SCORES[:-1])} or {SCORES[-1]}")
     value = find(network.model, name)
-    axis = None
+    axis = (network.axes.get(name) or 1) if rank(value) > 1 else None
     if class_axis is not None:
         axis = check_class_axis(value, class_axis)
-    elif rank(value) > 1:
-        axis = traced_axis(network, value, picture) or 1
     kind = _last_kind(value)
     candidate = ScoreCandidate(
-        end=value,
-        logits=value,
-        score=None if kind is None else value,
-        kind=kind,
-        axis=axis,
-        reason="the output of the head",
+        value, value, value if kind else None, kind, axis, reason="the head computes it"
     )
-    network.notes.append(f"reduction layer {name!r}, {candidate.reason}")
+    network.notes.append(f"reduction layer {name!r}, the output of the head")
     return ScoreChoice(network, picture=picture).take(candidate, score=score)
 
 
 def _last_kind(value: ir.Value) -> str | None:
     """Return softmax or sigmoid if that is what a tensor is, perhaps in another shape."""
     while (node := value.producer()) is not None and not node.domain:
-        if node.op_type in _KINDS:
-            return _KINDS[node.op_type]
+        if node.op_type in ACTIVATIONS:
+            return ACTIVATIONS[node.op_type]
         read = node.inputs[0] if node.op_type in _PASSING else None
         if read is None:
             break

@@ -39,13 +39,13 @@ def join_head(model: ir.Model, head: ModelLike, notes: list[str]) -> str:
         notes: takes a sentence on each input of the head that names no tensor.
 
     Returns:
-        The name of the head's output in the network. It has an axis of classes: of a head that
-        gives one number for each picture, [N], it is [N, 1].
+        The name of the head's output in the network.
 
     Raises:
         ModelError, ArtifactError: the head cannot be read or prepared.
         InputError: no input names a tensor, a type or shape differs, or the outputs are not one
             tensor of floats.
+        LayerError: the output has no axis of pictures.
     """
     network = read(head)
     added = prepare(network.model)
@@ -73,7 +73,8 @@ def join_head(model: ir.Model, head: ModelLike, notes: list[str]) -> str:
     _move(added.graph, model.graph)
     settle(model)
     output.shape = output.shape or declared  # behind an operator whose shapes nothing infers
-    return _with_classes(model, output).name or ""
+    _check_rows(output)
+    return output.name or ""
 
 
 def _only_output(head: ir.Model, name: str) -> ir.Value:
@@ -223,33 +224,15 @@ def _move(head: ir.Graph, graph: ir.Graph) -> None:
     graph.extend(nodes)
 
 
-def _with_classes(model: ir.Model, output: ir.Value) -> ir.Value:
-    """Append an axis of one class to a head's output that has none.
+def _check_rows(output: ir.Value) -> None:
+    """Check that a head's output has an axis of pictures.
 
     Raises:
-        LayerError: the output has no axis of pictures, or its rank is unknown.
+        LayerError: it has none, or its rank is unknown.
     """
-    if rank(output) >= 2:
-        return output
     if rank(output) == 0:
         shape = "is a single number" if output.shape is not None else "is of unknown rank"
         raise LayerError(
             f"the head's output {output.name!r} {shape}, where a score has one row for each "
             "picture: [N], [N, C] or [N, C, ...]"
         )
-    unused = UnusedNames(model)
-    axes = ir.Value(
-        name=unused(f"{_PREFIX}class_axis"),
-        shape=ir.Shape((1,)),
-        type=ir.TensorType(ir.DataType.INT64),
-        const_value=ir.tensor([1], dtype=ir.DataType.INT64),
-    )
-    model.graph.register_initializer(axes)
-    name, output.name = output.name, unused(f"{_PREFIX}{output.name}")
-    node = ir.Node("", "Unsqueeze", [output, axes], name=unused(f"{_PREFIX}Unsqueeze"))
-    value = node.outputs[0]
-    value.name, value.type = name, output.type
-    assert output.shape is not None  # it has one axis
-    value.shape = ir.Shape([*output.shape.dims, 1])
-    model.graph.append(node)
-    return value

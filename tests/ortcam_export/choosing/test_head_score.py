@@ -71,7 +71,7 @@ def test_the_class_axis_is_an_option() -> None:
     artifact = export(networks.unet(), head=added, class_axis=3, **FAST).artifact
     assert artifact.score.class_axis == 3
     with pytest.raises(
-        InputError, match="axis 0 of 'score' .* is that of the batch, which holds no classes"
+        InputError, match=r"axis 0 of .* is that of the batch, which holds no classes"
     ):
         export(networks.unet(), head=added, class_axis=0, **FAST)
 

@@ -62,7 +62,7 @@ def run(
 def test_a_head_computes_from_tensors_of_the_network() -> None:
     model, name, notes = joined(ENTROPY)
     probabilities, entropy = run(model, ["probabilities", name])
-    expected = -(probabilities * np.log(probabilities)).sum(1, keepdims=True)
+    expected = -(probabilities * np.log(probabilities)).sum(1)
     np.testing.assert_allclose(entropy, expected, rtol=1e-6)
     assert (name, notes) == ("entropy", [])
     names = {value.name for node in model.graph for value in node.outputs}
