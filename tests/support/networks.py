@@ -243,12 +243,18 @@ def classifier(seed: int = 0, classes: int = 5, *, softmax: bool = True) -> onnx
 
 
 def transformer(
-    seed: int = 0, classes: int = 4, *, leading: int = 1, head: str = "class token"
+    seed: int = 0,
+    classes: int = 4,
+    *,
+    leading: int = 1,
+    trailing: int = 0,
+    head: str = "class token",
 ) -> onnx.ModelProto:
     """Two blocks of a transformer of 8 channels on patches of 4 by 4 pixels, as a ViT's.
 
-    ``leading`` class and register tokens stand before the picture's. The head reads the class
-    token, the ``"mean"`` of the tokens, or each of the picture's (``"map"``, a segmentation).
+    ``leading`` class and register tokens stand before the picture's, and ``trailing`` queries of a
+    detector behind them. The head reads the class token, the ``"mean"`` of the tokens, or each of
+    the picture's (``"map"``, a segmentation).
     Its layers of tokens are ``tokens``, and for block b ``norm_b``, ``sum_b``, ``mlp_norm_b``,
     ``hidden_b``, ``out_b``; then ``norm``.
     """
@@ -280,6 +286,12 @@ def transformer(
         shape = g.node("Concat", [batch, rest], "class.shape", axis=0)
         first = g.weight("class.token", 1, leading, width, fan_in=2)
         x = g.node("Concat", [g.node("Expand", [first, shape], "first"), x], "tokens", axis=1)
+    if trailing:
+        batch = g.node("Shape", [patches], "queries.batch", end=1)
+        rest = g.constant("queries.rest", [trailing, width])
+        shape = g.node("Concat", [batch, rest], "queries.shape", axis=0)
+        queries = g.weight("queries.token", 1, trailing, width, fan_in=2)
+        x = g.node("Concat", [x, g.node("Expand", [queries, shape], "queries")], "all", axis=1)
     for b in range(2):
         y = norm(x, f"norm_{b}")
         q = heads(dense(y, width, width, f"q_{b}"), f"q_{b}_heads", [0, 2, 1, 3])

@@ -40,12 +40,16 @@ class Grid:
         axis: the tokens' axis.
         space: the tensor that was flattened.
         rows, columns: its axes.
+        leading, trailing: the numbers of other tokens before and behind the picture's, such as a
+            class token or a detector's queries; None if unknown.
     """
 
     axis: int
     space: ir.Value
     rows: int
     columns: int
+    leading: int | None = 0
+    trailing: int | None = 0
 
     @property
     def extents(self) -> tuple[int | str | None, int | str | None]:
@@ -112,10 +116,12 @@ def _carried(node: ir.Node, value: ir.Value, grids: Grids) -> Grid | None:
         return replace(grid, axis=axis) if axis else None
     if node.op_type == "Concat":
         along = (node.attributes.get_int("axis", 0) or 0) % 3
+        if along != grid.axis:
+            return grid
         several = sum(v in grids for v in node.inputs if v is not None) > 1
-        return None if along == grid.axis and several else grid
+        return None if several else _joined(node, source, grid)
     if node.op_type == "Slice":
-        return grid if _keeps_picture(node, grid.axis) else None
+        return _sliced(node, grid)
     if node.op_type in ("MatMul", "Gemm"):
         dense = source is node.inputs[0] and _is_constant(node.inputs[1])
         return grid if dense and grid.axis == 1 else None
@@ -126,18 +132,50 @@ def _carried(node: ir.Node, value: ir.Value, grids: Grids) -> Grid | None:
     return None if changed else grid
 
 
-def _keeps_picture(node: ir.Node, axis: int) -> bool:
-    """True if a Slice keeps all tokens, or removes some from their front."""
-    along = constant_ints(node.inputs[3]) if len(node.inputs) > 3 else None
-    if along is None:
-        return False
-    along = [a % 3 for a in along]
-    if axis not in along:
-        return True
-    ends = constant_ints(node.inputs[2])
+def _joined(node: ir.Node, source: ir.Value, grid: Grid) -> Grid:
+    """Return the grid of tokens that a Concat puts between others."""
+    operands = [v for v in node.inputs if v is not None]
+    place = operands.index(source)
+    return replace(
+        grid,
+        leading=_total(grid.leading, operands[:place], grid.axis),
+        trailing=_total(grid.trailing, operands[place + 1 :], grid.axis),
+    )
+
+
+def _total(number: int | None, operands: Sequence[ir.Value], axis: int) -> int | None:
+    for operand in operands:
+        extent = operand.shape[axis] if operand.shape is not None else None
+        if number is None or not isinstance(extent, int):
+            return None
+        number += extent
+    return number
+
+
+def _sliced(node: ir.Node, grid: Grid) -> Grid | None:
+    """Return the grid of tokens of which a Slice removes no more than those around the picture's.
+
+    A number that is unknown is taken to be large enough, as no other Slice makes sense.
+    """
+    axes = constant_ints(node.inputs[3]) if len(node.inputs) > 3 else None
+    if axes is None:
+        return None
+    axes = [axis % 3 for axis in axes]
+    if grid.axis not in axes:
+        return grid
+    i = axes.index(grid.axis)
+    starts, ends = constant_ints(node.inputs[1]), constant_ints(node.inputs[2])
     steps = constant_ints(node.inputs[4]) if len(node.inputs) > 4 else None
-    i = along.index(axis)
-    return ends is not None and ends[i] >= _TO_THE_END and (steps is None or steps[i] == 1)
+    if ends is None or (steps is not None and steps[i] != 1):
+        return None
+    start = starts[i] if starts is not None else None
+    leading = None if grid.leading is None or start is None else grid.leading - start
+    cut = 0 if ends[i] >= _TO_THE_END else -ends[i]
+    trailing = None if grid.trailing is None else grid.trailing - cut
+    removes_picture = (start is not None and start < 0) or cut < 0
+    if removes_picture or (leading or 0) < 0 or (trailing or 0) < 0:
+        return None
+    return replace(grid, leading=leading, trailing=trailing)
 
 
 def _is_constant(value: ir.Value | None) -> bool:
@@ -205,15 +243,15 @@ def fold(
         layer: of features [N, tokens, C], or [N, C, tokens].
         grids: what :func:`token_grids` found.
         token_grid: the (width, height) of the picture's tokens, instead of what was found.
-        leading_tokens: how many tokens stand before the picture's; by default all that are more
-            than the grid has cells. What follows the picture's tokens is left out too.
+        leading_tokens: how many tokens stand before the picture's; by default those that the
+            network puts there. What follows the picture's tokens is left out too.
 
     Returns:
         The layer of the folded tensor.
 
     Raises:
         InputError: the layer has fewer tokens than that.
-        LayerError: the grid cannot be found.
+        LayerError: the grid cannot be found, or how many tokens stand before the picture's.
     """
     model = network.model
     value = find(model, layer.name)
@@ -224,7 +262,8 @@ def fold(
         _found(tape, value, axis, grids) if token_grid is None else _said(token_grid, value)
     )
     count, there = rows * columns, x.dim(1)
-    before = there - count if leading_tokens is None else leading_tokens
+    grid = grids.get(value)
+    before, ends_there = _leading(value, there - count, grid, leading_tokens)
     _check_count(value, there, count, before)
     end = before + count
     batch, channels = x.dim(0), x.dim(2)
@@ -233,7 +272,7 @@ def fold(
     parts = [folded.transpose([0, 2, 3, 1]).reshape([batch, count, channels])]
     if not _is_zero(before):
         parts.insert(0, x.slice(1, 0, before))
-    if leading_tokens is not None and not _is_zero(there - end):
+    if not ends_there and not _is_zero(there - end):
         parts.append(x.slice(1, end, _TO_THE_END))
     whole = tape.concat(parts, 1).moved(1, axis)
     for use in tuple(value.uses()):
@@ -245,8 +284,38 @@ def fold(
         tokens = unused(model, f"{layer.name}.tokens")
         folded.value.name, value.name = value.name, tokens
     model.graph.sort()
-    network.notes.append(_note(layer.name, folded.value.name or "", rows, columns, before))
+    after = 0 if ends_there else there - end
+    if leading_tokens is None and grid is not None and grid.trailing is not None:
+        after = grid.trailing
+    network.notes.append(_note(layer.name, folded.value.name or "", (rows, columns), before, after))
     return replace(layer, name=folded.value.name or "", channel_axis=1)
+
+
+def _leading(
+    value: ir.Value, others: Dim, grid: Grid | None, leading_tokens: int | None
+) -> tuple[Dim, bool]:
+    """Return the number of tokens before the picture's, and True if none follow these.
+
+    Args:
+        value: the tokens.
+        others: how many of them are not the picture's.
+        grid: the position of the picture's, as far as it is known.
+        leading_tokens: the number that the user states, or None.
+
+    Raises:
+        LayerError: other tokens stand before and behind the picture's, in unknown numbers.
+    """
+    if leading_tokens is not None:
+        return leading_tokens, False
+    if grid is None or grid.trailing == 0:
+        return others, True
+    if grid.leading is None:
+        raise LayerError(
+            f"other tokens of {value.name!r} stand before and behind the picture's, and how many "
+            "stand before is not known; give their number by ",
+            Option("leading_tokens"),
+        )
+    return grid.leading, False
 
 
 def _found(tape: Tape, value: ir.Value, axis: int, grids: Grids) -> tuple[Dim, Dim]:
@@ -289,19 +358,26 @@ def _is_zero(dim: Dim) -> bool:
     return isinstance(dim, int) and dim == 0
 
 
-def _note(name: str, folded: str, rows: Dim, columns: Dim, before: Dim) -> Message:
-    grid = (
+def _note(name: str, folded: str, grid: tuple[Dim, Dim], before: Dim, after: Dim) -> Message:
+    rows, columns = grid
+    size = (
         f"{columns} x {rows}"
         if isinstance(rows, int) and isinstance(columns, int)
         else "their grid (width x height, as the picture's size makes it)"
     )
-    called = "" if folded == name else f" as {folded!r}"
-    if isinstance(before, int):
-        number = f"the first {before} left out" if before else "none left out"
-    else:
-        number = "those before the picture's left out"
+    name_of_folded = "" if folded == name else f" as {folded!r}"
+    parts = []
+    if not isinstance(before, int):
+        parts.append("those before the picture's")
+    elif before:
+        parts.append(f"the first {before}")
+    if not isinstance(after, int):
+        parts.append("those behind the picture's")
+    elif after:
+        parts.append(f"the last {after}")
+    omission = f"{' and '.join(parts) or 'none'} left out"
     return Message(
-        f"the tokens of {name!r} are folded{called} to {grid}, {number}; ",
+        f"the tokens of {name!r} are folded{name_of_folded} to {size}, {omission}; ",
         Option("token_grid"),
         " and ",
         Option("leading_tokens"),

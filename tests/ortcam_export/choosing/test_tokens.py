@@ -95,26 +95,52 @@ def gradients(model: onnx.ModelProto) -> dict[str, Array]:
 
 @pytest.mark.torch
 @pytest.mark.parametrize(
-    ("leading", "head"),
-    [(1, "class token"), (3, "class token"), (0, "mean"), (1, "mean"), (0, "map"), (2, "map")],
+    ("leading", "trailing", "head"),
+    [
+        (1, 0, "class token"),
+        (3, 0, "class token"),
+        (0, 0, "mean"),
+        (1, 0, "mean"),
+        (0, 0, "map"),
+        (2, 0, "map"),
+        (1, 5, "class token"),
+        (0, 5, "mean"),
+    ],
 )
-def test_weights_and_features_are_those_of_the_pictures_tokens(leading: int, head: str) -> None:
+def test_weights_and_features_are_those_of_the_pictures_tokens(
+    leading: int, trailing: int, head: str
+) -> None:
     pytest.importorskip("torch")
     from reference import run as autograd
 
-    model = networks.transformer(leading=leading, head=head)
+    model = networks.transformer(leading=leading, trailing=trailing, head=head)
     names = ["norm_0", "out_0", "hidden_0", "norm_1"]
     exported = export(model, feature_layers=names, **FAST)
     found = run(exported.model, PICTURE, space=2 if head == "map" else 0)
     whole, env = gradients(model), autograd(model, {"input": PICTURE})
     for name in names:
-        expected = whole[name][:, :, leading:].mean(2)
+        expected = whole[name][:, :, leading : leading + 60].mean(2)
         scale = np.abs(expected).max()
         assert scale > 1e-6
         np.testing.assert_allclose(found[f"{name}.weights"], expected, atol=1e-5 * scale, rtol=1e-4)
-        tokens = env[name][:, leading:].detach().numpy()
+        tokens = env[name][:, leading : leading + 60].detach().numpy()
         grid = tokens.reshape(2, 6, 10, -1).transpose(0, 3, 1, 2)
         np.testing.assert_allclose(found[name], grid, atol=1e-5)
+
+
+def test_queries_behind_the_pictures_tokens_are_left_out() -> None:
+    """A detector's queries stand last, so the numbers before the picture's are not the rest."""
+    exported = export(networks.transformer(trailing=5), feature_layers=["norm_0"], verify=False)
+    assert any("the first 1 and the last 5 left out" in note for note in exported.notes)
+    unknown = networks.transformer(trailing=5)
+    place = next(n for n in unknown.graph.node if n.output[0] == "tokens")
+    place.input.append("further")  # before the queries, of unknown number
+    place.input.sort(key=lambda name: name != "further")
+    further = helper.make_tensor_value_info("further", TensorProto.FLOAT, ["N", "T", 8])
+    unknown.graph.input.append(further)
+    options: dict[str, Any] = {"picture_input": "input", "feature_layers": ["norm_0"]}
+    with pytest.raises(LayerError, match="stand before and behind the picture's"):
+        export(unknown, verify=False, **options)
 
 
 def test_the_network_computes_the_same() -> None:
@@ -284,7 +310,10 @@ def follow(body: str, shape: str = "float[N, 5, H, W]") -> dict[str, tuple[int, 
             '<ir_version: 10, opset_import: ["": 18]>'
             f"g ({shape} x, float[5, 7] m) => (float y)"
             "<int64[3] first = {0, 5, -1}, int64[3] groups = {0, 1, -1}, int64[1] one = {1},"
-            " int64[1] zero = {0}, int64[1] end = {9223372036854775807}, int64[1] three = {3},"
+            " int64[1] zero = {0}, int64[1] minus = {-1},"
+            " float[1, 2, 5] other = {"
+            + ", ".join(["0"] * 10)
+            + "}, int64[1] end = {9223372036854775807}, int64[1] three = {3},"
             " float[5, 7] w = {" + ", ".join(["0"] * 35) + "}, int64 index = {0}>"
             "{ c = Conv(x, k) k = Constant<value_float = 1.0>() " + body + " y = Size(x) }"
         )
@@ -304,7 +333,11 @@ TOKENS = "f = Reshape(x, first) p = Transpose<perm = [0, 2, 1]>(f) "
         ("f = Reshape(x, first) r = Relu(f) t = Add(r, f)", 2),
         (TOKENS + "t = MatMul(p, w)", 1),
         (TOKENS + "t = MatMul(p, f)", None),
-        (TOKENS + "t = Slice(p, one, end, one)", 1),
+        (TOKENS + "t = Slice(p, one, end, one)", None),
+        (TOKENS + "a = Concat<axis = 1>(other, p) t = Slice(a, one, end, one)", 1),
+        (TOKENS + "a = Concat<axis = 1>(p, other) t = Slice(a, one, end, one)", None),
+        (TOKENS + "a = Concat<axis = 1>(p, other) t = Slice(a, zero, minus, one)", 1),
+        (TOKENS + "a = Concat<axis = 1>(other, p) t = Slice(a, zero, minus, one)", None),
         (TOKENS + "t = Slice(p, zero, three, one)", None),
         ("f = Reshape(x, first) t = ReduceMean(f, one)", 2),
         (TOKENS + "t = ReduceMean(p, one)", None),
