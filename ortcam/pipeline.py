@@ -376,6 +376,7 @@ def _explanation(
     picture: OpenPicture, request: Request, questions: ResolvedQuestions, answer: Answer
 ) -> Explanation:
     names = tuple(row.name for row in questions.rows)
+    captions = tuple(row.caption for row in questions.rows)
     indices = tuple(row.index for row in questions.rows)
     raw, blank = _maps(answer, names, PRESETS[request.preset])
     return Explanation(
@@ -395,7 +396,7 @@ def _explanation(
         notes=(*picture.notes, *questions.notes, *_faint(picture, indices), *blank),
         preset=request.preset,
         regions=questions.masks or (None,) * len(names),
-        titles=tuple(row.caption for row in questions.rows),
+        titles=() if captions == names else captions,
     )
 
 

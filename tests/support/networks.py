@@ -253,8 +253,8 @@ def transformer(
     """Two blocks of a transformer of 8 channels on patches of 4 by 4 pixels, as a ViT's.
 
     ``leading`` class and register tokens stand before the picture's, and ``trailing`` queries of a
-    detector behind them. The head reads the class token, the ``"mean"`` of the tokens, or each of
-    the picture's (``"map"``, a segmentation).
+    detector behind them. The head reads the class token, the ``"mean"`` of the tokens, the mean of
+    the ``"queries"``, or each of the picture's (``"map"``, a segmentation).
     Its layers of tokens are ``tokens``, and for block b ``norm_b``, ``sum_b``, ``mlp_norm_b``,
     ``hidden_b``, ``out_b``; then ``norm``.
     """
@@ -316,7 +316,10 @@ def transformer(
         logits = g.node("Reshape", [scores, shape], "logits")
         g.node("Softmax", [logits], "probabilities", axis=1)
         return g.model({"probabilities": (TensorProto.FLOAT, ["N", classes, "h", "w"])})
-    if head == "mean":
+    if head == "queries":
+        bounds = [g.constant("from", [-trailing]), g.constant("to", [2**31 - 1])]
+        x = g.node("Slice", [x, *bounds, g.constant("tokens.axis", [1])], "last_tokens")
+    if head in ("mean", "queries"):
         x = g.node("ReduceMean", [x, g.constant("over", [1])], "read", keepdims=0)
     else:
         x = g.node("Gather", [x, g.constant("zero", 0)], "read", axis=1)

@@ -182,6 +182,7 @@ def _slice(x: Any, starts: Any, ends: Any, axes: Any = None, steps: Any = None) 
     assert steps is None
     along = range(len(starts)) if axes is None else axes.tolist()
     for axis, start, end in zip(along, starts.tolist(), ends.tolist(), strict=True):
+        start = start + x.shape[axis] if start < 0 else start
         x = x.narrow(axis, start, min(end, x.shape[axis]) - start)
     return x
 

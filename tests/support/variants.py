@@ -88,9 +88,14 @@ NETWORKS: dict[str, tuple[Make, dict[str, Any]]] = {
 }
 
 
+#: The networks that take arrays, not pictures.
+ARRAYS = {"volumes"}
+
+
 def options_of(name: str) -> dict[str, Any]:
     """Return the options with which a network of the tests is exported."""
-    return {"size": SIZE[::-1], "divisor": 1, **NETWORKS[name][1]}
+    of_pictures = {} if name in ARRAYS else {"size": SIZE[::-1], "divisor": 1}
+    return {**of_pictures, **NETWORKS[name][1]}
 
 
 def pictures(model: onnx.ModelProto) -> dict[str, Array]:

@@ -8,8 +8,7 @@ import onnx_ir as ir
 
 from ortcam.errors import LayerError
 from ortcam_export.choosing.channel_axes import Axes
-from ortcam_export.choosing.complement import complemented
-from ortcam_export.choosing.operator_kinds import FLOATS, is_constant
+from ortcam_export.choosing.operator_kinds import FLOATS, complemented, is_constant
 from ortcam_export.graph.values import constant_ints, extents, rank
 
 __all__ = [

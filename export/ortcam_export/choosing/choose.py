@@ -11,6 +11,7 @@ from ortcam.messages import Message, Option
 from ortcam_export.choosing.features import choose_features
 from ortcam_export.choosing.head_score import head_score
 from ortcam_export.choosing.prepared_network import PreparedNetwork
+from ortcam_export.choosing.scales import note_scales
 from ortcam_export.choosing.scores import choose_score
 from ortcam_export.choosing.tokens import fold, token_grids
 from ortcam_export.export_state import ExportState
@@ -93,6 +94,8 @@ def _feature_layers(
         feature_layers=selection.feature_layers,
         picture=picture,
     )
+    for layer in layers:
+        note_scales(network, score, layer)
     if rank(picture) <= 3:
         return layers
     return tuple(

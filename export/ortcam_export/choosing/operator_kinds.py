@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from ortcam_export.graph.number_formats import representable
+from ortcam_export.graph.values import constant_input
 
 __all__ = [
     "CONVOLUTIONS",
@@ -16,6 +17,7 @@ __all__ = [
     "SHAPE_READERS",
     "attention_tables",
     "before_quantization",
+    "complemented",
     "is_constant",
     "is_handed_on",
     "is_hidden",
@@ -250,3 +252,21 @@ def is_linear(value: ir.Value) -> bool:
     """True if a linear operator computes the tensor, so that it may have either sign."""
     node = before_quantization(value).producer()
     return node is not None and node.op_type in _LINEAR
+
+
+def complemented(value: ir.Value) -> ir.Value | None:
+    """Return p if a tensor is the Concat of p and 1 - p, in either order, else None."""
+    node = value.producer()
+    if node is None or node.op_type != "Concat" or len(node.inputs) != 2:
+        return None
+    first, second = node.inputs
+    if first is None or second is None:
+        return None
+    for p, other in ((first, second), (second, first)):
+        subtraction = other.producer()
+        if subtraction is None or subtraction.op_type != "Sub" or subtraction.inputs[1] is not p:
+            continue
+        one = constant_input(subtraction, 0)
+        if one is not None and bool((one == 1).all()):
+            return p
+    return None

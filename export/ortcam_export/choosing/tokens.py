@@ -217,7 +217,11 @@ def _asks_picture(node: ir.Node, value: ir.Value, grids: Grids, found: set[ir.Va
     if node.op_type == "Slice":  # one that keeps the picture is among the grids
         along_all = constant_ints(node.inputs[3]) if len(node.inputs) > 3 else None
         starts = constant_ints(node.inputs[1])
-        return along_all != [axis] or starts != [0]
+        if along_all != [axis] or starts is None:
+            return True
+        trailing = grids[value].trailing
+        is_behind = starts[0] < 0 and trailing is not None and -starts[0] <= trailing
+        return starts[0] != 0 and not is_behind
     return True
 
 

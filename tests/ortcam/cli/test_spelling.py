@@ -16,7 +16,7 @@ from ortcam.messages import Message, Option
 Run = Callable[..., Result]
 
 #: Modules that put the names of their own parameters into a message.
-FORWARDING = {"deprecated.py", "survey.py"}
+FORWARDING = {"deprecated.py", "expectations.py", "survey.py"}
 
 
 @pytest.mark.parametrize(

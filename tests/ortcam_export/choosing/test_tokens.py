@@ -59,6 +59,11 @@ def test_where_the_class_token_is_read_the_last_attention_is_asked() -> None:
     assert chosen(networks.transformer(leading=3)) == "norm_1"
 
 
+def test_where_queries_are_read_the_last_attention_is_asked() -> None:
+    """As with a class token: a detector reads the queries that stand behind the picture's."""
+    assert chosen(networks.transformer(trailing=5, head="queries")) == "norm_1"
+
+
 def test_where_all_tokens_are_read_it_is_the_last_normalisation() -> None:
     assert chosen(networks.transformer(head="mean")) == "norm"
     assert chosen(networks.transformer(head="map")) == "norm"
@@ -105,6 +110,7 @@ def gradients(model: onnx.ModelProto) -> dict[str, Array]:
         (2, 0, "map"),
         (1, 5, "class token"),
         (0, 5, "mean"),
+        (1, 5, "queries"),
     ],
 )
 def test_weights_and_features_are_those_of_the_pictures_tokens(
