@@ -11,7 +11,7 @@ import onnx
 import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
-from onnx import TensorProto
+from onnx import TensorProto, parser
 
 import ortcam
 from ortcam.cli import main
@@ -185,3 +185,14 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     assert explained.exit_code == 0, explained.output
     with np.load(out) as arrays:
         assert arrays["maps"].shape[-3:] == GRID[5]
+
+
+def test_maps_along_a_single_axis_are_refused_before_there_is_an_artifact() -> None:
+    text = f"""
+        <ir_version: 8, opset_import: ["": 18]>
+        g (float[N, 12, 64] x) => (float[N, 4] logits)
+        <float[4, 12, 3] w = {{{", ".join(["0.1"] * 144)}}}, int64[1] last = {{2}}>
+        {{ a = Conv(x, w) r = Relu(a) logits = ReduceMean<keepdims = 0>(r, last) }}
+    """
+    with pytest.raises(InputError, match="is a signal, and maps along a single axis are not made"):
+        export(parser.parse_model(text), verify=False)

@@ -7,6 +7,7 @@ import dataclasses
 import onnx_ir as ir
 
 from ortcam.artifact import CLASS_WEIGHTS, LAYERS, REGION, Artifact, Expectations, Layer, Score
+from ortcam.errors import InputError
 from ortcam.messages import Message, Option
 from ortcam_export.choosing.features import choose_features
 from ortcam_export.choosing.head_score import head_score
@@ -42,6 +43,7 @@ def choose(state: ExportState) -> None:
     score = _score(state, network, picture)
     layers = _feature_layers(state, network, score, picture)
     expects = _expectations(state, score, picture)
+    _refuse_single_axis(picture, expects)
     unused = UnusedNames(model)
     can_mask = state.contents.engine == "ortcam" and not state.contents.static and len(layers) > 1
     state.artifact = Artifact(
@@ -109,6 +111,29 @@ def _feature_layers(
         if rank(find(network.model, layer.name)) == 3
         else layer
         for layer in layers
+    )
+
+
+def _refuse_single_axis(picture: ir.Value, expects: Expectations) -> None:
+    """Refuse an input over which no maps can be drawn, before an artifact is made.
+
+    Raises:
+        InputError: the input is a signal, or which of its axes are places is not known.
+    """
+    if rank(picture) != 3 or expects.input_layout in ("NFT", "NTF"):
+        return
+    if expects.input_layout is None:
+        raise InputError(
+            f"which axes of the input {picture.name!r} {picture.shape} are places is not known; "
+            "say it by ",
+            Option("layout"),
+        )
+    raise InputError(
+        f"the input {picture.name!r} {picture.shape} is a signal, and maps along a single axis are "
+        "not made; if it is a spectrogram, say so by ",
+        Option("layout", "NFT"),
+        " or ",
+        Option("layout", "NTF"),
     )
 
 
