@@ -14,15 +14,15 @@ from ortcam_export.reading.label_files import by_index, checked_names, read_text
 
 __all__ = ["hugging_face", "ultralytics"]
 
-#: A Python literal above this is not read: parsing takes many times its size.
+#: The longest Python literal that is read, as parsing takes many times its size.
 LONGEST_LITERAL = 200_000
 
 
 def ultralytics(metadata: Mapping[str, str]) -> Expectations | None:
     """Return Ultralytics' statements in a network's metadata, or None if there are none.
 
-    ``names`` is a Python dict literal of indices to class names, ``imgsz`` [height, width],
-    ``stride`` what both are multiples of. Its networks take RGB pixels from 0 to 1.
+    ``names`` is a Python literal, a dict from indices to class names; ``imgsz`` is [height, width],
+    and ``stride`` the number that both are multiples of. These networks take RGB pixels of 0 to 1.
 
     Raises:
         InputError: the entries are damaged.
@@ -31,7 +31,7 @@ def ultralytics(metadata: Mapping[str, str]) -> Expectations | None:
         return None
     names = _literal(metadata["names"], "names")
     if not isinstance(names, dict):
-        raise InputError("the metadata's 'names' is no dict of class names")
+        raise InputError("the metadata's 'names' is not a dict of class names")
     classes = checked_names((str(n) for n in by_index(names, "the metadata's 'names'")), "'names'")
     size, divisor = None, 1
     if "imgsz" in metadata:
@@ -88,7 +88,7 @@ def _preprocessor(data: Mapping[str, Any]) -> Preprocessing | None:
 
 
 def _size(data: Mapping[str, Any]) -> tuple[int, int] | None:
-    """A fixed working size; None where only one edge is told, as then pictures keep their shape."""
+    """Return a fixed working size; None if only one edge is stated, as that keeps the shape."""
     size = data.get("size")
     if isinstance(size, int):
         return size, size
@@ -98,7 +98,7 @@ def _size(data: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """A JSON object, or an empty one where there is no file."""
+    """Read a JSON object; return an empty one if there is no file."""
     if path.is_symlink() or not path.is_file():  # a link may lead out of the network's folder
         return {}
     try:
@@ -122,4 +122,6 @@ def _two_ints(value: Any) -> tuple[int, int]:
         first, second = value
         return int(first), int(second)
     except (TypeError, ValueError) as error:
-        raise InputError(f"the metadata's 'imgsz' is {value!r}, no height and width") from error
+        raise InputError(
+            f"the metadata's 'imgsz' is {value!r}, not a height and a width"
+        ) from error

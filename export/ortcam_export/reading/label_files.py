@@ -1,4 +1,4 @@
-"""Class names and label colours from files that users write; nothing in them is ever run."""
+"""Class names and label colours from files that users write; nothing in them is executed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["Color", "by_index", "checked_names", "read_colors", "read_labels", "
 
 Color = tuple[int, int, int]
 
-#: Label files are lists of words: what is larger was given by mistake.
+#: Label files are lists of words; a larger file is another one by mistake.
 LARGEST_FILE = 4 * 2**20
 LONGEST_NAME = 300
 
 
 def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Class names: one a line, a JSON list, or a JSON object of indices to names or the reverse.
+    """Read class names: one per line, a JSON list, or a JSON object of indices and names.
 
     Raises:
         InputError: the file cannot be read, or holds something else.
@@ -32,21 +32,21 @@ def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
         data = _json(text, path)
         names = by_index(data, str(path)) if isinstance(data, dict) else data
         if not names or not all(isinstance(name, str) for name in names):
-            raise InputError(f"{path} is JSON, but no list of class names")
+            raise InputError(f"{path} is JSON, but not a list of class names")
     else:
         names = [line.strip() for line in text.splitlines() if line.strip()]
     if not names:
-        raise InputError(f"{path} names no class; write one a line")
+        raise InputError(f"{path} names no class; write one per line")
     return checked_names(names, str(path))
 
 
 def read_colors(
     path: str | os.PathLike[str], classes: Sequence[str] | None = None
 ) -> tuple[Color, ...]:
-    """Label colours: lines of ``r,g,b [name]`` or ``name,r,g,b``, or JSON.
+    """Read label colours: lines of ``r,g,b [name]`` or ``name,r,g,b``, or JSON.
 
-    JSON is a list of [r, g, b] or "#rrggbb", or an object of class names or indices to these.
-    Where every class is named, the names tell the order; else the order of the file does.
+    JSON is a list of [r, g, b] or "#rrggbb", or an object from class names or indices to these.
+    If the file names every class, colours go by name; else they go by their order in the file.
 
     Raises:
         InputError: the file cannot be read, or holds something else.
@@ -55,21 +55,21 @@ def read_colors(
     if text.lstrip().startswith(("[", "{")):
         data = _json(text, path)
         pairs = list(data.items()) if isinstance(data, dict) else [(None, c) for c in data]
-        named = [(name, _color(value, path)) for name, value in pairs]
+        colors = [(name, _color(value, path)) for name, value in pairs]
         if isinstance(data, dict) and all(str(name).isdigit() for name in data):
-            named.sort(key=lambda pair: int(str(pair[0])))
+            colors.sort(key=lambda pair: int(str(pair[0])))
     else:
-        named = _color_lines(text, path)
-    if not named:
-        raise InputError(f"{path} has no colour; write one a line as r,g,b")
-    by_name = {str(name).casefold(): color for name, color in named}
+        colors = _color_lines(text, path)
+    if not colors:
+        raise InputError(f"{path} has no colour; write one per line as r,g,b")
+    by_name = {str(name).casefold(): color for name, color in colors}
     if classes and all(name.casefold() in by_name for name in classes):
         return tuple(by_name[name.casefold()] for name in classes)
-    return tuple(color for _, color in named)
+    return tuple(color for _, color in colors)
 
 
 def by_index(data: Mapping[Any, Any], source: str) -> list[Any]:
-    """The names of ``{0: name, ...}`` or ``{name: 0, ...}`` in the order of their indices.
+    """Return the names of ``{0: name, ...}`` or ``{name: 0, ...}``, sorted by index.
 
     Raises:
         InputError: the indices are not 0, 1, 2...
@@ -82,15 +82,15 @@ def by_index(data: Mapping[Any, Any], source: str) -> list[Any]:
     except (TypeError, ValueError) as error:
         raise InputError(f"{source} does not give an index for each class name") from error
     if sorted(pairs) != list(range(len(data))):
-        raise InputError(f"{source} does not number its {len(data)} classes from 0 on")
+        raise InputError(f"{source} does not number its {len(data)} classes from 0")
     return [pairs[index] for index in range(len(data))]
 
 
 def checked_names(names: Iterable[str], source: str) -> tuple[str, ...]:
-    """Names that are safe to print: short, and without control characters.
+    """Return names after checking that they are short and have no control characters.
 
     Raises:
-        InputError: one is not.
+        InputError: a name is not safe to print.
     """
     checked = tuple(names)
     for name in checked:
@@ -103,10 +103,10 @@ def checked_names(names: Iterable[str], source: str) -> tuple[str, ...]:
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """A small text file.
+    """Read a small text file.
 
     Raises:
-        InputError: it cannot be read, is too large, or is no text.
+        InputError: the file cannot be read, is too large, or is not text.
     """
     file = Path(path)
     try:
@@ -118,7 +118,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
             )
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no text in UTF-8") from error
+        raise InputError(f"{path} is not text in UTF-8") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
@@ -131,14 +131,14 @@ def _json(text: str, path: str | os.PathLike[str]) -> Any:
 
 
 def _color_lines(text: str, path: str | os.PathLike[str]) -> list[tuple[str | None, Color]]:
-    named: list[tuple[str | None, Color]] = []
+    colors: list[tuple[str | None, Color]] = []
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
-        if number == 1 and not re.search(r"\d", line):  # a CSV's heading
+        if number == 1 and not re.search(r"\d", line):  # the heading of a CSV file
             continue
-        named.append(_color_line(line, f"{path}, line {number}"))
-    return named
+        colors.append(_color_line(line, f"{path}, line {number}"))
+    return colors
 
 
 def _color_line(line: str, where: str) -> tuple[str | None, Color]:
@@ -148,11 +148,11 @@ def _color_line(line: str, where: str) -> tuple[str | None, Color]:
         if all(word.isdecimal() for word in words[start : start + 3]):
             name = " ".join(words[:start] + words[start + 3 :])
             return name or None, _color(words[start : start + 3], where)
-    raise InputError(f"{where} is no colour: {line.strip()[:40]!r}; write it as r,g,b")
+    raise InputError(f"{where} is not a colour: {line.strip()[:40]!r}; write it as r,g,b")
 
 
 def _words(cell: str) -> list[str]:
-    """A cell that begins with a number is split at its blanks; a name is left whole."""
+    """Split a cell that begins with a number at its blanks; keep a name whole."""
     return cell.split() if cell[:1].isdigit() else [cell]
 
 
@@ -163,7 +163,7 @@ def _color(value: Any, where: str | os.PathLike[str]) -> Color:
     try:
         r, g, b = (int(v) for v in value)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{where} has {value!r} where a colour is three numbers") from error
+        raise InputError(f"{where} has {value!r} for a colour, which is three numbers") from error
     if not all(0 <= v <= 255 for v in (r, g, b)):
-        raise InputError(f"{where} has the colour {value!r}; its numbers are from 0 to 255")
+        raise InputError(f"{where} has the colour {value!r}, whose numbers must be from 0 to 255")
     return r, g, b

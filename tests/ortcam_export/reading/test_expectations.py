@@ -175,7 +175,7 @@ def test_ultralytics_names_run_nothing(
 
 
 def test_ultralytics_damaged_sizes() -> None:
-    assert "'imgsz' is 5, no height and width" in refusal(
+    assert "'imgsz' is 5, not a height and a width" in refusal(
         with_metadata(**{**ULTRALYTICS, "imgsz": "5"})
     )
     assert "'imgsz' or 'stride' is damaged" in refusal(

@@ -32,10 +32,10 @@ def test_labels(file: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "labels.txt names no class; write one a line"),
-        ("[1, 2]", "labels.txt is JSON, but no list of class names"),
+        ("", "labels.txt names no class; write one per line"),
+        ("[1, 2]", "labels.txt is JSON, but not a list of class names"),
         ("[", "labels.txt is not valid JSON"),
-        ('{"0": "a", "2": "b"}', "labels.txt does not number its 2 classes from 0 on"),
+        ('{"0": "a", "2": "b"}', "labels.txt does not number its 2 classes from 0"),
         ('{"a": "b"}', "labels.txt does not give an index for each class name"),
         ("Sky\n\x1b[31mred", "not printable"),
         ("a" * 301, "over 300 characters"),
@@ -55,7 +55,7 @@ def test_a_file_that_is_no_label_file(file: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no file"):
         read_labels(tmp_path)
     file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="is no text in UTF-8"):
+    with pytest.raises(InputError, match="is not text in UTF-8"):
         read_labels(file)
     with file.open("wb") as f:
         f.truncate(5 * 2**20)
@@ -101,10 +101,10 @@ def test_a_name_may_have_blanks_and_numbers(file: Path) -> None:
     ("text", "sentence"),
     [
         ("", "has no colour"),
-        ("128,128,128\nred\n", "line 2 is no colour: 'red'; write it as r,g,b"),
-        ("0,0,256", "line 1 has the colour ['0', '0', '256']; its numbers are from 0 to 255"),
-        ("[[1, 2]]", "has [1, 2] where a colour is three numbers"),
-        (json.dumps(["#12345"]), "has '#12345' where a colour is three numbers"),
+        ("128,128,128\nred\n", "line 2 is not a colour: 'red'; write it as r,g,b"),
+        ("0,0,256", "line 1 has the colour ['0', '0', '256'], whose numbers must be from 0 to 255"),
+        ("[[1, 2]]", "has [1, 2] for a colour, which is three numbers"),
+        (json.dumps(["#12345"]), "has '#12345' for a colour, which is three numbers"),
     ],
 )
 def test_colors_that_are_none(file: Path, text: str, sentence: str) -> None:
