@@ -47,8 +47,10 @@ def verify_ablations(network: ir.Model, artifact: Runs, meta: Artifact) -> None:
             for rows in batches
         ]
         difference = np.concatenate(measured, axis=1) - np.stack(expected, axis=1)
+        # each drop is the difference of two rounded scores
+        unseen = 2 * tail.rounding(plain)
         scale = np.abs(expected).max(initial=0)
-        if not np.abs(difference).max(initial=0) <= SAME * scale:
+        if not np.abs(difference).max(initial=0) <= SAME * scale + unseen:
             raise VerificationError(
                 f"leaving out channels of {tail.layer.name!r} changes the score differently in the "
                 "artifact and in the network, so no artifact is made; export without "

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import NoReturn
 
 import numpy as np
 
@@ -24,6 +25,8 @@ __all__ = [
     "GradientError",
     "Judgement",
     "PictureGradientError",
+    "UnmeasurableError",
+    "WholeGradientError",
     "judge",
     "measure",
     "responses",
@@ -45,6 +48,9 @@ ENOUGH = 0.5
 
 #: Steps, in units of the features' root mean square.
 STEPS = (0.03, 0.01, 0.003, 0.001, 0.0003)
+
+#: Further steps through a tail in float64.
+FINER = (1e-4, 3e-5, 1e-5, 3e-6)
 
 #: The step taken if none of these agree: in a tail of many layers, rounding hides the effect of
 #: finer steps.
@@ -74,6 +80,14 @@ FAINT = 0.1
 
 class GradientError(VerificationError):
     """The gradient disagrees with central differences, or these cannot be measured."""
+
+
+class UnmeasurableError(GradientError):
+    """Central differences cannot tell whether the gradient is right."""
+
+
+class WholeGradientError(GradientError):
+    """The whole gradient of a layer cannot be measured, while its mean is verified."""
 
 
 class PictureGradientError(GradientError):
@@ -143,6 +157,7 @@ def measure(
             "it is no batch axis and no artifact is made; choose another layer"
         )
     scale = _size(features)
+    features = features.astype(np.float64) if tail.is_wide else features
     end = tail.run_to_end(features, plain)
     _check_end(tail, end, plain[tail.end])
     score = tail.score(end)
@@ -174,7 +189,7 @@ def measure(
         cells = features[0].size / v.size
         expected.append(for_pictures(direction.derivative, cells))
         sizes.append(for_pictures(direction.size, cells))
-        measured.append(_ladder(partial(slope, shift), sizes[-1], tail.is_affine))
+        measured.append(_ladder(partial(slope, shift), sizes[-1], tail))
     unseen = tail.rounding(plain) / (2 * STEPS[0] * scale)
     return judge(tail.layer.name, measured, np.stack(expected), unseen, sizes)
 
@@ -192,16 +207,17 @@ def _check_end(tail: Tail, held: Doubles, end: Array) -> None:
 def responses(tail: Tail, meta: Artifact, plain: Mapping[str, Array]) -> Doubles:
     """The largest change of each class's score [C] as a layer is shifted."""
     features = plain[tail.layer.name]
+    dtype = np.float64 if tail.is_wide else features.dtype
     channels = features.shape[tail.layer.channel_axis]
     mixture = np.random.default_rng(SEED).standard_normal(channels)
     shape = [-1 if axis == tail.layer.channel_axis else 1 for axis in range(features.ndim)]
     shift = STEPS[0] * _size(features) * np.reshape(mixture, shape)
     end, shifted = (
-        tail.run_to_end(values.astype(features.dtype), plain)
-        for values in (features, features + shift)
+        tail.run_to_end(values.astype(dtype), plain) for values in (features, features + shift)
     )
     change = np.moveaxis(tail.change(tail.score(end), shifted - end), meta.score.class_axis, 1)
-    return np.asarray(np.abs(change).max(axis=(0, *range(2, change.ndim)), initial=0))
+    largest = np.asarray(np.abs(change).max(axis=(0, *range(2, change.ndim)), initial=0))
+    return largest if largest.any() or not tail.widen() else responses(tail, meta, plain)
 
 
 def _size(features: Array) -> float:
@@ -210,10 +226,10 @@ def _size(features: Array) -> float:
 
 
 def _ladder(
-    slope: Callable[[float], tuple[Doubles, Doubles]], size: Doubles, is_affine: bool
+    slope: Callable[[float], tuple[Doubles, Doubles]], size: Doubles, tail: Tail
 ) -> Doubles:
     """Slopes [steps, K, N]: both halves of a straight line, or ever finer steps until two agree."""
-    if is_affine:
+    if tail.is_affine:
         halves = _straightest(slope, size)
         if _apart(halves, size) <= AGREED * TOLERANCE:
             return np.stack(halves)
@@ -223,7 +239,7 @@ def _ladder(
         return (ahead + behind) / 2
 
     ladder: list[Doubles] = []
-    for step in STEPS:
+    for step in (*STEPS, *FINER) if tail.is_wide else STEPS:
         if len(ladder) > 1 and _apart(ladder[-2:], size) <= AGREED * TOLERANCE:
             break
         ladder.append(central(step))
@@ -358,12 +374,14 @@ def judge(
         measured: directional derivatives by central differences, for each direction its ladder
             [steps, K, N].
         expected: the same from the artifact's weights, [directions, K, N].
-        unseen: a derivative below the rounding of the tail, which is no error.
+        unseen: a derivative below the rounding of the tail, which is no error; a direction along
+            which no question's derivative is well above it is not judged.
         sizes: the expected sizes [K, N] of the derivatives along each direction; None for the root
             mean square over the directions.
 
     Raises:
-        VerificationError: the values are not finite, or too few directions can be judged.
+        VerificationError: the values are not finite.
+        UnmeasurableError: too few directions can be judged.
     """
     if not all(np.isfinite(values).all() for values in (*measured, expected)):
         raise VerificationError(
@@ -378,13 +396,7 @@ def judge(
         )
     typical = np.stack([np.abs(ladder).mean(axis=0) for ladder in measured])
     if not typical.any():
-        raise GradientError(
-            f"the score does not respond to {name!r}: shifting its features changes no class on "
-            "the trial picture, as with untrained weights or a saturated softmax; try ",
-            Option("score", "logits"),
-            " or another layer, or export with ",
-            Option("verify", False),
-        )
+        _refuse_silence(name, is_zero=not expected.any())
     if sizes is None:
         sizes = [np.sqrt(np.mean(typical**2, axis=0))] * len(measured)
     judgement = Judgement()
@@ -392,17 +404,37 @@ def judge(
         size = np.maximum(typical[i], sizes[i])
         pairs = [((a + b) / 2, _relative(a - b, size)) for a, b in pairwise(ladder)]
         derivative, uncertainty = min(pairs, key=lambda pair: pair[1])
-        if uncertainty <= CERTAIN * TOLERANCE:
+        seen = unseen <= CERTAIN * TOLERANCE * size
+        if uncertainty <= CERTAIN * TOLERANCE and np.any(seen & (size > 0)):
             excess = np.maximum(np.abs(derivative - value) - unseen, 0)
-            judgement |= Judgement(_relative(excess, size), uncertainty, 1)
+            error = max(_relative(excess, size), _relative(excess[seen], size[seen]))
+            judgement |= Judgement(error, uncertainty, 1)
     if judgement.directions < ENOUGH * len(measured):
-        raise GradientError(
+        raise UnmeasurableError(
             f"central differences cannot measure the gradient at {name!r}: the score is too rough "
             "on the trial picture; export with ",
             Option("verify", False),
             " to skip this check",
         )
     return judgement
+
+
+def _refuse_silence(name: str, *, is_zero: bool) -> NoReturn:
+    """Refuse a layer that moves no class."""
+    reason = (
+        "and its gradient is 0 there, as with dead units, a saturated softmax, or tokens that the "
+        "head does not read"
+        if is_zero
+        else "though its gradient is not 0 there: the change is lost in rounding, as with "
+        "untrained weights or a saturated softmax"
+    )
+    raise UnmeasurableError(
+        f"the score does not respond to {name!r}: shifting its features changes no class on the "
+        f"trial picture, {reason}; try ",
+        Option("score", "logits"),
+        " or another layer, or export with ",
+        Option("verify", False),
+    )
 
 
 def _relative(difference: Doubles, size: Doubles) -> float:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import onnx_ir as ir
 
 from ortcam_export.graph.rewriting import rewrite
-from ortcam_export.verify.in_float32 import WidenToFloat32, is_half
-from ortcam_export.verify.without_rounding import RemoveRounding, is_quantized
+from ortcam_export.verify.forms.in_float32 import WidenToFloat32, is_half
+from ortcam_export.verify.forms.without_rounding import RemoveRounding, is_quantized
 
 __all__ = ["CheckableForm"]
 

@@ -9,9 +9,12 @@ import onnx_ir as ir
 
 from ortcam.artifact import Artifact, Layer
 from ortcam.errors import VerificationError
+from ortcam.inference.session import Session
 from ortcam.inference.two_part import Runs
 from ortcam.messages import Option
 from ortcam_export.graph.model_io import open_session
+from ortcam_export.graph.names import find
+from ortcam_export.graph.traversal import part
 from ortcam_export.trials.inputs import SEED, Feeds, trial_feeds
 from ortcam_export.verify.questions import Questions, ask_artifact, selection
 from ortcam_export.verify.run import Array, Doubles, run
@@ -21,6 +24,7 @@ __all__ = [
     "finite_score",
     "measure_isolation",
     "same_alone",
+    "same_classes",
     "same_maps",
     "same_means",
     "same_outputs",
@@ -30,6 +34,9 @@ __all__ = [
 #: The largest relative difference between the artifact's score and the network's, and between a
 #: picture's weights alone and beside other pictures.
 SAME = 1e-3
+
+#: Further pictures on which the number of classes must be the same.
+OTHERS = 4
 
 
 def same_alone(
@@ -101,6 +108,34 @@ def same_score(plain: Array, score: Array, meta: Artifact) -> None:
             f"the artifact's score {meta.score.name!r} differs from the network's by "
             f"{difference:.1e}, where the largest value is {scale:.1e}, so no artifact is made; "
             "please report the network"
+        )
+
+
+def same_classes(network: ir.Model, meta: Artifact, score: Array) -> None:
+    """Refuse a score whose number of classes depends on the picture, such as one for each object.
+
+    Args:
+        network: the prepared network with its score.
+        meta: the artifact's metadata.
+        score: the score on the trial picture.
+    """
+    name, axis = meta.score.name, meta.score.class_axis
+    shape = find(network, name).shape
+    if shape is not None and isinstance(shape[axis], int):
+        return
+    preprocess, lengths = meta.expects.preprocess, [score.shape[axis]]
+    session: Session | None = None
+    for seed in range(SEED + 1, SEED + 1 + OTHERS):
+        other = trial_feeds(network, meta.picture, preprocess, batch=1, seed=seed)
+        session = session or open_session(part(network, list(other), [name]))
+        lengths.append(run(session, [name], other)[name].shape[axis])
+    if min(lengths) < max(lengths):
+        raise VerificationError(
+            f"axis {axis} of the score {name!r} has length {min(lengths)} on one trial picture and "
+            f"{max(lengths)} on another, so it holds no classes (but what is left of a selection, "
+            "such as keypoints or boxes), and no artifact is made; name a tensor before the "
+            "selection by ",
+            Option("reduction_layer"),
         )
 
 

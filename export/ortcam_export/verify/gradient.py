@@ -38,6 +38,7 @@ picture and behind one.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,6 +53,8 @@ from ortcam_export.verify.central_differences import (
     GradientError,
     Judgement,
     PictureGradientError,
+    UnmeasurableError,
+    WholeGradientError,
     measure,
     responses,
     shifts,
@@ -61,6 +64,7 @@ from ortcam_export.verify.consistency import (
     finite_score,
     measure_isolation,
     same_alone,
+    same_classes,
     same_maps,
     same_means,
     same_outputs,
@@ -94,15 +98,19 @@ def verify(
     Raises:
         GradientError: the gradient's error exceeds the tolerance, or cannot be measured.
         PictureGradientError: the same of the picture's gradient, while the layers' are right.
+        WholeGradientError: a layer's whole gradient cannot be measured, while its mean can.
         VerificationError: the artifact's score differs from the network's, or the network mixes
             the pictures of a batch.
         ModelError: the network does not run on the trial pictures.
     """
     feeds = trial_feeds(network, meta.picture, meta.expects.preprocess, batch=1)
     trial = _Trial(network, meta, meta.targets, feeds)
-    questions = trial.questions
-    answers = ask_artifact(artifact, meta, feeds, questions, meta.targets, whole=True)
-    same_score(trial.plain[meta.score.name], answers.score, meta)
+    questions, score = trial.questions, trial.plain[meta.score.name]
+    same_classes(network, meta, score)
+    answers = ask_artifact(
+        artifact, meta, feeds, questions, meta.targets, whole=True, runs_without=True
+    )
+    same_score(score, answers.score, meta)
     same_means(answers.gradients, answers.weights)
     # the last one costs as much alone as all do together
     alone = meta.targets[:-1] if trial.is_large else meta.targets
@@ -112,7 +120,7 @@ def verify(
         same_outputs(raised_from, artifact, meta, feeds, questions)
     total = Judgement()
     for layer in meta.layers:
-        judgement = trial.judge(layer, answers)
+        judgement = _judge_layer(trial, layer, answers)
         if not judgement.error <= TOLERANCE:  # also if it is not a number
             raise GradientError(
                 f"the exported gradient at {layer.name!r} is off by {judgement.error:.1e} from "
@@ -132,6 +140,17 @@ def verify(
         directions=total.directions,
         isolation=isolation,
     )
+
+
+def _judge_layer(trial: _Trial, layer: Layer, answers: Answers) -> Judgement:
+    """Judge a layer's gradient; its mean alone tells whether only the whole one is at fault."""
+    try:
+        return trial.judge(layer, answers)
+    except UnmeasurableError as error:
+        if layer.name not in answers.gradients:
+            raise
+        trial.judge(layer, dataclasses.replace(answers, gradients={}))
+        raise WholeGradientError(error.message) from error
 
 
 def _judge_picture(trial: _Trial, pixels: Layer, answers: Answers) -> Judgement:
@@ -198,13 +217,25 @@ class _Trial:
         self.questions = ask(score, moves, briefly=self.is_large)
 
     def judge(self, layer: Layer, answers: Answers) -> Judgement:
-        """Compare a layer's weights and gradient with central differences."""
+        """Compare a layer's weights or gradient with central differences.
+
+        What float32 cannot tell is measured in float64.
+        """
         tail = self._tails[layer]
-        if layer.name in answers.gradients:
-            gradients = answers.gradients[layer.name]
-            directions = shifts_in_space(gradients, corners=not self.is_large)
-        else:
-            directions = shifts(answers.weights[layer.name], alone=not self.is_large)
-        judgement = measure(tail, self._meta, self.plain, self.questions, directions)
-        tail.release()
-        return judgement
+        try:
+            return self._measure(tail, answers)
+        except UnmeasurableError:
+            if not tail.widen():
+                raise
+            return self._measure(tail, answers)
+        finally:
+            tail.release()
+
+    def _measure(self, tail: Tail, answers: Answers) -> Judgement:
+        name, all_directions = tail.layer.name, not self.is_large
+        directions = (
+            shifts_in_space(answers.gradients[name], corners=all_directions)
+            if name in answers.gradients
+            else shifts(answers.weights[name], alone=all_directions)
+        )
+        return measure(tail, self._meta, self.plain, self.questions, directions)

@@ -15,6 +15,7 @@ from ortcam_export.graph.names import find, tensor
 from ortcam_export.graph.traversal import between, part, read_beside
 from ortcam_export.trials.inputs import Feeds
 from ortcam_export.verify.affine import is_affine
+from ortcam_export.verify.forms.in_float64 import in_float64
 from ortcam_export.verify.held_pattern import leaves
 from ortcam_export.verify.run import Array, Doubles, run
 
@@ -28,8 +29,9 @@ class Tail:
         layer: the feature layer, its first input.
         needs: its other inputs: tensors of the network that do not depend on the layer, and
             patterns of activations (:mod:`ortcam_export.verify.held_pattern`).
-        end: the output computed in float32: the logits of a softmax or sigmoid, or the score.
+        end: the output that it computes: the logits of a softmax or sigmoid, or the score.
         is_affine: True if the end depends on the layer along straight lines.
+        is_wide: True if it computes in float64 (:mod:`ortcam_export.verify.forms.in_float64`).
     """
 
     def __init__(self, network: ir.Model, score: str, layer: Layer) -> None:
@@ -42,8 +44,16 @@ class Tail:
         beside = [leaf for operand in read_beside(nodes, value) for leaf in leaves(operand)]
         self.needs = list(dict.fromkeys(leaf.name or "" for leaf in beside))
         self.is_affine = is_affine(nodes, value)
-        self._network = network
+        self.is_wide = False
+        self._part = part(network, [layer.name, *self.needs], [self.end])
         self._session: Session | None = None
+
+    def widen(self) -> bool:
+        """Compute in float64 from now on, and return True if that is new."""
+        wide = None if self.is_wide else in_float64(self._part)
+        if wide is not None:
+            self._part, self._session, self.is_wide = wide, None, True
+        return wide is not None
 
     def run(self, features: Array, plain: Mapping[str, Array]) -> Doubles:
         """The score that follows from these features, in float64."""
@@ -52,10 +62,11 @@ class Tail:
     def run_to_end(self, features: Array, plain: Mapping[str, Array]) -> Doubles:
         """The values at the end that follow from these features."""
         if self._session is None:
-            inputs = [self.layer.name, *self.needs]
-            self._session = open_session(part(self._network, inputs, [self.end]))
-        feeds = {name: plain[name] for name in self.needs}
-        feeds[self.layer.name] = features
+            self._session = open_session(self._part)
+        feeds = {**{name: plain[name] for name in self.needs}, self.layer.name: features}
+        if self.is_wide:
+            single = np.dtype(np.float32)
+            feeds = {k: v.astype(np.float64) if v.dtype == single else v for k, v in feeds.items()}
         return run(self._session, [self.end], feeds)[self.end].astype(np.float64)
 
     def release(self) -> None:
@@ -71,9 +82,10 @@ class Tail:
         return change if self._squash is None else self._squash.change(score, change)
 
     def rounding(self, plain: Mapping[str, Array]) -> float:
-        """The norm of the score's rounding error in single precision."""
+        """The norm of the score's rounding error in the tail's precision."""
         end = plain[self.end].astype(np.float64)
-        return float(np.linalg.norm(self.change(self.score(end), end * np.finfo(np.float32).eps)))
+        last_digit = np.finfo(np.float64 if self.is_wide else np.float32).eps
+        return float(np.linalg.norm(self.change(self.score(end), end * last_digit)))
 
 
 @dataclass(frozen=True)

@@ -137,14 +137,23 @@ def ask_artifact(
     layers: Sequence[Layer],
     *,
     whole: bool = False,
+    runs_without: bool = False,
 ) -> Answers:
-    """Ask an artifact about these layers; for whole gradients only on request."""
+    """Ask an artifact about these layers; for whole gradients only on request.
+
+    ``runs_without`` says that the network without its gradient has run on these inputs.
+    """
     weights = {layer.name: layer.weights for layer in layers}
     gradients = {x.name: x.grad for x in layers if whole and x.grad is not None}
     outputs = [meta.score.name, *weights.values(), *gradients.values()]
     feeds = {**feeds, **selection(artifact, meta, layers)}
     runs = [
-        run(artifact, outputs, {**feeds, meta.class_weights: rows, meta.region: region})
+        run(
+            artifact,
+            outputs,
+            {**feeds, meta.class_weights: rows, meta.region: region},
+            gradient=runs_without,
+        )
         for rows, region in questions.batches()
     ]
 

@@ -7,25 +7,32 @@ import dataclasses
 from ortcam.errors import ModelError
 from ortcam.inference.two_part import Runs
 from ortcam.messages import Message
-from ortcam.methods.registry import PIXELS
+from ortcam.methods.registry import GRADIENTS, METHODS, PIXELS
 from ortcam_export.append.append import append
 from ortcam_export.append.parts import open_parts, parts
 from ortcam_export.export_state import ExportState
 from ortcam_export.graph.model_io import opset
 from ortcam_export.prepare.qdq import to_pairs
 from ortcam_export.prepare.shape_inference import infer
-from ortcam_export.verify.central_differences import PictureGradientError
+from ortcam_export.verify.central_differences import (
+    GradientError,
+    PictureGradientError,
+    WholeGradientError,
+)
 from ortcam_export.verify.checkable_form import CheckableForm
 from ortcam_export.verify.gradient import verify
 from ortcam_export.verify.onnx_checker import check
 
 __all__ = ["verify_export"]
 
+_NAMES = ", ".join(name for name, method in METHODS.items() if method.needs == GRADIENTS)
+
 
 def verify_export(state: ExportState) -> None:
     """Check that the model is valid and runs; on request measure its gradient's error.
 
-    If only the picture's gradient cannot be verified, the methods that need it are left out.
+    If only the picture's gradient, or the whole one of a layer, cannot be verified, the methods
+    that need it are left out.
 
     Raises:
         ModelError: onnx's checker rejects the model, or onnxruntime cannot load it.
@@ -39,23 +46,29 @@ def verify_export(state: ExportState) -> None:
     try:
         _measure(state, runs)
     except PictureGradientError as error:
-        _leave_out_picture(state, error)
-        verify_export(state)
+        words = "the methods about the picture itself are left out, as their gradient"
+        _leave_out(state, PIXELS, words, error)
+        several = len(state.artifact.layers) > 1
+        mask = state.artifact.mask if several and not state.contents.static else None
+        state.artifact = dataclasses.replace(state.artifact, pixels=None, mask=mask)
+    except WholeGradientError as error:
+        _leave_out(state, GRADIENTS, f"{_NAMES} are left out, as their gradient", error)
+        layers = tuple(dataclasses.replace(x, grad=None) for x in state.artifact.layers)
+        state.artifact = dataclasses.replace(state.artifact, layers=layers)
+    else:
+        return
+    _append_again(state)
+    verify_export(state)
 
 
-def _leave_out_picture(state: ExportState, error: PictureGradientError) -> None:
-    """Append the gradient again without the picture's, which could not be verified."""
-    state.notes.append(
-        Message(
-            "the methods about the picture itself are left out, as their gradient could not be "
-            "verified: ",
-            error.message,
-        )
-    )
-    state.needs = {need: named for need, named in state.needs.items() if need != PIXELS}
-    several = len(state.artifact.layers) > 1
-    mask = state.artifact.mask if several and not state.contents.static else None
-    state.artifact = dataclasses.replace(state.artifact, pixels=None, mask=mask)
+def _leave_out(state: ExportState, need: str, words: str, error: GradientError) -> None:
+    """Leave out the methods with a need, whose gradient could not be verified."""
+    state.notes.append(Message(f"{words} could not be verified: ", error.message))
+    state.needs = {other: named for other, named in state.needs.items() if other != need}
+
+
+def _append_again(state: ExportState) -> None:
+    """Append the gradient again, with what is still needed."""
     state.model = state.plain.clone()
     append(state)
 

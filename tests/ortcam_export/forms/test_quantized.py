@@ -26,7 +26,7 @@ from ortcam_export.graph.model_io import open_session
 from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.model_file import load
 from ortcam_export.verify.ablations import verify_ablations
-from ortcam_export.verify.without_rounding import RemoveRounding, is_quantized
+from ortcam_export.verify.forms.without_rounding import RemoveRounding, is_quantized
 
 FORMATS: dict[str, dict[str, Any]] = {
     "int8": {},

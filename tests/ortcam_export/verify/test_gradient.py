@@ -23,8 +23,8 @@ from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.model_file import load
 from ortcam_export.trials.inputs import scene, trial_feeds
 from ortcam_export.verify.central_differences import STEPS, GradientError, judge
+from ortcam_export.verify.forms.in_float32 import WidenToFloat32, is_half
 from ortcam_export.verify.gradient import verify
-from ortcam_export.verify.in_float32 import WidenToFloat32, is_half
 from ortcam_export.verify.network_tail import Tail
 from ortcam_export.verify.questions import Questions, ask
 

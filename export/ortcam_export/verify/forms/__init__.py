@@ -1,0 +1,1 @@
+"""Forms of a network that is verified, in other numbers than its own."""
