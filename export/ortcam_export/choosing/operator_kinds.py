@@ -87,6 +87,10 @@ _LINEAR = CONVOLUTIONS | {"Add", "BatchNormalization"}
 GATES = frozenset({"Clip", "Erf", "HardSigmoid", "Relu", "Sigmoid", "Softplus", "Tanh"})
 
 
+#: Operators whose output is constant if their first input is: weights that several nodes share.
+_OF_ONE_CONSTANT = frozenset({"Cast", "DequantizeLinear", "Identity", "Transpose"})
+
+
 _BY_CONSTANT = frozenset({"Add", "DequantizeLinear", "Div", "Mul", "QuantizeLinear", "Sub"})
 
 
@@ -242,8 +246,13 @@ def _since_product(value: ir.Value | None) -> set[ir.Value]:
 
 
 def is_constant(value: ir.Value | None) -> bool:
-    """True if a value is a constant of the graph."""
-    return value is not None and value.const_value is not None
+    """True if a value is a constant of the graph, perhaps shared, moved about or dequantized."""
+    while value is not None and value.const_value is None:
+        node = value.producer()
+        if node is None or node.op_type not in _OF_ONE_CONSTANT or not node.inputs:
+            return False
+        value = node.inputs[0]
+    return value is not None
 
 
 def is_linear(value: ir.Value) -> bool:

@@ -19,12 +19,13 @@ from ortcam.artifact import Layer
 from ortcam.errors import InputError, LayerError
 from ortcam.messages import Message, Option
 from ortcam_export.choosing.channel_axes import Axes
+from ortcam_export.choosing.operator_kinds import is_constant
 from ortcam_export.choosing.prepared_network import PreparedNetwork
 from ortcam_export.gradient.tape import Tape, is_recorded
 from ortcam_export.gradient.tensor import Dim
 from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import find, unused
-from ortcam_export.graph.values import constant_ints, rank
+from ortcam_export.graph.values import constant_ints, extents, rank
 
 __all__ = ["Grid", "Grids", "fold", "reach_picture", "token_grids"]
 
@@ -77,9 +78,17 @@ def token_grids(model: ir.Model, axes: Axes) -> Grids:
             if rank(value) != 3:
                 continue
             grid = _flattened(node, value, axes) or _carried(node, value, grids)
-            if grid is not None and value.shape is not None and value.shape[grid.axis] != 1:
+            if grid is not None and _has_all(value, grid):
                 grids[value] = grid
     return grids
+
+
+def _has_all(value: ir.Value, grid: Grid) -> bool:
+    """True if a tensor has as many tokens as the picture has, or more, as far as that is known."""
+    tokens = None if value.shape is None else value.shape[grid.axis]
+    rows, columns = grid.extents
+    cells = rows * columns if isinstance(rows, int) and isinstance(columns, int) else 2
+    return not isinstance(tokens, int) or tokens >= max(cells, 2)
 
 
 def _flattened(node: ir.Node, value: ir.Value, axes: Axes) -> Grid | None:
@@ -117,7 +126,7 @@ def _carried(node: ir.Node, value: ir.Value, grids: Grids) -> Grid | None:
     if node.op_type == "Slice":
         return grid if _keeps_picture(node, grid.axis) else None
     if node.op_type in ("MatMul", "Gemm"):
-        dense = source is node.inputs[0] and _is_constant(node.inputs[1])
+        dense = source is node.inputs[0] and is_constant(node.inputs[1])
         return grid if dense and grid.axis == 1 else None
     if node.op_type in ("Flatten", "Gather", "Reshape", "Split", "TopK"):
         return None
@@ -127,21 +136,24 @@ def _carried(node: ir.Node, value: ir.Value, grids: Grids) -> Grid | None:
 
 
 def _keeps_picture(node: ir.Node, axis: int) -> bool:
-    """True if a Slice keeps all tokens, or removes some from their front."""
+    """True if a Slice keeps all tokens, or removes some from their front.
+
+    One that counts from the end keeps so many of the last, as the tokens of a detector's boxes.
+    """
     along = constant_ints(node.inputs[3]) if len(node.inputs) > 3 else None
     if along is None:
         return False
     along = [a % 3 for a in along]
     if axis not in along:
         return True
-    ends = constant_ints(node.inputs[2])
+    starts, ends = (constant_ints(value) for value in node.inputs[1:3])
     steps = constant_ints(node.inputs[4]) if len(node.inputs) > 4 else None
     i = along.index(axis)
+    if starts is not None and starts[i] < 0 and not isinstance(extents(node.outputs[0])[axis], int):
+        return False
     return ends is not None and ends[i] >= _TO_THE_END and (steps is None or steps[i] == 1)
 
 
-def _is_constant(value: ir.Value | None) -> bool:
-    return value is not None and value.const_value is not None
 
 
 def reach_picture(model: ir.Model, grids: Grids, reached: set[str]) -> set[ir.Value]:
@@ -175,11 +187,27 @@ def _asks_picture(node: ir.Node, value: ir.Value, grids: Grids, found: set[ir.Va
         return any(output in found for output in here)
     if node.op_type == "Gather":
         along = (node.attributes.get_int("axis", 0) or 0) % 3
-        return along != axis or not _is_constant(node.inputs[1])
+        return along != axis or not is_constant(node.inputs[1])
     if node.op_type == "Slice":  # one that keeps the picture is among the grids
         along_all = constant_ints(node.inputs[3]) if len(node.inputs) > 3 else None
         starts = constant_ints(node.inputs[1])
-        return along_all != [axis] or starts != [0]
+        return along_all != [axis] or not (starts == [0] or _is_behind_picture(value, grids, starts))
+    return True
+
+
+def _is_behind_picture(value: ir.Value, grids: Grids, starts: Sequence[int] | None) -> bool:
+    """True if a Slice of tokens starts behind the picture's, with those of a detector's boxes.
+
+    There are as many tokens beside the picture's as the tensor has more than the grid has cells.
+    """
+    tokens, (rows, columns) = extents(value)[grids[value].axis], grids[value].extents
+    if not starts:
+        return False
+    if starts[0] > 0 and not isinstance(tokens, int):
+        return False
+    last = -starts[0] if isinstance(tokens, str) or starts[0] < 0 else tokens - starts[0]
+    if isinstance(tokens, int) and isinstance(rows, int) and isinstance(columns, int):
+        return last <= tokens - rows * columns
     return True
 
 

@@ -161,6 +161,16 @@ def _channels_first(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> l
     return [_rows(axes), _CHANNELS, *[_PLACE] * (rank(value) - 2)]
 
 
+def _grid_sample(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis]:
+    """The places are those of the grid, which may be a list of queries and their points."""
+    grid = _axes(node, 1, followed)
+    axes = _channels_first(node, value, followed)
+    if len(grid) != len(axes):
+        return axes
+    places = [axis if kind(axis) in PLACES else _PLACE for axis in grid[1:-1]]
+    return [*axes[:2], *places]
+
+
 def _rows(axes: Sequence[Axis]) -> Axis:
     """The first axis: the batch, unless it is known to be another."""
     known = any(factor.kind for factor in axes[0]) if axes else False
@@ -415,7 +425,7 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(
         (
             *("AveragePool", "ConvTranspose", "DeformConv", "DepthToSpace", "GlobalAveragePool"),
-            *("GlobalLpPool", "GlobalMaxPool", "GridSample", "LpPool", "MaxPool", "MaxUnpool"),
+            *("GlobalLpPool", "GlobalMaxPool", "LpPool", "MaxPool", "MaxUnpool"),
             "SpaceToDepth",
         ),
         _channels_first,
@@ -432,6 +442,7 @@ _RULES: dict[str, Rule] = {
     "Gather": _gather,
     "GatherND": _gather_nd,
     "Gemm": _gemm,
+    "GridSample": _grid_sample,
     **dict.fromkeys(("GRU", "LSTM", "RNN"), _recurrence),
     "MatMul": _matmul,
     **dict.fromkeys(("MaxRoiPool", "RoiAlign"), _regions),
