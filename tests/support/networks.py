@@ -248,7 +248,8 @@ def transformer(
     """Two blocks of a transformer of 8 channels on patches of 4 by 4 pixels, as a ViT's.
 
     ``leading`` class and register tokens stand before the picture's. The head reads the class
-    token, the ``"mean"`` of the tokens, or each of the picture's (``"map"``, a segmentation).
+    token, the ``"mean"`` of the tokens, or each of the picture's (``"map"``, a segmentation), or
+    two further tokens behind them (``"boxes"``, ``logits`` and ``pred_boxes`` [N, 2, 4]).
     Its layers of tokens are ``tokens``, and for block b ``norm_b``, ``sum_b``, ``mlp_norm_b``,
     ``hidden_b``, ``out_b``; then ``norm``.
     """
@@ -279,7 +280,13 @@ def transformer(
         rest = g.constant("class.rest", [leading, width])
         shape = g.node("Concat", [batch, rest], "class.shape", axis=0)
         first = g.weight("class.token", 1, leading, width, fan_in=2)
-        x = g.node("Concat", [g.node("Expand", [first, shape], "first"), x], "tokens", axis=1)
+        own = [g.node("Expand", [first, shape], "first"), x]
+        if head == "boxes":
+            rest = g.constant("boxes.rest", [2, width])
+            shape = g.node("Concat", [batch, rest], "boxes.shape", axis=0)
+            behind = g.weight("boxes.token", 1, 2, width, fan_in=2)
+            own.append(g.node("Expand", [behind, shape], "boxes.tokens"))
+        x = g.node("Concat", own, "tokens", axis=1)
     for b in range(2):
         y = norm(x, f"norm_{b}")
         q = heads(dense(y, width, width, f"q_{b}"), f"q_{b}_heads", [0, 2, 1, 3])
@@ -304,6 +311,15 @@ def transformer(
         logits = g.node("Reshape", [scores, shape], "logits")
         g.node("Softmax", [logits], "probabilities", axis=1)
         return g.model({"probabilities": (TensorProto.FLOAT, ["N", classes, "h", "w"])})
+    if head == "boxes":
+        bounds = [g.constant(f"read.{i}", [bound]) for i, bound in enumerate((-2, 2**63 - 1, 1))]
+        x = g.node("Slice", [x, *bounds], "read")
+        dense(x, width, classes, "logits")
+        g.node("Sigmoid", [dense(x, width, 4, "box")], "pred_boxes")
+        outputs: dict[str, tuple[int, Shape]] = {
+            name: (TensorProto.FLOAT, ["N", 2, 4]) for name in ("logits", "pred_boxes")
+        }
+        return g.model(outputs)
     if head == "mean":
         x = g.node("ReduceMean", [x, g.constant("over", [1])], "read", keepdims=0)
     else:

@@ -387,11 +387,12 @@ def _queries(candidates: Sequence[ScoreCandidate], statements: Statements) -> li
             ", with ",
             Option("score", "logits"),
         )
-        apart = {"refusal": refusal, "is_score": True}
         reason = f"as many rows as {mask.end.name!r} has maps"
-        result[i] = replace(one, taken_for="queries", reason=reason, **apart)
+        apart = replace(one, refusal=refusal, is_score=True)
+        result[i] = replace(apart, taken_for="queries", reason=reason)
         reason = f"a map for each row of {one.end.name!r}"
-        result[j] = replace(mask, taken_for="masks", reason=reason, **apart)
+        apart = replace(mask, refusal=refusal, is_score=True)
+        result[j] = replace(apart, taken_for="masks", reason=reason)
     return result
 
 

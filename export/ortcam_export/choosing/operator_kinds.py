@@ -22,6 +22,7 @@ __all__ = [
     "is_linear",
     "is_relu_like",
     "is_spatial",
+    "is_table",
     "operator",
 ]
 
@@ -197,6 +198,21 @@ def is_handed_on(value: ir.Value) -> bool:
     if node.op_type in _NORMALIZATIONS:
         return True
     return node.op_type == "Add" and not any(is_constant(v) for v in node.inputs)
+
+
+def is_table(value: ir.Value) -> bool:
+    """True if a matrix is the product of two computed ones, as of pictures with texts."""
+    walk: ir.Value | None = value
+    while walk is not None and walk.shape is not None and len(walk.shape) == 2:
+        node = walk.producer()
+        if node is None:
+            return False
+        if node.op_type in ("Einsum", "Gemm", "MatMul"):
+            return not any(map(is_constant, node.inputs[:2]))
+        if node.op_type not in ("Add", "Cast", "Div", "Identity", "Mul", "Transpose"):
+            return False
+        walk = next((v for v in node.inputs if not is_constant(v)), None)
+    return False
 
 
 def attention_tables(model: ir.Model) -> set[ir.Value]:

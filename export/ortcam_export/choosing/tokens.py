@@ -41,12 +41,16 @@ class Grid:
         axis: the tokens' axis.
         space: the tensor that was flattened.
         rows, columns: its axes.
+        leading, trailing: the number of further tokens before and behind the picture's, or None if
+            it is unknown.
     """
 
     axis: int
     space: ir.Value
     rows: int
     columns: int
+    leading: int | None = 0
+    trailing: int | None = 0
 
     @property
     def extents(self) -> tuple[int | str | None, int | str | None]:
@@ -122,9 +126,11 @@ def _carried(node: ir.Node, value: ir.Value, grids: Grids) -> Grid | None:
     if node.op_type == "Concat":
         along = (node.attributes.get_int("axis", 0) or 0) % 3
         several = sum(v in grids for v in node.inputs if v is not None) > 1
-        return None if along == grid.axis and several else grid
+        if along != grid.axis:
+            return grid
+        return None if several else _between(node, source, grid)
     if node.op_type == "Slice":
-        return grid if _keeps_picture(node, grid.axis) else None
+        return _sliced(node, grid)
     if node.op_type in ("MatMul", "Gemm"):
         dense = source is node.inputs[0] and is_constant(node.inputs[1])
         return grid if dense and grid.axis == 1 else None
@@ -135,25 +141,54 @@ def _carried(node: ir.Node, value: ir.Value, grids: Grids) -> Grid | None:
     return None if changed else grid
 
 
-def _keeps_picture(node: ir.Node, axis: int) -> bool:
-    """True if a Slice keeps all tokens, or removes some from their front.
+def _between(node: ir.Node, source: ir.Value, grid: Grid) -> Grid:
+    """Return the tokens with those that a Concat puts before and behind them."""
+    at = node.inputs.index(source)
+    leading, trailing = (
+        _sum([beside, *(None if v is None else extents(v)[grid.axis] for v in values)])
+        for beside, values in (
+            (grid.leading, node.inputs[:at]),
+            (grid.trailing, node.inputs[at + 1 :]),
+        )
+    )
+    return replace(grid, leading=leading, trailing=trailing)
+
+
+def _sum(numbers: Sequence[int | str | None]) -> int | None:
+    """The sum of numbers; None if one is unknown."""
+    known = [number for number in numbers if isinstance(number, int)]
+    return sum(known) if len(known) == len(numbers) else None
+
+
+def _sliced(node: ir.Node, grid: Grid) -> Grid | None:
+    """Return the tokens if a Slice keeps the picture's: all, or all but some at their front.
 
     One that counts from the end keeps so many of the last, as the tokens of a detector's boxes.
     """
     along = constant_ints(node.inputs[3]) if len(node.inputs) > 3 else None
     if along is None:
-        return False
+        return None
     along = [a % 3 for a in along]
-    if axis not in along:
-        return True
+    if grid.axis not in along:
+        return grid
+    i = along.index(grid.axis)
     starts, ends = (constant_ints(value) for value in node.inputs[1:3])
     steps = constant_ints(node.inputs[4]) if len(node.inputs) > 4 else None
-    i = along.index(axis)
-    if starts is not None and starts[i] < 0 and not isinstance(extents(node.outputs[0])[axis], int):
-        return False
-    return ends is not None and ends[i] >= _TO_THE_END and (steps is None or steps[i] == 1)
+    if ends is None or ends[i] < _TO_THE_END or (steps is not None and steps[i] != 1):
+        return None
+    if starts is None or grid.leading is None:
+        return replace(grid, leading=None)
+    gone = starts[i] if starts[i] >= 0 else _difference(node, grid.axis)
+    if gone is None or (starts[i] < 0 and gone > grid.leading):
+        return None
+    return replace(grid, leading=grid.leading - gone if gone <= grid.leading else None)
 
 
+def _difference(node: ir.Node, axis: int) -> int | None:
+    """How many elements of an axis a node removes, or None if that is unknown."""
+    assert node.inputs[0] is not None  # a Slice reads it
+    before, after = extents(node.inputs[0])[axis], extents(node.outputs[0])[axis]
+    return before - after if isinstance(before, int) and isinstance(after, int) else None
 
 
 def reach_picture(model: ir.Model, grids: Grids, reached: set[str]) -> set[ir.Value]:
@@ -191,24 +226,20 @@ def _asks_picture(node: ir.Node, value: ir.Value, grids: Grids, found: set[ir.Va
     if node.op_type == "Slice":  # one that keeps the picture is among the grids
         along_all = constant_ints(node.inputs[3]) if len(node.inputs) > 3 else None
         starts = constant_ints(node.inputs[1])
-        return along_all != [axis] or not (starts == [0] or _is_behind_picture(value, grids, starts))
+        return along_all != [axis] or not (
+            starts == [0] or _is_behind_picture(value, grids, starts)
+        )
     return True
 
 
 def _is_behind_picture(value: ir.Value, grids: Grids, starts: Sequence[int] | None) -> bool:
-    """True if a Slice of tokens starts behind the picture's, with those of a detector's boxes.
-
-    There are as many tokens beside the picture's as the tensor has more than the grid has cells.
-    """
-    tokens, (rows, columns) = extents(value)[grids[value].axis], grids[value].extents
-    if not starts:
+    """True if a Slice of tokens starts behind the picture's, with those of a detector's boxes."""
+    grid, tokens = grids[value], extents(value)[grids[value].axis]
+    if not starts or grid.trailing is None:
         return False
-    if starts[0] > 0 and not isinstance(tokens, int):
-        return False
-    last = -starts[0] if isinstance(tokens, str) or starts[0] < 0 else tokens - starts[0]
-    if isinstance(tokens, int) and isinstance(rows, int) and isinstance(columns, int):
-        return last <= tokens - rows * columns
-    return True
+    if starts[0] < 0:
+        return -starts[0] <= grid.trailing
+    return isinstance(tokens, int) and tokens - starts[0] <= grid.trailing
 
 
 # ---- Folding --------------------------------------------------------------------------------
@@ -252,6 +283,8 @@ def fold(
         _found(tape, value, axis, grids) if token_grid is None else _said(token_grid, value)
     )
     count, there = rows * columns, x.dim(1)
+    if leading_tokens is None and token_grid is None:
+        leading_tokens = _leading_before_others(grids, value)
     before = there - count if leading_tokens is None else leading_tokens
     _check_count(value, there, count, before)
     end = before + count
@@ -273,7 +306,9 @@ def fold(
         tokens = unused(model, f"{layer.name}.tokens")
         folded.value.name, value.name = value.name, tokens
     model.graph.sort()
-    network.notes.append(_note(layer.name, folded.value.name or "", rows, columns, before))
+    behind = there - end if isinstance(there, int) and isinstance(end, int) else 0
+    note = _note(layer.name, folded.value.name or "", rows, columns, before, behind)
+    network.notes.append(note)
     return replace(layer, name=folded.value.name or "", channel_axis=1)
 
 
@@ -288,6 +323,12 @@ def _found(tape: Tape, value: ir.Value, axis: int, grids: Grids) -> tuple[Dim, D
         )
     space = tape.wrap(grid.space)
     return space.dim(grid.rows), space.dim(grid.columns)
+
+
+def _leading_before_others(grids: Grids, value: ir.Value) -> int | None:
+    """The number of tokens before the picture's where others follow these; None where none do."""
+    grid = grids.get(value)
+    return None if grid is None or grid.trailing == 0 else grid.leading
 
 
 def _said(token_grid: Sequence[int], value: ir.Value) -> tuple[Dim, Dim]:
@@ -317,7 +358,7 @@ def _is_zero(dim: Dim) -> bool:
     return isinstance(dim, int) and dim == 0
 
 
-def _note(name: str, folded: str, rows: Dim, columns: Dim, before: Dim) -> Message:
+def _note(name: str, folded: str, rows: Dim, columns: Dim, before: Dim, behind: int) -> Message:
     grid = (
         f"{columns} x {rows}"
         if isinstance(rows, int) and isinstance(columns, int)
@@ -325,7 +366,9 @@ def _note(name: str, folded: str, rows: Dim, columns: Dim, before: Dim) -> Messa
     )
     called = "" if folded == name else f" as {folded!r}"
     if isinstance(before, int):
-        number = f"the first {before} left out" if before else "none left out"
+        ends = [("first", before), ("last", behind)]
+        gone = " and ".join(f"the {end} {number}" for end, number in ends if number)
+        number = f"{gone or 'none'} left out"
     else:
         number = "those before the picture's left out"
     return Message(

@@ -302,7 +302,7 @@ def _matmul(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis
         return a[:-1]
     if len(ranks) != 2 or min(ranks) < 2:
         return _unknown(value)
-    rows = a[-2] if a else _constant_rows(ranks[0])
+    rows = _kept_batch(a, a[-2], a[-1]) if a else _constant_rows(ranks[0])
     columns = b[-1] if b else _CHANNELS
     outer = [
         (axes[:-2], sizes(v)[:-2])
@@ -314,6 +314,18 @@ def _matmul(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis
     rows, columns = _among_rows(rows, columns)
     axes = [*_broadcast(outer, sizes(value)[:-2]), rows, columns]
     return _remaining(axes, [*a[-1:], *b[-2:-1]], [len(axes) - 2, len(axes) - 1])
+
+
+def _kept_batch(axes: Sequence[Axis], rows: Axis, summed: Axis) -> Axis:
+    """The rows, with the batch of one that stood among the columns that are summed over.
+
+    As in [tokens, 1 * heads, width] -> [tokens, heads * width], where an attention of torch puts
+    tokens first.
+    """
+    if any(factor.kind == "batch" for axis in axes if axis is not summed for factor in axis):
+        return rows
+    batch = [factor for factor in summed if factor.kind == "batch" and factor.size == _ONE]
+    return (*rows, *batch) if len(summed) > len(batch) else rows
 
 
 def _remaining(axes: list[Axis], summed: Sequence[Axis], own: Sequence[int]) -> list[Axis]:
@@ -351,7 +363,8 @@ def _among_rows(rows: Axis, columns: Axis) -> tuple[Axis, Axis]:
 
 def _gemm(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis]:
     a, b = _axes(node, 0, followed), _axes(node, 1, followed)
-    rows = a[1 if node.attributes.get_int("transA", 0) else 0] if a else _CHANNELS
+    own = 1 if node.attributes.get_int("transA", 0) else 0
+    rows = _kept_batch(a, a[own], a[1 - own]) if a else _CHANNELS
     columns = b[0 if node.attributes.get_int("transB", 0) else 1] if b else _CHANNELS
     return list(_among_rows(rows, columns))
 

@@ -226,7 +226,13 @@ class _Listing:
 
     def _feature(self, value: ir.Value) -> Candidate:
         row = self._row(value, "feature")
-        cell = _central_cell(self.trial.shape(value), self.axes.get(row.name), self._tokens(value))
+        grid = self.grids.get(value)
+        cell = _central_cell(
+            self.trial.shape(value),
+            self.axes.get(row.name),
+            self._tokens(value),
+            0 if grid is None else grid.trailing or 0,
+        )
         return replace(
             row,
             receptive_field=None if cell is None else self.trial.field(row.name, cell),
@@ -347,7 +353,10 @@ def _is_shifted(value: ir.Value) -> bool:
 
 
 def _central_cell(
-    shape: Shape, channel_axis: int | None, tokens: tuple[int, int | str, int | str] | None
+    shape: Shape,
+    channel_axis: int | None,
+    tokens: tuple[int, int | str, int | str] | None,
+    trailing: int,
 ) -> list[int | None] | None:
     """The index of the cell, or token, in the middle; None where a size is not known."""
     cell: list[int | None] = []
@@ -359,7 +368,7 @@ def _central_cell(
         axis, rows, columns = tokens
         if not isinstance(rows, int) or not isinstance(columns, int):
             return None
-        leading = int(shape[axis]) - rows * columns
+        leading = int(shape[axis]) - rows * columns - trailing
         cell[axis] = leading + rows // 2 * columns + columns // 2
     return cell
 
