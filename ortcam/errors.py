@@ -25,7 +25,8 @@ Python as ``size=``, the command line as ``--size``.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from ortcam.messages import Message, Option
 
@@ -93,7 +94,14 @@ class VerificationError(ModelError):
 
 
 class LayerError(OrtcamError):
-    """There is no such layer, or the score's gradient does not reach it."""
+    """There is no such layer, or the score's gradient does not reach it.
+
+    Attributes:
+        candidates: where the choice of the score stops in ``ortcam_export.layers``, the candidates
+            (:class:`ortcam_export.Candidate`) for it, else empty.
+    """
+
+    candidates: Sequence[Any] = ()
 
 
 class ClassError(OrtcamError):

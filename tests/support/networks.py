@@ -254,7 +254,8 @@ def transformer(
 
     ``leading`` class and register tokens stand before the picture's, and ``trailing`` queries of a
     detector behind them. The head reads the class token, the ``"mean"`` of the tokens, the mean of
-    the ``"queries"``, or each of the picture's (``"map"``, a segmentation).
+    the ``"queries"``, each of the picture's (``"map"``, a segmentation), or two further tokens
+    behind them (``"boxes"``, ``logits`` and ``pred_boxes`` [N, 2, 4]).
     Its layers of tokens are ``tokens``, and for block b ``norm_b``, ``sum_b``, ``mlp_norm_b``,
     ``hidden_b``, ``out_b``; then ``norm``.
     """
@@ -285,7 +286,13 @@ def transformer(
         rest = g.constant("class.rest", [leading, width])
         shape = g.node("Concat", [batch, rest], "class.shape", axis=0)
         first = g.weight("class.token", 1, leading, width, fan_in=2)
-        x = g.node("Concat", [g.node("Expand", [first, shape], "first"), x], "tokens", axis=1)
+        operands = [g.node("Expand", [first, shape], "first"), x]
+        if head == "boxes":
+            rest = g.constant("boxes.rest", [2, width])
+            shape = g.node("Concat", [batch, rest], "boxes.shape", axis=0)
+            behind = g.weight("boxes.token", 1, 2, width, fan_in=2)
+            operands.append(g.node("Expand", [behind, shape], "boxes.tokens"))
+        x = g.node("Concat", operands, "tokens", axis=1)
     if trailing:
         batch = g.node("Shape", [patches], "queries.batch", end=1)
         rest = g.constant("queries.rest", [trailing, width])
@@ -316,6 +323,15 @@ def transformer(
         logits = g.node("Reshape", [scores, shape], "logits")
         g.node("Softmax", [logits], "probabilities", axis=1)
         return g.model({"probabilities": (TensorProto.FLOAT, ["N", classes, "h", "w"])})
+    if head == "boxes":
+        bounds = [g.constant(f"read.{i}", [bound]) for i, bound in enumerate((-2, 2**63 - 1, 1))]
+        x = g.node("Slice", [x, *bounds], "read")
+        dense(x, width, classes, "logits")
+        g.node("Sigmoid", [dense(x, width, 4, "box")], "pred_boxes")
+        outputs: dict[str, tuple[int, Shape]] = {
+            name: (TensorProto.FLOAT, ["N", 2, 4]) for name in ("logits", "pred_boxes")
+        }
+        return g.model(outputs)
     if head == "queries":
         bounds = [g.constant("from", [-trailing]), g.constant("to", [2**31 - 1])]
         x = g.node("Slice", [x, *bounds, g.constant("tokens.axis", [1])], "last_tokens")

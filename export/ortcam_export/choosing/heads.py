@@ -43,7 +43,7 @@ def recognised(
     found = [_alone(candidate, statements, tokens) for candidate in candidates]
     found = _boxes_and_classes(found, statements)
     found = _prototypes(found)
-    return _queries(found)
+    return _queries(found, statements)
 
 
 def _alone(candidate: ScoreCandidate, statements: Statements, tokens: Grids) -> ScoreCandidate:
@@ -330,7 +330,9 @@ def _are_boxes_of(boxes: ScoreCandidate, classes: ScoreCandidate) -> bool:
     one, other = extents(boxes.end), extents(classes.end)
     if len(one) != 3 or len(other) != 3 or one[-1] != _BOX or one[:2] != other[:2]:
         return False
-    if boxes.kind == "softmax" or classes.taken_for in ("boxes", "tokens", "attention"):
+    if boxes.kind == "softmax" or classes.taken_for in ("boxes", "attention"):
+        return False
+    if classes.taken_for == "tokens" and not has_class_words(classes.end.name or ""):
         return False
     if set(name_words(boxes.end.name or "")) & _BOXES:
         return True
@@ -362,31 +364,44 @@ def _prototypes(candidates: Sequence[ScoreCandidate]) -> list[ScoreCandidate]:
     ]
 
 
-def _queries(candidates: Sequence[ScoreCandidate]) -> list[ScoreCandidate]:
-    """Refuse the classes and masks of queries that are outputs apart, as a Mask2Former's are."""
+def _queries(candidates: Sequence[ScoreCandidate], statements: Statements) -> list[ScoreCandidate]:
+    """Refuse the classes and masks of queries that are outputs apart, as a Mask2Former's are.
+
+    Such a pair is evidence: the score is its product, and no other output's values.
+    """
     result = list(candidates)
-    for i, one in enumerate(candidates):
-        for j, mask in enumerate(candidates):
-            if rank(one.end) != 3 or rank(mask.end) != 4 or one.kind or mask.kind:
-                continue
-            if one.taken_for != "values" or mask.taken_for != "values":
-                continue
-            if extents(one.end)[1] != extents(mask.end)[1] or extents(one.end)[1] == "?":
-                continue
-            refusal = LayerError(
-                f"the outputs {quoted(one.end)} and {quoted(mask.end)} hold the classes and the "
-                "masks of queries apart, so none scores a class by place; add their product, "
-                "the sum over queries of class probability times mask probability, to the "
-                "network, and name it by ",
-                Option("reduction_layer"),
-                ", with ",
-                Option("score", "logits"),
-            )
-            reason = f"as many rows as {mask.end.name!r} has maps"
-            result[i] = replace(one, taken_for="queries", reason=reason, refusal=refusal)
-            reason = f"a map for each row of {one.end.name!r}"
-            result[j] = replace(mask, taken_for="masks", reason=reason, refusal=refusal)
+    values = [i for i, c in enumerate(candidates) if c.taken_for == "values" and c.kind is None]
+    for j in values:
+        mask = candidates[j]
+        beside = [i for i in values if _are_masks_of(mask.end, candidates[i].end)]
+        if not beside:
+            continue
+        i = max(beside, key=lambda i: _likeness(candidates[i], statements))
+        one = candidates[i]
+        refusal = LayerError(
+            f"the outputs {quoted(one.end)} and {quoted(mask.end)} hold the classes and the "
+            "masks of queries apart, so none scores a class by place; add their product, "
+            "the sum over queries of class probability times mask probability, to the "
+            "network, and name it by ",
+            Option("reduction_layer"),
+            ", with ",
+            Option("score", "logits"),
+        )
+        reason = f"as many rows as {mask.end.name!r} has maps"
+        apart = replace(one, refusal=refusal, is_score=True)
+        result[i] = replace(apart, taken_for="queries", reason=reason)
+        reason = f"a map for each row of {one.end.name!r}"
+        apart = replace(mask, refusal=refusal, is_score=True)
+        result[j] = replace(apart, taken_for="masks", reason=reason)
     return result
+
+
+def _are_masks_of(masks: ir.Value, classes: ir.Value) -> bool:
+    """True if an output [N, Q, h, w] has a map for each row of another, [N, Q, C]."""
+    if rank(classes) != 3 or rank(masks) != 4:
+        return False
+    queries = extents(masks)[1]
+    return queries != "?" and queries == extents(classes)[1]
 
 
 def _is_attention(candidate: ScoreCandidate) -> bool:

@@ -24,6 +24,7 @@ __all__ = [
     "is_linear",
     "is_relu_like",
     "is_spatial",
+    "is_table",
     "operator",
 ]
 
@@ -87,6 +88,10 @@ _LINEAR = CONVOLUTIONS | {"Add", "BatchNormalization"}
 
 #: Operators that compute the gate of an activation written out, such as x * sigmoid(x).
 GATES = frozenset({"Clip", "Erf", "HardSigmoid", "Relu", "Sigmoid", "Softplus", "Tanh"})
+
+
+#: Operators whose output is constant if their first input is: weights that several nodes share.
+_OF_ONE_CONSTANT = frozenset({"Cast", "DequantizeLinear", "Identity", "Transpose"})
 
 
 _BY_CONSTANT = frozenset({"Add", "DequantizeLinear", "Div", "Mul", "QuantizeLinear", "Sub"})
@@ -197,6 +202,21 @@ def is_handed_on(value: ir.Value) -> bool:
     return node.op_type == "Add" and not any(is_constant(v) for v in node.inputs)
 
 
+def is_table(value: ir.Value) -> bool:
+    """True if a matrix is the product of two computed ones, as of pictures with texts."""
+    walk: ir.Value | None = value
+    while walk is not None and walk.shape is not None and len(walk.shape) == 2:
+        node = walk.producer()
+        if node is None:
+            return False
+        if node.op_type in ("Einsum", "Gemm", "MatMul"):
+            return not any(map(is_constant, node.inputs[:2]))
+        if node.op_type not in ("Add", "Cast", "Div", "Identity", "Mul", "Transpose"):
+            return False
+        walk = next((v for v in node.inputs if not is_constant(v)), None)
+    return False
+
+
 def attention_tables(model: ir.Model) -> set[ir.Value]:
     """The tables inside of attentions, [N, heads, tokens, tokens]: no cell of them is a place.
 
@@ -244,8 +264,13 @@ def _since_product(value: ir.Value | None) -> set[ir.Value]:
 
 
 def is_constant(value: ir.Value | None) -> bool:
-    """True if a value is a constant of the graph."""
-    return value is not None and value.const_value is not None
+    """True if a value is a constant of the graph, perhaps shared, moved about or dequantized."""
+    while value is not None and value.const_value is None:
+        node = value.producer()
+        if node is None or node.op_type not in _OF_ONE_CONSTANT or not node.inputs:
+            return False
+        value = node.inputs[0]
+    return value is not None
 
 
 def is_linear(value: ir.Value) -> bool:

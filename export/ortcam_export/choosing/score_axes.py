@@ -102,7 +102,7 @@ def kinds_of_axes(
     """Return the kind of each axis of a score, of :data:`ortcam.artifact.AXES`.
 
     What could not be followed is space if there are as many axes as the picture has of it, else a
-    list.
+    list; a lone axis of space of a picture that has several is one too.
 
     Args:
         network: the network, which knows the kinds of axes as far as they could be followed.
@@ -123,6 +123,8 @@ def kinds_of_axes(
         kinds[a] = "list"
     for a in unknown[len(unknown) - places :]:
         kinds[a] = "space"
+    if space > 1 and [kinds[a] for a in others].count("space") == 1:  # no map, rows of queries
+        kinds = ["list" if kind == "space" else kind for kind in kinds]
     kinds[batch] = "batch"
     if axis is not None:
         kinds[axis] = "class"

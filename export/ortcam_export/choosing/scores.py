@@ -27,7 +27,7 @@ from ortcam_export.choosing.candidates import (
 from ortcam_export.choosing.channel_axes import Axes
 from ortcam_export.choosing.evidence import class_evidence, names_fit
 from ortcam_export.choosing.heads import recognised
-from ortcam_export.choosing.operator_kinds import is_spatial
+from ortcam_export.choosing.operator_kinds import is_spatial, is_table
 from ortcam_export.choosing.prepared_network import PreparedNetwork
 from ortcam_export.choosing.score_axes import check_class_axis, class_axis, largest_input
 from ortcam_export.choosing.tokens import token_grids
@@ -167,13 +167,16 @@ class ScoreChoice:
         if not evidence:
             return replace(candidate, fits=fits and names is not None)
         sigmoid = candidate.classes == 1 or candidate.decided in THRESHOLDS
+        appended = "sigmoid" if sigmoid else "softmax"
+        if not candidate.decided and is_table(candidate.logits):
+            appended = "logits"  # CLIP has a softmax over the texts, SigLIP a sigmoid for each
         return replace(
             candidate,
             taken_for="class scores",
             reason=evidence,
             is_score=True,
             fits=fits,
-            appended="sigmoid" if sigmoid else "softmax",
+            appended=appended,
         )
 
     def _order(self, candidate: ScoreCandidate) -> tuple[bool, ...]:

@@ -19,12 +19,13 @@ from ortcam.artifact import Layer
 from ortcam.errors import InputError, LayerError
 from ortcam.messages import Message, Option
 from ortcam_export.choosing.channel_axes import Axes
+from ortcam_export.choosing.operator_kinds import is_constant
 from ortcam_export.choosing.prepared_network import PreparedNetwork
 from ortcam_export.gradient.tape import Tape, is_recorded
 from ortcam_export.gradient.tensor import Dim
 from ortcam_export.graph.model_io import opset
 from ortcam_export.graph.names import find, unused
-from ortcam_export.graph.values import constant_ints, rank
+from ortcam_export.graph.values import constant_ints, extents, rank
 
 __all__ = ["Grid", "Grids", "fold", "reach_picture", "token_grids"]
 
@@ -81,9 +82,17 @@ def token_grids(model: ir.Model, axes: Axes) -> Grids:
             if rank(value) != 3:
                 continue
             grid = _flattened(node, value, axes) or _carried(node, value, grids)
-            if grid is not None and value.shape is not None and value.shape[grid.axis] != 1:
+            if grid is not None and _has_all(value, grid):
                 grids[value] = grid
     return grids
+
+
+def _has_all(value: ir.Value, grid: Grid) -> bool:
+    """True if a tensor has as many tokens as the picture has, or more, as far as that is known."""
+    tokens = None if value.shape is None else value.shape[grid.axis]
+    rows, columns = grid.extents
+    cells = rows * columns if isinstance(rows, int) and isinstance(columns, int) else 2
+    return not isinstance(tokens, int) or tokens >= max(cells, 2)
 
 
 def _flattened(node: ir.Node, value: ir.Value, axes: Axes) -> Grid | None:
@@ -123,7 +132,7 @@ def _carried(node: ir.Node, value: ir.Value, grids: Grids) -> Grid | None:
     if node.op_type == "Slice":
         return _sliced(node, grid)
     if node.op_type in ("MatMul", "Gemm"):
-        dense = source is node.inputs[0] and _is_constant(node.inputs[1])
+        dense = source is node.inputs[0] and is_constant(node.inputs[1])
         return grid if dense and grid.axis == 1 else None
     if node.op_type in ("Flatten", "Gather", "Reshape", "Split", "TopK"):
         return None
@@ -178,10 +187,6 @@ def _sliced(node: ir.Node, grid: Grid) -> Grid | None:
     return replace(grid, leading=leading, trailing=trailing)
 
 
-def _is_constant(value: ir.Value | None) -> bool:
-    return value is not None and value.const_value is not None
-
-
 def reach_picture(model: ir.Model, grids: Grids, reached: set[str]) -> set[ir.Value]:
     """Those tokens of which the score depends on the picture's own, not on a class token alone.
 
@@ -213,16 +218,24 @@ def _asks_picture(node: ir.Node, value: ir.Value, grids: Grids, found: set[ir.Va
         return any(output in found for output in here)
     if node.op_type == "Gather":
         along = (node.attributes.get_int("axis", 0) or 0) % 3
-        return along != axis or not _is_constant(node.inputs[1])
+        return along != axis or not is_constant(node.inputs[1])
     if node.op_type == "Slice":  # one that keeps the picture is among the grids
         along_all = constant_ints(node.inputs[3]) if len(node.inputs) > 3 else None
         starts = constant_ints(node.inputs[1])
-        if along_all != [axis] or starts is None:
-            return True
-        trailing = grids[value].trailing
-        is_behind = starts[0] < 0 and trailing is not None and -starts[0] <= trailing
-        return starts[0] != 0 and not is_behind
+        return along_all != [axis] or not (
+            starts == [0] or _is_behind_picture(value, grids, starts)
+        )
     return True
+
+
+def _is_behind_picture(value: ir.Value, grids: Grids, starts: Sequence[int] | None) -> bool:
+    """True if a Slice of tokens starts behind the picture's, at a detector's queries."""
+    grid, tokens = grids[value], extents(value)[grids[value].axis]
+    if not starts or grid.trailing is None:
+        return False
+    if starts[0] < 0:
+        return -starts[0] <= grid.trailing
+    return isinstance(tokens, int) and tokens - starts[0] <= grid.trailing
 
 
 # ---- Folding --------------------------------------------------------------------------------

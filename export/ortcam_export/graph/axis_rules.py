@@ -161,6 +161,16 @@ def _channels_first(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> l
     return [_rows(axes), _CHANNELS, *[_PLACE] * (rank(value) - 2)]
 
 
+def _grid_sample(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis]:
+    """The places are those of the grid, which may be a list of queries and their points."""
+    grid = _axes(node, 1, followed)
+    axes = _channels_first(node, value, followed)
+    if len(grid) != len(axes):
+        return axes
+    places = [axis if kind(axis) in PLACES else _PLACE for axis in grid[1:-1]]
+    return [*axes[:2], *places]
+
+
 def _rows(axes: Sequence[Axis]) -> Axis:
     """The first axis: the batch, unless it is known to be another."""
     known = any(factor.kind for factor in axes[0]) if axes else False
@@ -292,7 +302,7 @@ def _matmul(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis
         return a[:-1]
     if len(ranks) != 2 or min(ranks) < 2:
         return _unknown(value)
-    rows = a[-2] if a else _constant_rows(ranks[0])
+    rows = _kept_batch(a, a[-2], a[-1]) if a else _constant_rows(ranks[0])
     columns = b[-1] if b else _CHANNELS
     outer = [
         (axes[:-2], sizes(v)[:-2])
@@ -304,6 +314,18 @@ def _matmul(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis
     rows, columns = _among_rows(rows, columns)
     axes = [*_broadcast(outer, sizes(value)[:-2]), rows, columns]
     return _remaining(axes, [*a[-1:], *b[-2:-1]], [len(axes) - 2, len(axes) - 1])
+
+
+def _kept_batch(axes: Sequence[Axis], rows: Axis, summed: Axis) -> Axis:
+    """The rows, with the batch of one that stood among the columns that are summed over.
+
+    As in [tokens, 1 * heads, width] -> [tokens, heads * width], where an attention of torch puts
+    tokens first.
+    """
+    if any(factor.kind == "batch" for axis in axes if axis is not summed for factor in axis):
+        return rows
+    batch = [factor for factor in summed if factor.kind == "batch" and factor.size == _ONE]
+    return (*rows, *batch) if len(summed) > len(batch) else rows
 
 
 def _remaining(axes: list[Axis], summed: Sequence[Axis], own: Sequence[int]) -> list[Axis]:
@@ -341,7 +363,8 @@ def _among_rows(rows: Axis, columns: Axis) -> tuple[Axis, Axis]:
 
 def _gemm(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis]:
     a, b = _axes(node, 0, followed), _axes(node, 1, followed)
-    rows = a[1 if node.attributes.get_int("transA", 0) else 0] if a else _CHANNELS
+    own = 1 if node.attributes.get_int("transA", 0) else 0
+    rows = _kept_batch(a, a[own], a[1 - own]) if a else _CHANNELS
     columns = b[0 if node.attributes.get_int("transB", 0) else 1] if b else _CHANNELS
     return list(_among_rows(rows, columns))
 
@@ -415,7 +438,7 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(
         (
             *("AveragePool", "ConvTranspose", "DeformConv", "DepthToSpace", "GlobalAveragePool"),
-            *("GlobalLpPool", "GlobalMaxPool", "GridSample", "LpPool", "MaxPool", "MaxUnpool"),
+            *("GlobalLpPool", "GlobalMaxPool", "LpPool", "MaxPool", "MaxUnpool"),
             "SpaceToDepth",
         ),
         _channels_first,
@@ -432,6 +455,7 @@ _RULES: dict[str, Rule] = {
     "Gather": _gather,
     "GatherND": _gather_nd,
     "Gemm": _gemm,
+    "GridSample": _grid_sample,
     **dict.fromkeys(("GRU", "LSTM", "RNN"), _recurrence),
     "MatMul": _matmul,
     **dict.fromkeys(("MaxRoiPool", "RoiAlign"), _regions),

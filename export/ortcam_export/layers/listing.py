@@ -29,7 +29,6 @@ from ortcam_export.choosing.prepared_network import PreparedNetwork
 from ortcam_export.choosing.scores import ScoreChoice
 from ortcam_export.choosing.tokens import Grids, reach_picture, token_grids
 from ortcam_export.gradient import reachable
-from ortcam_export.graph.layouts import input_kinds
 from ortcam_export.graph.names import find
 from ortcam_export.graph.values import extents, rank
 from ortcam_export.layers.candidate import Candidate, Shape
@@ -39,7 +38,7 @@ from ortcam_export.layers.receptive_field import Field, ReceptiveFields
 from ortcam_export.layers.strides import place_axes, strides
 from ortcam_export.prepare.prepare import prepare
 from ortcam_export.reading.class_statements import class_statements
-from ortcam_export.reading.expectations import find_picture
+from ortcam_export.reading.expectations import Options, find_picture, input_layouts
 from ortcam_export.reading.model_file import ModelLike, read_either
 from ortcam_export.trials.size import at_trial_size
 
@@ -82,6 +81,7 @@ def layers(
     score: str | None = None,
     class_axis: int | None = None,
     picture_input: str | None = None,
+    layout: str | None = None,
 ) -> list[Candidate]:
     """List candidate feature layers, then candidate scores.
 
@@ -98,12 +98,14 @@ def layers(
         class_axis: the axis of the score's classes, if it is not known.
         picture_input: the input that takes the picture, if several could; strides and fields are
             those of this picture.
+        layout: the axes of that input, one of :data:`ortcam.artifact.LAYOUTS`, as in an export.
 
     Raises:
         ModelError: the model is not a network that can be read.
-        LayerError: ``reduction_layer`` is not there, or nothing in the network is a score.
+        LayerError: ``reduction_layer`` is not there, or which tensor is the score is not known; its
+            ``candidates`` are those for the score, with what they are taken for and why.
         InputError: an option is passed with an artifact, whose score and picture are fixed, or
-            ``picture_input`` or ``class_axis`` does not fit the network.
+            ``picture_input``, ``class_axis`` or ``layout`` does not fit the network.
 
     Example:
         >>> candidates = layers("network.onnx")
@@ -112,17 +114,23 @@ def layers(
     """
     network, artifact = read_either(model)
     if artifact is None:
-        statements = class_statements(network)
         prepared = prepare(network.model)
-        picture = None if picture_input is None else find_picture(prepared, picture_input)
-        prepared_network = PreparedNetwork(prepared)
-        choice = ScoreChoice(prepared_network, statements=statements, picture=picture)
-        candidate = choice.find(reduction_layer=reduction_layer, score=score, class_axis=class_axis)
-        listed = choice.candidates if reduction_layer is None else []
+        picture = _picture(prepared, picture_input, layout)
+        layouts = {} if picture is None else input_layouts(network, picture, Options(layout=layout))
+        ready = PreparedNetwork(prepared, layouts=layouts)
+        choice = ScoreChoice(ready, statements=class_statements(network), picture=picture)
         own = _computed(prepared)
-        taken = choice.take(candidate, score=score)
-        return _Listing(prepared_network, taken, candidate, listed, own, picture).candidates()
-    if (reduction_layer, score, class_axis, picture_input) != (None,) * 4:
+        try:
+            candidate = choice.find(
+                reduction_layer=reduction_layer, score=score, class_axis=class_axis
+            )
+            taken = choice.take(candidate, score=score)
+        except LayerError as error:
+            error.candidates = tuple(_unplaced(c) for c in choice.candidates)
+            raise
+        listed = choice.candidates if reduction_layer is None else []
+        return _Listing(ready, taken, candidate, listed, own, picture).candidates()
+    if (reduction_layer, score, class_axis, picture_input, layout) != (None,) * 5:
         raise InputError(
             f"{network.name} is an artifact, whose score is {artifact.score.name!r}; export the "
             "network again to choose another by ",
@@ -133,10 +141,22 @@ def layers(
     return _of_artifact(artifact, prepare(RemoveGradient(artifact)(network.model).model))
 
 
+def _picture(model: ir.Model, name: str | None, layout: str | None) -> ir.Value | None:
+    """Return the input that takes the picture; None if several could and nothing depends on it."""
+    try:
+        return find_picture(model, name)
+    except InputError:
+        if (name, layout) != (None, None):
+            raise
+        return None
+
+
 def _of_artifact(artifact: Artifact, prepared: ir.Model) -> list[Candidate]:
     """The layers of an artifact, and its score."""
-    network, own, score = PreparedNetwork(prepared), _computed(prepared), artifact.score
-    picture = find_picture(prepared, artifact.picture)
+    picture, layout = find_picture(prepared, artifact.picture), artifact.expects.input_layout
+    layouts = None if layout is None else {picture.name or "": layout}
+    network = PreparedNetwork(prepared, layouts=layouts)
+    own, score = _computed(prepared), artifact.score
     choice = ScoreChoice(network, picture=picture)
     as_it_stands = {"score": "linear"}
     candidate = choice.find(reduction_layer=score.name, class_axis=score.class_axis, **as_it_stands)
@@ -185,7 +205,7 @@ class _Listing:
         if picture is not None:
             self.reached &= {v.name or "" for v in dependents(model, [picture])}
         self.before = before_scorer(model, score)
-        self.trial = _Trial(model, picture)
+        self.trial = _Trial(network, picture)
         self.explained = (
             candidate
             if score.name not in own
@@ -221,7 +241,7 @@ class _Listing:
             channels=row.channels if candidate.axis is None else candidate.classes,
             chosen=chosen,
             taken_for=candidate.taken_for,
-            reason=candidate.reason if candidate.refusal is None else str(candidate.refusal),
+            reason=_reason(candidate),
         )
 
     def _feature(self, value: ir.Value) -> Candidate:
@@ -284,23 +304,21 @@ class _Listing:
 class _Trial:
     """A network with the shapes for one picture; nothing is known where it takes none such."""
 
-    def __init__(self, model: ir.Model, picture: ir.Value | None) -> None:
+    def __init__(self, network: PreparedNetwork, picture: ir.Value | None) -> None:
         self._model: ir.Model | None = None
         self._values: dict[str, ir.Value] = {}
         self._kinds: tuple[str | None, ...] = ()
         self._pixels: Shape = ()
-        try:
-            picture = find_picture(model) if picture is None else picture
-        except InputError:  # several inputs could be it: shapes are as they are, strides not known
+        if picture is None:  # several inputs could be it: shapes are as they are
             return
-        self._model = at_trial_size(model, picture)
+        self._model = at_trial_size(network.model, picture)
         if self._model is None:
             return
         graph = self._model.graph
         values = [*graph.inputs, *(value for node in graph for value in node.outputs)]
         self._values = {value.name or "": value for value in values}
         taken = self._values[picture.name or ""]
-        self._kinds = input_kinds(model, picture)
+        self._kinds = network.kinds[picture.name or ""]
         self._pixels = extents(taken)
         self._fields = ReceptiveFields(self._model, taken, self._kinds)
 
@@ -322,6 +340,27 @@ class _Trial:
     def costs(self, score: Score, layers: Sequence[tuple[str, int]]) -> list[Cost | None] | None:
         """Return the cost of each layer's gradient, by name and channel axis; call this last."""
         return None if self._model is None else gradient_costs(self._model, score, layers)
+
+
+def _unplaced(candidate: ScoreCandidate) -> Candidate:
+    """A candidate score of a network whose score is not known, so that nothing leads to it."""
+    return Candidate(
+        name=candidate.name,
+        operator=operator(candidate.value),
+        shape=extents(candidate.value),
+        channels=candidate.classes,
+        stride=None,
+        reached=False,
+        chosen=False,
+        kind="reduction",
+        taken_for=candidate.taken_for,
+        reason=_reason(candidate),
+    )
+
+
+def _reason(candidate: ScoreCandidate) -> str:
+    """Why a candidate is taken for what it is, or why it cannot be explained."""
+    return candidate.reason if candidate.refusal is None else str(candidate.refusal)
 
 
 def _suffix(score: Score, candidate: ScoreCandidate) -> str:

@@ -27,7 +27,7 @@ from ortcam.cli.options.shared import (
 from ortcam.cli.spelling import spell
 from ortcam.cli.table import table
 from ortcam.drawing.colormap import COLORMAPS, DEFAULT
-from ortcam.errors import DependencyError
+from ortcam.errors import DependencyError, LayerError
 from ortcam.files.atomic import check_writable
 from ortcam.files.formats import suffix_of
 
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 ORDERS = ("rank", "depth", "stride", "field", "cost", "dead", "gini", "inside")
 
 WITHOUT_PICTURE = (
-    *("network", "reduction_layer", "score", "class_axis", "picture_input", "order", "as_json"),
+    *("network", "reduction_layer", "score", "class_axis", "picture_input", "layout"),
+    *("order", "as_json"),
 )
 """The parameters that need no picture."""
 
@@ -139,17 +140,24 @@ def command(
     Gini index, from 0 for a level map to nearly 1 for a single bright spot; the share of the map
     on pixels predicted as the class.
 
-    taken for, because of (of scores): what the tensor is taken for, and on what evidence.
+    taken for, because of (of scores): what the tensor is taken for, and on what evidence. If it is
+    not known which one to explain, the candidate scores alone are listed before the error.
     """
     if picture is None:
         _check_without_picture(context)
-        candidates = exporter.layers(
-            network,
-            reduction_layer=reduction_layer,
-            score=score,
-            class_axis=class_axis,
-            picture_input=options["picture_input"],
-        )
+        try:
+            candidates = exporter.layers(
+                network,
+                reduction_layer=reduction_layer,
+                score=score,
+                class_axis=class_axis,
+                picture_input=options["picture_input"],
+                layout=options["layout"],
+            )
+        except LayerError as error:
+            if error.candidates:
+                _print_scores(error.candidates, as_json=as_json)
+            raise
         _print(candidates, order, as_json=as_json, measured=False)
         return
     exporter.require_exporter()
@@ -211,6 +219,14 @@ def _print(candidates: Sequence[Candidate], order: str, *, as_json: bool, measur
     click.echo(_table(REDUCTION_COLUMNS, scores))
     for line in (*LEGEND, *(LEGEND_OF_PICTURE if measured else ())):
         click.echo(line, err=True)
+
+
+def _print_scores(scores: Sequence[Candidate], *, as_json: bool) -> None:
+    """Print candidate scores of which none is chosen."""
+    if as_json:
+        click.echo(json.dumps([asdict(c) for c in scores], indent=2))
+    else:
+        click.echo(_table(REDUCTION_COLUMNS, scores) + "\n")
 
 
 def _table(columns: Columns, candidates: Sequence[Candidate]) -> str:

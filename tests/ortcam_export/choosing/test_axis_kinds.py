@@ -138,6 +138,42 @@ def test_the_heads_of_an_attention_are_no_channels(batch: str) -> None:
     assert found.kinds["y"] == (B, C)
 
 
+def test_a_batch_of_one_is_kept_where_tokens_come_first() -> None:
+    """torch's attention: [tokens, 1, C] -> [1 * heads, tokens, C / heads] -> [tokens, C]."""
+    found = axes(
+        "float[1, 3, 16, 24] x",
+        "c = Conv<strides = [4, 4]>(x, w) f = Reshape(c, flat) t = Transpose<perm = [2, 0, 1]>(f)"
+        "h = Reshape(t, heads) k = Transpose<perm = [1, 2, 0]>(h)"
+        "v = Transpose<perm = [1, 0, 2]>(h) a = MatMul(q, k) p = Softmax<axis = -1>(a)"
+        "o = MatMul(p, v) n = Transpose<perm = [1, 0, 2]>(o) r = Reshape(n, rows)"
+        "g = Gemm(r, wo) u = Reshape(g, apart) y = Transpose<perm = [1, 0, 2]>(u)",
+        {"w": (8, 3, 4, 4), "q": (2, 1, 4), "wo": (8, 8)},
+        flat=[0, 8, -1],
+        heads=[24, 2, 4],
+        rows=[1, 8],
+        apart=[1, 1, 8],
+    )
+    assert found.kinds["y"] == (B, L, C)
+
+
+def test_points_of_queries_are_no_places() -> None:
+    """A deformable attention samples at some points for each of a list of queries."""
+    found = axes(
+        "float[1, 3, 16, 16] x",
+        "f = Conv<strides = [4, 4]>(x, w) k = Reshape(f, s) t = Transpose<perm = [0, 2, 1]>(k)"
+        "m = MatMul(t, wm) i0, i = TopK<axis = 1>(m, six) j = Squeeze(i, two)"
+        "q = Gather<axis = 0>(points, j) g = GridSample(f, q) z = ReduceMean<keepdims = 0>(g, last)"
+        "y = Transpose<perm = [0, 2, 1]>(z)",
+        {"w": (8, 3, 4, 4), "wm": (8, 1), "points": (16, 5, 2)},
+        s=[1, 8, -1],
+        six=[6],
+        two=[2],
+        last=[3],
+    )
+    assert found.kinds["q"][:2] == (B, L)
+    assert found.kinds["y"] == (B, L, C)
+
+
 def test_learned_queries_are_a_list() -> None:
     found = axes(
         "float[1, 3, 32, 32] x",

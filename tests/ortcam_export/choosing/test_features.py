@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from networks import Builder
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 import ortcam
 from ortcam.artifact import Layer, Score
@@ -173,6 +173,18 @@ def test_a_table_of_an_attention_is_not_chosen() -> None:
 @pytest.mark.parametrize("name", ["product", "masked", "table", "read"])
 def test_a_table_of_an_attention_is_refused(name: str) -> None:
     assert refusal(attention(), [name]).startswith(f"which axis of '{name}' [N, 2, 64, ")
+
+
+def test_a_dense_layer_whose_bias_is_shared_is_no_blocks_sum() -> None:
+    """Exporters share equal weights by an Identity, so that a bias is no initializer."""
+    model = networks.transformer()
+    for node in model.graph.node:
+        if node.op_type == "Add" and node.input[1].endswith(".b"):
+            shared = helper.make_node("Identity", [node.input[1]], [f"{node.input[1]}.shared"])
+            node.input[1] = shared.output[0]
+            model.graph.node.insert(0, shared)
+    layer = export(model, size=(40, 24), verify=False).artifact.layers[0]
+    assert layer.name == "norm_1"  # what the last block hands to its attention
 
 
 def test_tensors_of_regions_are_refused() -> None:

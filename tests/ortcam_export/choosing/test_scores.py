@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import networks
@@ -292,6 +293,46 @@ def test_the_queries_features_are_not_their_classes() -> None:
     assert chosen(model)[0].name == "logits"
 
 
+def queries(*states: str) -> onnx.ModelProto:
+    """A MaskFormer: classes and masks of 6 queries apart, beside hidden states."""
+    g = Builder(0)
+    a = g.block("input", 3, 8, "a")
+    pooled = g.node("GlobalAveragePool", [a], "pooled")
+    wide = g.conv(pooled, 8, 48, "wide", k=1)
+    rows = g.node("Reshape", [wide, g.constant("rows", [0, 6, 8])], "decoder_last_hidden_state")
+    g.node("MatMul", [rows, g.weight("c", 8, 5, fan_in=8)], "class_queries_logits")
+    flat = g.node("Reshape", [a, g.constant("flat", [0, 8, 256])], "columns")
+    maps = g.node("MatMul", [rows, flat], "maps")
+    to = g.constant("to", [0, 6, 16, 16])
+    g.node("Reshape", [maps, to], "masks_queries_logits")
+    g.node("Tanh", [a], "encoder_last_hidden_state")
+    outputs: dict[str, tuple[int, Shape]] = {
+        "class_queries_logits": (FLOAT, ["N", 6, 5]),
+        "masks_queries_logits": (FLOAT, ["N", 6, 16, 16]),
+        "encoder_last_hidden_state": (FLOAT, ["N", 8, 16, 16]),
+        "decoder_last_hidden_state": (FLOAT, ["N", 6, 8]),
+    }
+    return g.model(
+        {name: outputs[name] for name in states} | dict(list(outputs.items())[:2]),
+        picture("N", 3, 16, 16),
+    )
+
+
+@pytest.mark.parametrize(
+    "states",
+    [
+        [],
+        ["encoder_last_hidden_state"],
+        ["decoder_last_hidden_state", "encoder_last_hidden_state"],
+    ],
+)
+def test_queries_apart_stop_the_choice_whatever_stands_beside(states: Sequence[str]) -> None:
+    assert refusal(queries(*states)).startswith(
+        "the outputs 'class_queries_logits' [N, 6, 5] and 'masks_queries_logits' [N, 6, 16, 16] "
+        "hold the classes and the masks of queries apart"
+    )
+
+
 def test_names_tell_the_softmax_of_queries_from_their_sigmoid() -> None:
     model = named(beside("pred_boxes", "logits"), *"pqrst")
     assert chosen(model)[0].kind == "sigmoid"
@@ -411,6 +452,19 @@ def test_a_matrix_of_texts_and_pictures() -> None:
     exported = export(similarities(), classes=list("pqrst"), size=(16, 16))
     assert exported.artifact.score.class_axis == 1
     assert exported.artifact.expects.classes == tuple("pqrst")
+
+
+def test_whether_a_picture_has_one_text_or_several_is_not_known() -> None:
+    """CLIP has a softmax over the texts, SigLIP a sigmoid for each."""
+    g = vector(8)
+    texts = g.node("Tanh", ["embeddings"], "texts")
+    turned = g.node("Transpose", [texts], "turned", perm=[1, 0])
+    g.node("MatMul", ["age", turned], "logits_per_image")
+    inputs = picture("N", 3, 16, 16)
+    inputs["embeddings"] = (FLOAT, ["M", 8])
+    score, notes = chosen(g.model({"logits_per_image": (FLOAT, ["N", "M"])}, inputs))
+    assert (score.name, score.kind) == ("logits_per_image", "logits")
+    assert "whether a softmax or a sigmoid belongs behind 'logits_per_image' is not" in notes[1]
 
 
 def test_a_class_axis_is_used_or_refused() -> None:

@@ -370,3 +370,28 @@ def test_an_engine_that_is_asked_for_tokens_gets_a_plain_layer() -> None:
     exported = export(networks.transformer(), **FAST)
     layer = exported.artifact.layers[0]
     assert (layer.name, layer.weights, layer.channel_axis) == ("norm_1", "norm_1.weights", 1)
+
+
+# ---- Tokens behind the picture's
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_the_tokens_of_boxes_are_a_list_behind_the_pictures(fixed: bool) -> None:
+    """As a YOLOS's: logits and boxes of its last tokens, and the picture's between."""
+    model = networks.transformer(head="boxes")
+    if fixed:
+        model = _fixed(model, 24, 40)
+    exported = export(model, size=(40, 24))
+    score, (layer,) = exported.artifact.score, exported.artifact.layers
+    assert (score.name, score.kind, score.axes) == ("logits", "logits", ("batch", "list", "class"))
+    assert layer.name == "norm_1"  # behind it the picture's tokens have no gradient
+    tokens = run(_showing(model, "norm_1"), PICTURE)["norm_1"]
+    grid = tokens[:, 1:61].reshape(2, 6, 10, 8).transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(run(exported.model, PICTURE, space=1)["norm_1"], grid, atol=1e-6)
+    if fixed:
+        assert "the first 1 and the last 2 left out" in " ".join(exported.notes)
+
+
+def test_the_field_of_a_token_is_around_its_own_cell() -> None:
+    candidates = {c.name: c for c in layers(_fixed(networks.transformer(head="boxes"), 24, 40))}
+    assert candidates["tokens"].receptive_field == (4, 4)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -7,7 +8,7 @@ import networks
 import onnx
 import pytest
 
-from ortcam.errors import LayerError
+from ortcam.errors import InputError, LayerError
 from ortcam_export import Candidate, layers
 
 
@@ -179,6 +180,39 @@ def test_layers_and_strides_are_those_of_the_picture_that_is_named() -> None:
     found = by_name(model, picture_input="mr")
     assert (found["mr_a_relu"].chosen, found["mr_a_relu"].stride) == (True, 2)
     assert not found["ct_a_relu"].reached
+
+
+def test_a_stated_layout_gives_the_strides() -> None:
+    """A dense layer and a mean alone read the input, which leaves its places open."""
+    g = networks.Builder(0)
+    bands = g.node("MatMul", ["x", g.weight("w", 13, 8, fan_in=13)], "bands")
+    a = g.relu(bands, "a")
+    mean = g.node("ReduceMean", [a, g.constant("places", [1, 2])], "mean", keepdims=0)
+    g.node("Gemm", [mean, g.weight("v", 8, 3, fan_in=8)], "logits")
+    float32 = onnx.TensorProto.FLOAT
+    model = g.model({"logits": (float32, ["N", 3])}, {"x": (float32, ["N", 32, 48, 13])})
+    found = by_name(model, layout="NHWC")["a"]
+    assert (found.channels, found.strides, found.receptive_field) == (8, (1, 1), (1, 1))
+    with pytest.raises(InputError, match="layout NCL does not fit"):
+        layers(model, layout="NCL")
+
+
+def test_a_choice_that_stops_lists_the_candidate_scores() -> None:
+    with pytest.raises(LayerError) as caught:
+        layers(_of_two_classes(networks.anchors()))
+    assert [(c.name, c.taken_for, c.chosen) for c in caught.value.candidates] == [
+        ("output0", "a list", False),
+        ("output1", "prototypes", False),
+    ]
+    with pytest.raises(LayerError) as caught:
+        layers(networks.unet(), reduction_layer="softmax")
+    assert caught.value.candidates[0].name == "probabilities"
+
+
+def _of_two_classes(model: onnx.ModelProto) -> onnx.ModelProto:
+    text = json.dumps({"format": 1, "classes": ["a", "b"]})
+    onnx.helper.set_model_props(model, {"ortcam": text})
+    return model
 
 
 def test_scores_say_what_they_are_taken_for_and_why() -> None:

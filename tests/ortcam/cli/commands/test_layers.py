@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import networks
 import onnx
 import pytest
 from click.testing import Result
@@ -130,6 +131,23 @@ def test_options_that_need_a_picture(run: Run, network: Path, options: list[str]
     result = run("layers", network, *options)
     assert result.exit_code == 2
     assert "needs a picture: add --picture FILE." in result.stderr
+
+
+def test_a_choice_that_stops_lists_the_candidate_scores(run: Run, tmp_path: Path) -> None:
+    model = networks.anchors()
+    onnx.helper.set_model_props(model, {"ortcam": json.dumps({"format": 1, "classes": ["a", "b"]})})
+    onnx.save(model, tmp_path / "network.onnx")
+    result = run("layers", tmp_path / "network.onnx")
+    assert result.exit_code == 1
+    assert "none of its parts has as many rows" in result.stderr
+    assert "class_probabilities" in result.stderr
+    head, first, second = result.stdout.splitlines()[:3]
+    assert head.split()[:2] == ["reduction", "layer"]
+    assert (first.split()[0], second.split()[0]) == ("output0", "output1")
+    assert "a list" in first
+    assert "prototypes" in second
+    listed = json.loads(run("layers", tmp_path / "network.onnx", "--json").stdout)
+    assert [c["name"] for c in listed] == ["output0", "output1"]
 
 
 def test_an_unwritable_figure_fails_before_the_work(
