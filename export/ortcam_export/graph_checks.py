@@ -115,6 +115,7 @@ class Checked:
             feature_layers=layers,
             reduction_layer=self.artifact.score.name,
             score=self.artifact.score.kind,
+            class_axis=self.artifact.score.class_axis,
             picture_input=self.artifact.picture,
             methods=methods,
             verify=False,

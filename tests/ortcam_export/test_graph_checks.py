@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 from PIL import Image
 from quantizing import SIZE, quantized
 
@@ -167,3 +168,47 @@ def test_the_maps_of_shuffled_weights_fall_away(tmp_path: Path) -> None:
     (error,) = (line for line in summary.lines if line.metric == "gradient-error")
     assert error.mean is not None
     assert error.mean < 1e-2
+
+
+def values() -> onnx.ModelProto:
+    """Five values that are no class scores as far as is known."""
+    g = networks.Builder(0)
+    a = g.block(g.block("input", 3, 4, "a"), 4, 8, "b", strides=[2, 2])
+    flat = g.node("Flatten", [g.node("GlobalAveragePool", [a], "pooled")], "flat")
+    g.node("Gemm", [flat, g.weight("last", 8, 5, fan_in=8)], "values")
+    return g.model({"values": (TensorProto.FLOAT, ["N", 5])})
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (values, {"feature_layers": ["b_relu"]}),
+        (networks.channels_last, {"feature_layers": ["deep_relu"]}),
+        (networks.anchors, {"feature_layers": ["p8_relu"]}),
+        (
+            networks.queries,
+            {
+                "feature_layers": ["b_relu"],
+                "reduction_layer": "class_queries",
+                "class_axis": 2,
+                "score": "softmax",
+            },
+        ),
+        (networks.classifier, {"feature_layers": ["a_relu"], "score": "logits"}),
+        (networks.transformer, {"feature_layers": ["sum_0"], "size": None}),
+    ],
+    ids=["linear", "class axis", "anchors", "queries", "logits", "tokens"],
+)
+def test_every_kind_of_score_is_checked_and_shuffled(
+    tmp_path: Path, make: Callable[..., onnx.ModelProto], options: dict[str, Any]
+) -> None:
+    cam, checked = made(tmp_path, make, **options)
+    assert max(errors(cam, checked).values()) < 1e-2
+    (layer,) = cam.layers
+    model, _ = checked.shuffled(2, [layer], ["hires-cam"], seed=0)
+    other = ortcam.load(model, "cpu")
+    assert other.artifact.score == dataclasses.replace(
+        cam.artifact.score, reason=other.artifact.score.reason
+    )
+    assert other.artifact.layers[0].channel_axis == cam.artifact.layers[0].channel_axis
+    assert max(errors(other, Checked(written(tmp_path, model), other.artifact)).values()) < 1e-2

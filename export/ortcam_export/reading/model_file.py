@@ -108,7 +108,9 @@ def _read(model: ModelLike) -> Network:
     if isinstance(model, ir.Model):
         return _from_ir(model)
     if isinstance(model, onnx.ModelProto):
-        return _from_proto(model, "the model", model.SerializeToString(deterministic=True), None)
+        # parsed anew: a tensor of the IR writes its new name into the proto that it stands for
+        data = model.SerializeToString(deterministic=True)
+        return _from_proto(_parse(data, "the model"), "the model", data, None)
     if isinstance(model, bytes):
         return _from_proto(_parse(model, "the model"), "the model", model, None)
     path = Path(model)

@@ -34,14 +34,13 @@ def vector(kind: str) -> onnx.ModelProto:
 def frames() -> onnx.ModelProto:
     """Frames folded into the batch, each pooled and weighed, then joined."""
     g = Builder(5)
-    moved = g.node("Transpose", ["input"], "moved", perm=[0, 2, 1, 3, 4])
-    folded = g.node("Reshape", [moved, g.constant("fold", [-1, 3, 16, 20])], "folded")
-    a = g.relu(g.conv(folded, 3, 6, "conv", strides=[2, 2]), "b_relu")
+    folded = g.node("Reshape", ["input", g.constant("fold", [-1, 3, 16, 20])], "folded")
+    a = g.block(folded, 3, 6, "b", strides=[2, 2])
     flat = g.node("Flatten", [g.node("GlobalAveragePool", [a], "pooled")], "flat")
     hidden = g.node("Tanh", [g.node("Gemm", [flat, g.weight("w0", 6, 7, fan_in=1)], "fc")], "h")
-    joined = g.node("Reshape", [hidden, g.constant("unfold", [-1, T * 7])], "joined")
-    g.node("Gemm", [joined, g.weight("w1", T * 7, 3, fan_in=9)], "y")
-    shape: networks.Shape = ["N", 3, T, 16, 20]
+    apart = g.node("Reshape", [hidden, g.constant("unfold", [-1, T, 7])], "apart")
+    g.node("Gemm", [g.node("Flatten", [apart], "all"), g.weight("w1", T * 7, 3, fan_in=9)], "y")
+    shape: networks.Shape = ["N", T, 3, 16, 20]
     return g.model({"y": (TensorProto.FLOAT, ["N", 3])}, {"input": (TensorProto.FLOAT, shape)})
 
 
@@ -59,7 +58,11 @@ def head() -> onnx.ModelProto:
 
 CASES: dict[str, tuple[Callable[[], onnx.ModelProto], str, dict[str, Any]]] = {
     "anchors": (networks.anchors, "p8_relu", {"size": (64, 64)}),
-    "queries": (networks.queries, "", {}),
+    "queries": (
+        networks.queries,
+        "b_relu",
+        {"reduction_layer": "class_queries", "score": "softmax"},
+    ),
     "linear": (lambda: vector(""), "b_relu", {"size": (48, 32)}),
     "head": (lambda: vector(""), "b_relu", {"size": (48, 32), "head": head}),
     "frames": (frames, "b_relu", {}),
