@@ -206,9 +206,7 @@ def reshaped(
     return _resolved(_counted(factors, after, name, max(rows, 1)), name)
 
 
-def _counted(
-    factors: list[Factor], after: Sequence[Size], name: str, rows: int = 1
-) -> list[Axis]:
+def _counted(factors: list[Factor], after: Sequence[Size], name: str, rows: int = 1) -> list[Axis]:
     """The axes of these extents into which factors are merged and split.
 
     ``rows`` of the factors are the first axis so far, which stays where nothing tells otherwise.
@@ -271,9 +269,21 @@ def _split(factor: Factor, pieces: Sequence[Size], name: str) -> list[Factor]:
     return [Factor(own, size, factor.origin) for own, size in zip(kinds, pieces, strict=True)]
 
 
-def _between(
-    factors: Sequence[Factor], after: Sequence[Size], name: str, rows: int
-) -> list[Axis]:
+def _kept(factors: Sequence[Factor], after: Sequence[Size]) -> tuple[int, int] | None:
+    """The one factor with the extent of one new axis, between others on both sides.
+
+    Such are the channels of [N, T, 3, H, W] -> [?, 3, ?, ?].
+    """
+    own = [factor.size for factor in factors]
+    for j, size in enumerate(after[1:-1], start=1):
+        if size not in (None, _ONE) and own.count(size) == 1 == list(after).count(size):
+            i = own.index(size)
+            if 0 < i < len(own) - 1:
+                return i, j
+    return None
+
+
+def _between(factors: Sequence[Factor], after: Sequence[Size], name: str, rows: int) -> list[Axis]:
     """The axes of a part of a Reshape whose extents are not all known."""
     new: Axis = (Factor(size=_ONE),)
     if not factors or not after:
@@ -291,6 +301,10 @@ def _between(
         for factor, size in zip(factors, after, strict=True)
     ):
         return [(factor,) for factor in factors]
+    if (kept := _kept(factors, after)) is not None:
+        i, j = kept
+        before = _counted(list(factors[:i]), after[:j], name, rows)
+        return [*before, (factors[i],), *_counted(list(factors[i + 1 :]), after[j + 1 :], name)]
     if rows > 1 and factors[0].kind == "batch" and after[0] is None and len(factors) > rows:
         return [tuple(factors[:rows]), *_counted(list(factors[rows:]), after[1:], name)]
     if factors[0].kind == "batch" and after[0] in (None, factors[0].size):
