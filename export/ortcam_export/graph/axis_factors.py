@@ -202,11 +202,15 @@ def reshaped(
         for factor in ((replace(axis[0], size=size),) if len(axis) == 1 else axis)
         if factor.kind is not None or factor.size != _ONE
     ]
-    return _resolved(_counted(factors, after, name), name)
+    rows = len([f for f in axes[0] if f.kind is not None or f.size != _ONE]) if axes else 1
+    return _resolved(_counted(factors, after, name, max(rows, 1)), name)
 
 
-def _counted(factors: list[Factor], after: Sequence[Size], name: str) -> list[Axis]:
-    """The axes of these extents into which factors are merged and split."""
+def _counted(factors: list[Factor], after: Sequence[Size], name: str, rows: int = 1) -> list[Axis]:
+    """The axes of these extents into which factors are merged and split.
+
+    ``rows`` of the factors are the first axis so far, which stays where nothing tells otherwise.
+    """
     left: list[Axis] = []
     while len(left) < len(after) and (taken := _take(factors, after[len(left)], name, 0)):
         left.append(taken[0])
@@ -218,7 +222,7 @@ def _counted(factors: list[Factor], after: Sequence[Size], name: str) -> list[Ax
         right.insert(0, taken[0])
         factors = taken[1]
     rest = after[len(left) : len(after) - len(right)]
-    middle = _between(factors, rest, name)
+    middle = _between(factors, rest, name, 1 if left else rows)
     if not rest and factors and all(factor.size == _ONE for factor in factors) and left:
         left[-1] = (*left[-1], *factors)
     return [*left, *middle, *right]
@@ -265,7 +269,21 @@ def _split(factor: Factor, pieces: Sequence[Size], name: str) -> list[Factor]:
     return [Factor(own, size, factor.origin) for own, size in zip(kinds, pieces, strict=True)]
 
 
-def _between(factors: Sequence[Factor], after: Sequence[Size], name: str) -> list[Axis]:
+def _kept(factors: Sequence[Factor], after: Sequence[Size]) -> tuple[int, int] | None:
+    """The one factor with the extent of one new axis, between others on both sides.
+
+    Such are the channels of [N, T, 3, H, W] -> [?, 3, ?, ?].
+    """
+    own = [factor.size for factor in factors]
+    for j, size in enumerate(after[1:-1], start=1):
+        if size not in (None, _ONE) and own.count(size) == 1 == list(after).count(size):
+            i = own.index(size)
+            if 0 < i < len(own) - 1:
+                return i, j
+    return None
+
+
+def _between(factors: Sequence[Factor], after: Sequence[Size], name: str, rows: int) -> list[Axis]:
     """The axes of a part of a Reshape whose extents are not all known."""
     new: Axis = (Factor(size=_ONE),)
     if not factors or not after:
@@ -283,6 +301,12 @@ def _between(factors: Sequence[Factor], after: Sequence[Size], name: str) -> lis
         for factor, size in zip(factors, after, strict=True)
     ):
         return [(factor,) for factor in factors]
+    if (kept := _kept(factors, after)) is not None:
+        i, j = kept
+        before = _counted(list(factors[:i]), after[:j], name, rows)
+        return [*before, (factors[i],), *_counted(list(factors[i + 1 :]), after[j + 1 :], name)]
+    if rows > 1 and factors[0].kind == "batch" and after[0] is None and len(factors) > rows:
+        return [tuple(factors[:rows]), *_counted(list(factors[rows:]), after[1:], name)]
     if factors[0].kind == "batch" and after[0] in (None, factors[0].size):
         return [(factors[0],), *_counted(list(factors[1:]), after[1:], name)]
     kinds = {factor.kind for factor in factors}

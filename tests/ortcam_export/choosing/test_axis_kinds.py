@@ -254,6 +254,31 @@ def test_frames_that_are_folded_into_the_batch_are_known(batch: str, to: list[in
     assert found.kinds["y"] == (B, C)
 
 
+@pytest.mark.parametrize(
+    ("size", "fold"),
+    [
+        ("8, 8", "x = Reshape(clip, to)"),
+        *(
+            (size, "s = Shape<start = 2>(clip) t = Concat<axis = 0>(rest, s) x = Reshape(clip, t)")
+            for size in ("8, 8", "H, W")
+        ),
+    ],
+)
+def test_frames_stay_frames_whatever_follows(size: str, fold: str) -> None:
+    """Of extents that are not known the channels', which are, tell what is merged."""
+    found = axes(
+        f"float[N, 4, 3, {size}] clip",
+        f"{fold} c = Conv<pads = [1, 1, 1, 1]>(x, w) p = GlobalAveragePool(c)"
+        "n = Shape<end = 1>(p) u = Concat<axis = 0>(n, rest) f = Reshape(p, u) y = Gemm(f, v)",
+        {"w": (6, 3, 3, 3), "v": (6, 5)},
+        layouts={"clip": "NTCHW"},
+        to=[-1, 3, 8, 8],
+        rest=[-1],
+    )
+    assert {"x", "c", "p", "f", "y"} <= found.frames
+    assert found.kinds["y"] == (B, C)
+
+
 def test_time_first_is_time_then_the_batch() -> None:
     found = axes(
         "float[N, 1, 32, W] x",
