@@ -25,7 +25,9 @@ halves say how far it is rounded. Elsewhere, such as in attention, each directio
 ever finer steps until two neighbours agree, and the two that agree best over all questions give its
 value; the artifact has no influence on that. The difference between these two is the measurement's
 own uncertainty: a direction is judged only if it lies well within the tolerance, and a layer counts
-as not verified if fewer than half of its directions can be judged.
+as not verified if fewer than half of its directions can be judged. It is then measured again in
+float64 (:mod:`ortcam_export.verify.forms.in_float64`): beside the bias of a new detector's head, or
+behind a scale of 1e-6, float32 has no digits of the change.
 
 The questions are about classes that the layers move, and about random mixtures of all classes.
 

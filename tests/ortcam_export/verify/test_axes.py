@@ -15,6 +15,7 @@ from onnx import TensorProto
 from ortcam_export import export
 from ortcam_export.verify import gradient
 from ortcam_export.verify.central_differences import GradientError
+from ortcam_export.verify.questions import ask_artifact
 
 T = 3
 
@@ -81,7 +82,7 @@ def test_it_is_verified_and_a_doubled_gradient_is_found(
     assert made.verification is not None
     assert made.verification.bound < 2e-3
     assert made.layers[0].frames == (case == "frames")
-    right = gradient.ask_artifact
+    right = ask_artifact
 
     def doubled(*args: Any, **more: Any) -> Any:
         answers = right(*args, **more)

@@ -23,6 +23,7 @@ from ortcam_export.verify import gradient
 from ortcam_export.verify.central_differences import GradientError, UnmeasurableError
 from ortcam_export.verify.forms.in_float64 import in_float64
 from ortcam_export.verify.network_tail import Tail
+from ortcam_export.verify.questions import ask_artifact
 
 
 def new_detector() -> onnx.ModelProto:
@@ -54,7 +55,7 @@ def new_blocks() -> onnx.ModelProto:
 @pytest.fixture
 def doubled(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Double whatever an artifact answers from now on."""
-    right = gradient.ask_artifact
+    right = ask_artifact
 
     def wrong(*args: Any, **options: Any) -> Any:
         answers = right(*args, **options)
@@ -109,8 +110,7 @@ def test_float64_is_the_same_network(group: int, options: dict[str, Any]) -> Non
     x = g.node("Clip", [x, g.constant("low", -0.5, np.float32)], "clipped")
     x = g.node("Cast", [x], "cast", to=TensorProto.FLOAT)
     g.node("GlobalAveragePool", [x], "y")
-    shape: networks.Shape = [2, 4, 13, 17]
-    inputs = {"input": (TensorProto.FLOAT, shape)}
+    inputs: dict[str, tuple[int, networks.Shape]] = {"input": (TensorProto.FLOAT, [2, 4, 13, 17])}
     model = prepare(load(g.model({"y": (TensorProto.FLOAT, [2, 4, 1, 1])}, inputs)))
     wide = in_float64(model)
     assert wide is not None
@@ -199,7 +199,7 @@ def test_a_length_that_depends_on_the_picture_counts_no_classes() -> None:
 def test_a_gradient_that_does_not_run_is_told_from_its_network(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    right = gradient.ask_artifact
+    right = ask_artifact
 
     def wrong(artifact: Any, meta: Any, feeds: Any, questions: Any, *rest: Any, **o: Any) -> Any:
         weights = np.repeat(questions.class_weights, 2, axis=2)

@@ -108,7 +108,7 @@ def test_every_layer_is_verified_and_every_wrong_gradient_is_found(
 ) -> None:
     if name == "volumes" and "gradient" in methods:
         methods = ["hires-cam"]
-    size = {} if name in ("volumes", "deployed") else {"size": (64, 64)}
+    size: dict[str, Any] = {} if name in ("volumes", "deployed") else {"size": (64, 64)}
     check_all_layers(NETWORKS[name](), methods, judged, **size)
 
 
