@@ -425,8 +425,8 @@ def _refuse_silence(name: str, *, is_zero: bool) -> NoReturn:
         "and its gradient is 0 there, as with dead units, a saturated softmax, or tokens that the "
         "head does not read"
         if is_zero
-        else "though its gradient is not 0 there: the change is lost in rounding, as with "
-        "untrained weights or a saturated softmax"
+        else "and its gradient, not quite 0 there, may be rounding alone, as with untrained "
+        "weights or a saturated softmax"
     )
     raise UnmeasurableError(
         f"the score does not respond to {name!r}: shifting its features changes no class on the "
