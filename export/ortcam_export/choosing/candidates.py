@@ -248,7 +248,10 @@ def refuse_no_score(
 
 
 def _with_class_axis(value: ir.Value, axes: Axes) -> tuple[ir.Value, int | None]:
-    """The tensor, or the last one before it whose channels still have an axis of their own."""
+    """Return the tensor, or the last before it whose channels still have an axis of their own.
+
+    A Reshape that groups its elements anew, such as [N, 24] to [N, 6, 4], has other channels.
+    """
     walk: ir.Value | None = value
     while walk is not None:
         axis = axes.get(walk.name or "")
@@ -257,5 +260,18 @@ def _with_class_axis(value: ir.Value, axes: Axes) -> tuple[ir.Value, int | None]
         node = walk.producer()
         if node is None or node.op_type not in _RESHAPING or is_constant(node.inputs[0]):
             break
+        if _regroups(node):
+            break
         walk = node.inputs[0]
     return value, None
+
+
+def _regroups(node: ir.Node) -> bool:
+    """True if a node's output has other axes than its input, but for axes of extent 1."""
+    before, after = node.inputs[0], node.outputs[0]
+    if before is None or rank(after) < 2:
+        return False
+    old, new = ([extent for extent in extents(v) if extent != 1] for v in (before, after))
+    return len(old) != len(new) or any(
+        a != b for a, b in zip(old, new, strict=True) if isinstance(a, int) and isinstance(b, int)
+    )

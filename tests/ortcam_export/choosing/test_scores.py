@@ -512,3 +512,13 @@ def test_frames_that_are_folded_into_the_batch() -> None:
     score, notes = chosen(model)
     assert (score.axes, score.class_axis) == (("batch", "time", "class"), 2)
     assert "'logits' has a row for each frame" in " ".join(notes)
+
+
+def test_a_named_tensor_is_explained_itself_though_a_reshape_regroups_its_channels() -> None:
+    """[N, 24] became [N, 6, 4]: a softmax over the 24 would score other things than its name."""
+    options: dict[str, Any] = {"reduction_layer": "class_queries", "score": "softmax"}
+    exported = export(networks.queries(), class_axis=2, verify=False, **options)
+    assert exported.artifact.score.class_axis == 2
+    assumed = export(networks.queries(), verify=False, **options)
+    assert assumed.artifact.score.name == "class_queries.softmax"
+    assert any("axis 1 of 'class_queries'" in note for note in assumed.notes)
