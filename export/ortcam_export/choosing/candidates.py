@@ -204,10 +204,10 @@ def _complement(
     node = value.producer()
     assert node is not None
     axis = (node.attributes.get_int("axis", 0) or 0) % max(rank(value), 1)
-    kept = end if keep and end.dtype in FLOATS and rank(end) == rank(value) else value
+    result = end if keep and end.dtype in FLOATS and rank(end) == rank(value) else value
     reason = f"the probability {certainty.name!r} and its complement"
-    candidate = ScoreCandidate(end, kept, kept, "softmax", axis, reason=reason)
-    if kept is end and end is not value:
+    candidate = ScoreCandidate(end, result, result, "softmax", axis, reason=reason)
+    if result is end and end is not value:
         return replace(candidate, axis=axes.get(end.name or "") or axis)
     return candidate
 

@@ -202,8 +202,8 @@ def _recurrences(model: ir.Model, score: Score, read: set[ir.Value]) -> list[ir.
 
 def _named(nodes: Sequence[ir.Node]) -> str:
     """Nodes for a reader, two of them by name."""
-    listed = " and ".join(f"the {node.op_type} {node.name!r}" for node in nodes[:2])
-    return f"{listed} and {len(nodes) - 2} more" if len(nodes) > 2 else listed
+    names = " and ".join(f"the {node.op_type} {node.name!r}" for node in nodes[:2])
+    return f"{names} and {len(nodes) - 2} more" if len(nodes) > 2 else names
 
 
 def _feature_axis(value: ir.Value, network: PreparedNetwork) -> int:
@@ -262,20 +262,23 @@ def _last_feature(
         return max(reversed(values), key=lambda value: depth[value])
 
     if handed_on and (not active or is_hidden(last(active))):
-        chosen = last([*handed_on, *wishes[0]])
-        whole = chosen if chosen in grids else _put_together(chosen)
-        if whole is not chosen and whole in possible:
-            return whole, f"{_describe(chosen)}, its windows put together"
-        return chosen, _describe(chosen)
+        choice = last([*handed_on, *wishes[0]])
+        whole = choice if choice in grids else _put_together(choice)
+        if whole is not choice and whole in possible:
+            return whole, f"{_describe(choice)}, its windows put together"
+        return choice, _describe(choice)
     for wish in wishes:
         if wish:
-            chosen = last(wish)
+            choice = last(wish)
             joined = _joined(network, score, reached, inputs)
-            behind = [v for v in possible if v in joined & before and depth[v] > depth[chosen]]
-            if chosen in joined or not behind:
-                return chosen, _describe(chosen)
-            met = last(behind)
-            return met, f"where the last branches before the scorer meet ({operator(met)})"
+            behind = [v for v in possible if v in joined & before and depth[v] > depth[choice]]
+            if choice in joined or not behind:
+                return choice, _describe(choice)
+            junction = last(behind)
+            return (
+                junction,
+                f"where the last branches before the scorer meet ({operator(junction)})",
+            )
     between = _recurrences(model, score, convolved & dependent)
     if between:
         raise LayerError(
@@ -326,15 +329,15 @@ def _joined(
     axes_most = max(rank(value) for value in graph.inputs)
     open_until = max((last_read.get(value, -1) for value in inputs), default=-1)
     for index, node in enumerate(order):
-        made = [value for value in node.outputs if value in last_read]
-        if len(made) == 1 and open_until <= index:
-            value, axis = made[0], network.axes.get(made[0].name or "")
+        outputs = [value for value in node.outputs if value in last_read]
+        if len(outputs) == 1 and open_until <= index:
+            value, axis = outputs[0], network.axes.get(outputs[0].name or "")
             origin = before_quantization(value).producer() or node
             features = origin.op_type in _JOINING or is_relu_like(value)
             extents = () if value.shape is None else value.shape.dims
             if features and axis and len(extents) <= axes_most and extents[axis] != classes:
                 joined.add(value)
-        open_until = max([open_until, *(last_read[value] for value in made)])
+        open_until = max([open_until, *(last_read[value] for value in outputs)])
     return joined
 
 

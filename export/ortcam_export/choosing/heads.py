@@ -40,18 +40,18 @@ def recognised(
         statements: what is stated about the classes.
         tokens: the tensors of tokens.
     """
-    found = [_alone(candidate, statements, tokens) for candidate in candidates]
-    found = _boxes_and_classes(found, statements)
-    found = _prototypes(found)
-    return _queries(found, statements)
+    judged = [_alone(candidate, statements, tokens) for candidate in candidates]
+    judged = _boxes_and_classes(judged, statements)
+    judged = _prototypes(judged)
+    return _queries(judged, statements)
 
 
 def _alone(candidate: ScoreCandidate, statements: Statements, tokens: Grids) -> ScoreCandidate:
     """Return what an output is taken for by itself."""
     end = candidate.end
-    listed = _list(candidate, statements) or _behind_selection(candidate, statements)
-    if listed is not None:
-        return listed
+    entries = _list(candidate, statements) or _behind_selection(candidate, statements)
+    if entries is not None:
+        return entries
     if _is_attention(candidate):
         reason = "a softmax of it weights a product, as attention does"
         return replace(candidate, taken_for="attention", reason=reason)
@@ -80,23 +80,23 @@ def _after(candidate: ScoreCandidate) -> str:
 def _list(candidate: ScoreCandidate, statements: Statements) -> ScoreCandidate | None:
     """Return the class scores of an output that lists boxes beside classes."""
     end = candidate.end
-    found = parts_of_list(end)
-    if found is None:
+    layout = parts_of_list(end)
+    if layout is None:
         return None
-    parts = found.parts
+    parts = layout.parts
     scored = [part for part in parts if part.sigmoid is not None]
     rows = _class_rows(parts, scored, statements)
     reason = f"{quoted(end)} lists {_in_words(parts, rows)} side by side"
     if rows is None:
-        named = " or ".join(repr(part.value.name) for part in scored)
+        sources = " or ".join(repr(part.value.name) for part in scored)
         refusal = LayerError(
             f"{reason}, and none of its parts has as many rows as {statements.source} "
             f"names classes, {len(statements.names or ())}; name the tensor of the classes"
-            f"{f' ({named})' if named else ''} by ",
+            f"{f' ({sources})' if sources else ''} by ",
             Option("reduction_layer"),
         )
         return replace(candidate, taken_for="a list", reason=reason, refusal=refusal, fits=True)
-    listed = replace(
+    entries = replace(
         candidate,
         taken_for="class scores of a list",
         reason=f"{reason}{_sources(parts, rows)}",
@@ -104,13 +104,18 @@ def _list(candidate: ScoreCandidate, statements: Statements) -> ScoreCandidate |
         is_score=True,
         decided="",
     )
-    own = next((p for p in scored if (p.start, p.stop) == (rows.start, rows.stop)), None)
-    if own is not None and rows.objectness is None and own.sigmoid is own.value and found.whole:
-        node = own.value.producer()
-        if node is not None and node.inputs[0] is not None and rank(own.value) == rank(end):
-            logits, axis = node.inputs[0], found.own_axis
-            return replace(listed, logits=logits, score=own.value, kind="sigmoid", axis=axis)
-    return replace(listed, logits=end, score=None, kind="sigmoid", axis=found.axis, rows=rows)
+    scores = next((p for p in scored if (p.start, p.stop) == (rows.start, rows.stop)), None)
+    if (
+        scores is not None
+        and rows.objectness is None
+        and scores.sigmoid is scores.value
+        and layout.whole
+    ):
+        node = scores.value.producer()
+        if node is not None and node.inputs[0] is not None and rank(scores.value) == rank(end):
+            logits, axis = node.inputs[0], layout.own_axis
+            return replace(entries, logits=logits, score=scores.value, kind="sigmoid", axis=axis)
+    return replace(entries, logits=end, score=None, kind="sigmoid", axis=layout.axis, rows=rows)
 
 
 def _class_rows(
@@ -154,14 +159,16 @@ def _sources(parts: Sequence[Part], rows: Rows) -> str:
         else:
             continue
         kinds.setdefault(kind, []).extend(_convolutions(part))
-    told = [f"{kind} by {' and '.join(map(repr, names))}" for kind, names in kinds.items() if names]
-    return f" ({', '.join(told)})" if told else ""
+    sources = [
+        f"{kind} by {' and '.join(map(repr, names))}" for kind, names in kinds.items() if names
+    ]
+    return f" ({', '.join(sources)})" if sources else ""
 
 
 def _convolutions(part: Part) -> list[str]:
     """The convolutions that give a part's rows and no others, one for each scale."""
-    found: dict[str, None] = {}
-    stack, seen = [part.value], {part.value}
+    names: dict[str, None] = {}
+    stack, visited = [part.value], {part.value}
     while stack:
         value = stack.pop()
         node = value.producer()
@@ -169,12 +176,12 @@ def _convolutions(part: Part) -> list[str]:
             continue
         if node.op_type in CONVOLUTIONS:
             if extents(value)[1:2] == (part.rows,):
-                found[value.name or ""] = None
+                names[value.name or ""] = None
         elif node.op_type in PASSING | {"Concat", "Sigmoid", "Split"}:
-            read = [v for v in node.inputs if v is not None and v not in seen]
-            seen.update(read)
+            read = [v for v in node.inputs if v is not None and v not in visited]
+            visited.update(read)
             stack.extend(reversed(read))
-    return list(found)
+    return list(names)
 
 
 # ---- Lists behind a selection ---------------------------------------------------------------
@@ -197,10 +204,10 @@ def _behind_selection(candidate: ScoreCandidate, statements: Statements) -> Scor
     fitting = [v for v in lists if classes is None or classes in extents(v)[1:]]
     axis = _listed_axis(fitting[0], classes) if len(fitting) == 1 else None
     if axis is None:
-        named = " or ".join(quoted(v) for v in lists)
+        sources = " or ".join(quoted(v) for v in lists)
         refusal = LayerError(
             f"{reason}; the score is what scores the classes before it: name that tensor"
-            f"{f' ({named})' if named else ''} by ",
+            f"{f' ({sources})' if sources else ''} by ",
             Option("reduction_layer"),
             *(
                 ()
@@ -238,11 +245,11 @@ def _listed_axis(score: ir.Value, classes: int | None) -> int | None:
         return (node.attributes.get_int("axis", -1) or 0) % 3 or None
     for consumer in score.consumers():
         if consumer.op_type == "ReduceMax":
-            gone = {
+            difference = {
                 i for i, e in enumerate(extents(score)) if e not in extents(consumer.outputs[0])
             }
-            if len(gone) == 1:
-                return gone.pop() or None
+            if len(difference) == 1:
+                return difference.pop() or None
     return None
 
 
@@ -250,7 +257,7 @@ def _selection(end: ir.Value) -> tuple[set[str], list[ir.Value]]:
     """The operators that select an output's rows, and the sigmoids and softmaxes before them."""
     operators: set[str] = set()
     scores: dict[ir.Value, None] = {}
-    stack, seen = [end], {end}
+    stack, visited = [end], {end}
     while stack:
         value = stack.pop()
         node = value.producer()
@@ -261,8 +268,8 @@ def _selection(end: ir.Value) -> tuple[set[str], list[ir.Value]]:
         if node.op_type in ("Sigmoid", "Softmax"):
             scores[value] = None
             continue
-        read = [v for v in node.inputs if v is not None and v not in seen and not is_constant(v)]
-        seen.update(read)
+        read = [v for v in node.inputs if v is not None and v not in visited and not is_constant(v)]
+        visited.update(read)
         stack.extend(reversed(read))
     return operators, list(scores)
 
@@ -343,21 +350,21 @@ def _are_boxes_of(boxes: ScoreCandidate, classes: ScoreCandidate) -> bool:
 
 def _prototypes(candidates: Sequence[ScoreCandidate]) -> list[ScoreCandidate]:
     """Take the maps beside a detector's list for the prototypes of its masks."""
-    listed = [c for c in candidates if c.taken_for in ("class scores of a list", "a list")]
-    if not any(c.rows is not None or rank(c.end) == 3 for c in listed):
+    lists = [c for c in candidates if c.taken_for in ("class scores of a list", "a list")]
+    if not any(c.rows is not None or rank(c.end) == 3 for c in lists):
         return list(candidates)
     return [
         replace(
             c,
             taken_for="prototypes",
-            reason=f"maps without classes beside the list {listed[0].end.name!r}",
+            reason=f"maps without classes beside the list {lists[0].end.name!r}",
             refusal=c.refusal
             or LayerError(f"{c.end.name!r} holds mask prototypes, so it scores no classes"),
         )
         if rank(c.end) == 4
         and c.kind is None
         and not c.decided
-        and c not in listed
+        and c not in lists
         and not has_class_words(c.end.name or "")
         else c
         for c in candidates

@@ -233,13 +233,13 @@ def attention_tables(model: ir.Model) -> set[ir.Value]:
 
 def _is_product_ahead(value: ir.Value) -> bool:
     """True if a tensor is multiplied with another as matrices, as it is or merely masked."""
-    stack, seen = [value], {value}
+    stack, visited = [value], {value}
     while stack:
         for node in stack.pop().consumers():
             if node.op_type in _PRODUCTS and not any(map(is_constant, node.inputs)):
                 return True
-            if node.op_type in _AFTER_ATTENTION and node.outputs[0] not in seen:
-                seen.add(node.outputs[0])
+            if node.op_type in _AFTER_ATTENTION and node.outputs[0] not in visited:
+                visited.add(node.outputs[0])
                 stack.append(node.outputs[0])
     return False
 

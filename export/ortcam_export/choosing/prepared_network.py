@@ -36,7 +36,7 @@ class PreparedNetwork:
     frames: frozenset[str] = field(init=False)
 
     def __post_init__(self, layouts: Mapping[str, str] | None) -> None:
-        found = tensor_axes(self.model, layouts)
-        object.__setattr__(self, "kinds", found.kinds)
-        object.__setattr__(self, "axes", found.channels)
-        object.__setattr__(self, "frames", found.frames)
+        tracker = tensor_axes(self.model, layouts)
+        object.__setattr__(self, "kinds", tracker.kinds)
+        object.__setattr__(self, "axes", tracker.channels)
+        object.__setattr__(self, "frames", tracker.frames)

@@ -111,14 +111,14 @@ def kinds_of_axes(
         picture: the input that takes the picture.
     """
     batch = batch_axis(network, value, axis, picture) or 0
-    known = network.kinds.get(value.name or "", (None,) * rank(value))
+    tracked = network.kinds.get(value.name or "", (None,) * rank(value))
     others = [a for a in range(rank(value)) if a not in (axis, batch)]
-    unknown = [a for a in others if known[a] not in ("space", "list", "time")]
+    unknown = [a for a in others if tracked[a] not in ("space", "list", "time")]
     space = _axes_of_space(network, picture)
     places = len(unknown) if len(others) == space else 0
     if len(others) > space:
-        places = max(space - sum(known[a] == "space" for a in others), 0)
-    kinds = [kind or "list" for kind in known]
+        places = max(space - sum(tracked[a] == "space" for a in others), 0)
+    kinds = [kind or "list" for kind in tracked]
     for a in unknown:
         kinds[a] = "list"
     for a in unknown[len(unknown) - places :]:

@@ -98,8 +98,8 @@ class ScoreChoice:
 
     def _all(self) -> list[ScoreCandidate]:
         traced = [self._traced(output) for output in self._network.model.graph.outputs]
-        found = recognised(traced, self._statements, self._grids)
-        judged = [self._judged(candidate) for candidate in found]
+        candidates = recognised(traced, self._statements, self._grids)
+        judged = [self._judged(candidate) for candidate in candidates]
         best: dict[ir.Value, ScoreCandidate] = {}
         for candidate in judged:
             other = best.get(candidate.logits)
@@ -205,18 +205,21 @@ class ScoreChoice:
             raise InputError(f"score is {score!r}; it is {', '.join(SCORES[:-1])} or {SCORES[-1]}")
         if reduction_layer is not None:
             return self._named(find(self._network.model, reduction_layer), score, class_axis)
-        chosen, *others = self.candidates
+        choice, *others = self.candidates
         if class_axis is not None:
-            chosen = _with_axis(chosen, class_axis)
-        self._check(chosen, others, sure=class_axis is not None)
-        self._note_choice(chosen, others, score)
-        return chosen
+            choice = _with_axis(choice, class_axis)
+        self._check(choice, others, sure=class_axis is not None)
+        self._note_choice(choice, others, score)
+        return choice
 
     def _named(self, value: ir.Value, score: str | None, axis: int | None) -> ScoreCandidate:
         """Return the candidate of a tensor that the user names."""
-        for listed in self.candidates if axis is None else ():
-            if listed.taken_for == _LISTED and value in (listed.score, listed.logits):
-                return listed
+        for candidate_of_list in self.candidates if axis is None else ():
+            if candidate_of_list.taken_for == _LISTED and value in (
+                candidate_of_list.score,
+                candidate_of_list.logits,
+            ):
+                return candidate_of_list
         candidate = trace(value, self._network.axes, keep=True)
         if score not in (None, "linear", candidate.kind):
             candidate = trace(value, self._network.axes)
@@ -229,15 +232,19 @@ class ScoreChoice:
             self._note_linear(candidate)
         return candidate
 
-    def _as_known(self, named: ScoreCandidate) -> ScoreCandidate:
+    def _as_known(self, tensor: ScoreCandidate) -> ScoreCandidate:
         """Return a named tensor's candidate with the evidence that an output gives for it."""
-        for known in self.candidates if named.kind is None else ():
-            if known.logits is named.logits and known.axis == named.axis and known.rows is None:
-                kind = known.kind or known.appended
-                reason = f"the {known.kind} behind it" if known.kind else known.reason
-                taken_for = "class scores" if known.kind else known.taken_for
-                return replace(named, appended=kind, reason=reason, taken_for=taken_for)
-        return named
+        for candidate in self.candidates if tensor.kind is None else ():
+            if (
+                candidate.logits is tensor.logits
+                and candidate.axis == tensor.axis
+                and candidate.rows is None
+            ):
+                kind = candidate.kind or candidate.appended
+                reason = f"the {candidate.kind} behind it" if candidate.kind else candidate.reason
+                taken_for = "class scores" if candidate.kind else candidate.taken_for
+                return replace(tensor, appended=kind, reason=reason, taken_for=taken_for)
+        return tensor
 
     def _assumed_axis(self, candidate: ScoreCandidate) -> ScoreCandidate:
         """Take axis 1 for that of the classes, and note it."""
@@ -254,28 +261,28 @@ class ScoreChoice:
         return replace(candidate, axis=axis)
 
     def _check(
-        self, chosen: ScoreCandidate, others: Sequence[ScoreCandidate], *, sure: bool
+        self, choice: ScoreCandidate, others: Sequence[ScoreCandidate], *, sure: bool
     ) -> None:
         """Check that no other candidate is likelier the score.
 
         Raises:
             LayerError: one is, or none can be explained.
         """
-        likely = chosen.fits or (self._statements.names is None and _scores_classes(chosen))
+        likely = choice.fits or (self._statements.names is None and _scores_classes(choice))
         likelier = [] if likely or sure else [c for c in others if _is_likelier(c)]
-        if chosen.refusal is not None:
-            likelier = [c for c in (chosen, *others) if c.fits] or [chosen]
+        if choice.refusal is not None:
+            likelier = [c for c in (choice, *others) if c.fits] or [choice]
         if likelier:
             assert likelier[0].refusal is not None
             raise likelier[0].refusal
-        names, classes = self._statements.names, chosen.classes
-        if names is None or self._statements.is_option or chosen.fits:
+        names, classes = self._statements.names, choice.classes
+        if names is None or self._statements.is_option or choice.fits:
             return
         if classes in (None, len(names)):
             return
         has = "one channel" if classes == 1 else f"{classes} channels"
         raise LayerError(
-            f"{self._statements.source} names {len(names)} classes, but {quoted(chosen.value)}, "
+            f"{self._statements.source} names {len(names)} classes, but {quoted(choice.value)}, "
             f"the likeliest score, has {has}; name the tensor that scores them by ",
             Option("reduction_layer"),
             ", or the channels by ",
@@ -283,24 +290,24 @@ class ScoreChoice:
         )
 
     def _note_choice(
-        self, chosen: ScoreCandidate, others: Sequence[ScoreCandidate], score: str | None
+        self, choice: ScoreCandidate, others: Sequence[ScoreCandidate], score: str | None
     ) -> None:
         notes = self._network.notes
-        if chosen.kind is None and chosen.appended == "linear" and score is None:
-            self._note_linear(chosen)
-        elif chosen.rows is not None:
-            times = "" if chosen.rows.objectness is None else ", times its objectness"
-            rows = f"rows {chosen.rows.start} to {chosen.rows.stop - 1}{times}"
-            notes.append(f"reduction layer {chosen.name!r}, {rows}: {chosen.reason}")
+        if choice.kind is None and choice.appended == "linear" and score is None:
+            self._note_linear(choice)
+        elif choice.rows is not None:
+            times = "" if choice.rows.objectness is None else ", times its objectness"
+            rows = f"rows {choice.rows.start} to {choice.rows.stop - 1}{times}"
+            notes.append(f"reduction layer {choice.name!r}, {rows}: {choice.reason}")
         else:
-            what = f"the {chosen.kind}" if chosen.kind else "the logits"
-            if chosen.end is not chosen.value:
-                what += f" behind the output {chosen.end.name!r}"
-            if chosen.taken_for == _LISTED:
-                what += f": {chosen.reason}"
-            notes.append(f"reduction layer {chosen.name!r}, {what}")
-            if chosen.kind is None and chosen.appended == "logits" and score is None:
-                notes.append(_neither_note(chosen))
+            what = f"the {choice.kind}" if choice.kind else "the logits"
+            if choice.end is not choice.value:
+                what += f" behind the output {choice.end.name!r}"
+            if choice.taken_for == _LISTED:
+                what += f": {choice.reason}"
+            notes.append(f"reduction layer {choice.name!r}, {what}")
+            if choice.kind is None and choice.appended == "logits" and score is None:
+                notes.append(_neither_note(choice))
         others = [c for c in others if c.refusal is None]
         if others:
             names = ", ".join(repr(other.name) for other in others)
@@ -311,11 +318,11 @@ class ScoreChoice:
                 )
             )
 
-    def _note_linear(self, chosen: ScoreCandidate) -> None:
-        reason = chosen.reason or "nothing shows that they score classes"
+    def _note_linear(self, choice: ScoreCandidate) -> None:
+        reason = choice.reason or "nothing shows that they score classes"
         self._network.notes.append(
             Message(
-                f"reduction layer {chosen.name!r}, {chosen.taken_for} explained as they stand "
+                f"reduction layer {choice.name!r}, {choice.taken_for} explained as they stand "
                 f"({reason}); if they score classes, say so by ",
                 Option("score", "softmax"),
                 ", ",
@@ -374,9 +381,9 @@ def _is_likelier(candidate: ScoreCandidate) -> bool:
     return candidate.refusal is not None and (candidate.fits or candidate.is_score)
 
 
-def _neither_note(chosen: ScoreCandidate) -> str:
+def _neither_note(choice: ScoreCandidate) -> str:
     return Message(
-        f"whether a softmax or a sigmoid belongs behind {chosen.name!r} is not known, so its "
+        f"whether a softmax or a sigmoid belongs behind {choice.name!r} is not known, so its "
         "logits are explained; append one by ",
         Option("score", "softmax"),
         " or ",

@@ -106,9 +106,12 @@ def _flattened(node: ir.Node, value: ir.Value, axes: Axes) -> Grid | None:
         return None
     rows, columns = (axis for axis in (1, 2, 3) if axis != channels)
     merged, cells = value.shape[3 - after], [x.shape[rows], x.shape[columns]]
-    known = [extent for extent in (merged, *cells) if isinstance(extent, int)]
-    kept = [e for e in (x.shape[channels], value.shape[after]) if isinstance(e, int)]
-    if len(set(kept)) > 1 or (len(known) == 3 and known[0] != known[1] * known[2]):
+    extents_of_cells = [extent for extent in (merged, *cells) if isinstance(extent, int)]
+    channel_counts = [e for e in (x.shape[channels], value.shape[after]) if isinstance(e, int)]
+    if len(set(channel_counts)) > 1 or (
+        len(extents_of_cells) == 3
+        and extents_of_cells[0] != extents_of_cells[1] * extents_of_cells[2]
+    ):
         return None
     return Grid(3 - after, x, rows, columns)
 
@@ -179,9 +182,9 @@ def _sliced(node: ir.Node, grid: Grid) -> Grid | None:
         return None
     start = starts[i] if starts is not None else None
     leading = None if grid.leading is None or start is None else grid.leading - start
-    cut = 0 if ends[i] >= _TO_THE_END else -ends[i]
-    trailing = None if grid.trailing is None else grid.trailing - cut
-    removes_picture = (start is not None and start < 0) or cut < 0
+    end = 0 if ends[i] >= _TO_THE_END else -ends[i]
+    trailing = None if grid.trailing is None else grid.trailing - end
+    removes_picture = (start is not None and start < 0) or end < 0
     if removes_picture or (leading or 0) < 0 or (trailing or 0) < 0:
         return None
     return replace(grid, leading=leading, trailing=trailing)
@@ -198,24 +201,24 @@ def reach_picture(model: ir.Model, grids: Grids, reached: set[str]) -> set[ir.Va
         grids: what :func:`token_grids` found.
         reached: names of the tensors that the gradient of the score reaches.
     """
-    found: set[ir.Value] = set()
+    tokens: set[ir.Value] = set()
     for node in reversed(model.graph):
         for value in node.outputs:
             if value in grids and any(
-                _asks_picture(use.node, value, grids, found)
+                _asks_picture(use.node, value, grids, tokens)
                 for use in value.uses()
                 if any(output.name in reached for output in use.node.outputs)
             ):
-                found.add(value)
-    return found
+                tokens.add(value)
+    return tokens
 
 
-def _asks_picture(node: ir.Node, value: ir.Value, grids: Grids, found: set[ir.Value]) -> bool:
+def _asks_picture(node: ir.Node, value: ir.Value, grids: Grids, tokens: set[ir.Value]) -> bool:
     """True if a consumer of tokens, or a node after it, reads the patch tokens."""
     axis = grids[value].axis
     here = [output for output in node.outputs if output in grids]
     if here:
-        return any(output in found for output in here)
+        return any(output in tokens for output in here)
     if node.op_type == "Gather":
         along = (node.attributes.get_int("axis", 0) or 0) % 3
         return along != axis or not is_constant(node.inputs[1])
@@ -295,9 +298,9 @@ def fold(
     for use in tuple(value.uses()):
         if not is_recorded(use.node):
             use.node.replace_input_with(use.idx, whole.value)
-    own = value.is_graph_output()
+    is_output = value.is_graph_output()
     folded.value.name = unused(model, f"{layer.name}.folded")
-    if not own:
+    if not is_output:
         tokens = unused(model, f"{layer.name}.tokens")
         folded.value.name, value.name = value.name, tokens
     model.graph.sort()

@@ -58,9 +58,9 @@ def inlined(model: ir.Model, operators: Iterable[tuple[str, str]]) -> ir.Model:
     # the inliner asks for the type of every input, even of one that is omitted
     proto.graph.value_info.add(name="")
     proto = inliner.inline_selected_functions(proto, sorted(pairs), inline_schema_functions=True)
-    named = [info for info in proto.graph.value_info if info.name]
+    infos = [info for info in proto.graph.value_info if info.name]
     del proto.graph.value_info[:]
-    proto.graph.value_info.extend(named)
+    proto.graph.value_info.extend(infos)
     return prepare(ir.from_proto(proto))
 
 

@@ -161,7 +161,7 @@ class Sweep:
         same = self._gates.get(value) is self._tape.gate
         return g if same else self._tape.let_through(g)
 
-    def _needed_in_part(self, value: ir.Value, needed: Sequence[ir.Value]) -> bool:
+    def _needed_in_part(self, value: ir.Value, targets: Sequence[ir.Value]) -> bool:
         """True if of joined channels only some are needed, and all readers have a parted rule."""
         node = value.producer()
         return (
@@ -170,7 +170,7 @@ class Sweep:
             and value is not self._seed.value
             and value not in self._whole
             and Node(self._tape, node).axis(0) == 1
-            and sum(operand in needed for operand in node.inputs) == 1
+            and sum(operand in targets for operand in node.inputs) == 1
             and all(lookup_parted(reader, index) for reader, index in self._uses(value))
         )
 

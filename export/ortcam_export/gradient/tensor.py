@@ -322,8 +322,8 @@ class Tensor:
         the sums of rows, then of columns, cancel to an error a hundred times as small at 256x256.
         """
         long = [axis % self.rank for axis in axes if self.extent(axis) != 1]
-        known = [extent for axis in long if isinstance(extent := self.extent(axis), int)]
-        if len(known) == len(long) and math.prod(known) <= _FEW:
+        extents = [extent for axis in long if isinstance(extent := self.extent(axis), int)]
+        if len(extents) == len(long) and math.prod(extents) <= _FEW:
             return self._reduce(op_type, axes, keepdims)
         reduced = self
         for axis in sorted(long, reverse=True)[:-1]:

@@ -154,7 +154,7 @@ def kind_of_all(axes: Sequence[Axis]) -> tuple[str | None, ...]:
     if len(kinds) == 2 and kinds[0] == "batch" and kinds[1] is None:
         inside = {factor.kind for factor in _wide(axes[1])}
         kinds[1] = "class" if "class" in inside and "batch" not in inside else None
-    return tuple(None if own == "part" else own for own in kinds)
+    return tuple(None if nature == "part" else nature for nature in kinds)
 
 
 def joined(axes: Iterable[Axis]) -> Axis:
@@ -169,8 +169,8 @@ def joined(axes: Iterable[Axis]) -> Axis:
     preferred = "space" if kinds <= PLACES else "class" if kinds <= {"class", "part"} else None
     if len(kinds) > 1 and preferred not in kinds:
         return UNKNOWN if preferred is None else next(a for a in possible if kind(a) in PLACES)
-    taken = preferred if len(kinds) > 1 else next(iter(kinds))
-    return max((axis for axis in possible if kind(axis) == taken), key=len)
+    nature = preferred if len(kinds) > 1 else next(iter(kinds))
+    return max((axis for axis in possible if kind(axis) == nature), key=len)
 
 
 def of_extent(axis: Axis, size: Size) -> Axis:
@@ -212,15 +212,15 @@ def _counted(factors: list[Factor], after: Sequence[Size], name: str, rows: int 
     ``rows`` of the factors are the first axis so far, which stays where nothing tells otherwise.
     """
     left: list[Axis] = []
-    while len(left) < len(after) and (taken := _take(factors, after[len(left)], name, 0)):
-        left.append(taken[0])
-        factors = taken[1]
+    while len(left) < len(after) and (step := _take(factors, after[len(left)], name, 0)):
+        left.append(step[0])
+        factors = step[1]
     right: list[Axis] = []
     while len(left) + len(right) < len(after) and (
-        taken := _take(factors, after[-1 - len(right)], name, -1)
+        step := _take(factors, after[-1 - len(right)], name, -1)
     ):
-        right.insert(0, taken[0])
-        factors = taken[1]
+        right.insert(0, step[0])
+        factors = step[1]
     rest = after[len(left) : len(after) - len(right)]
     middle = _between(factors, rest, name, 1 if left else rows)
     if not rest and factors and all(factor.size == _ONE for factor in factors) and left:
@@ -237,7 +237,7 @@ def _take(
     """
     if size is None:
         return None
-    rest, taken = list(factors), list[Factor]()
+    rest, counted = list(factors), list[Factor]()
     if size == _ONE:
         if rest and rest[end].size == _ONE:
             return (rest.pop(end),), rest
@@ -255,9 +255,9 @@ def _take(
             pieces = _split(factor, [outer, inner], name)
             rest.insert(0 if end == 0 else len(rest), pieces[1 + end])
             factor, more = pieces[-end], _ONE
-        taken.insert(len(taken) if end == 0 else 0, factor)
+        counted.insert(len(counted) if end == 0 else 0, factor)
         size = more
-    return tuple(taken), rest
+    return tuple(counted), rest
 
 
 def _split(factor: Factor, pieces: Sequence[Size], name: str) -> list[Factor]:
@@ -266,7 +266,7 @@ def _split(factor: Factor, pieces: Sequence[Size], name: str) -> list[Factor]:
         return [Factor("part", size, (name, 0)) for size in pieces]
     inner = "list" if factor.kind == "batch" else factor.kind
     kinds = [factor.kind, *[inner] * (len(pieces) - 1)]
-    return [Factor(own, size, factor.origin) for own, size in zip(kinds, pieces, strict=True)]
+    return [Factor(nature, size, factor.origin) for nature, size in zip(kinds, pieces, strict=True)]
 
 
 def _kept(factors: Sequence[Factor], after: Sequence[Size]) -> tuple[int, int] | None:
@@ -274,11 +274,11 @@ def _kept(factors: Sequence[Factor], after: Sequence[Size]) -> tuple[int, int] |
 
     Such are the channels of [N, T, 3, H, W] -> [?, 3, ?, ?].
     """
-    own = [factor.size for factor in factors]
+    extents = [factor.size for factor in factors]
     for j, size in enumerate(after[1:-1], start=1):
-        if size not in (None, _ONE) and own.count(size) == 1 == list(after).count(size):
-            i = own.index(size)
-            if 0 < i < len(own) - 1:
+        if size not in (None, _ONE) and extents.count(size) == 1 == list(after).count(size):
+            i = extents.index(size)
+            if 0 < i < len(extents) - 1:
                 return i, j
     return None
 
@@ -301,8 +301,8 @@ def _between(factors: Sequence[Factor], after: Sequence[Size], name: str, rows: 
         for factor, size in zip(factors, after, strict=True)
     ):
         return [(factor,) for factor in factors]
-    if (kept := _kept(factors, after)) is not None:
-        i, j = kept
+    if (span := _kept(factors, after)) is not None:
+        i, j = span
         before = _counted(list(factors[:i]), after[:j], name, rows)
         return [*before, (factors[i],), *_counted(list(factors[i + 1 :]), after[j + 1 :], name)]
     if rows > 1 and factors[0].kind == "batch" and after[0] is None and len(factors) > rows:
@@ -321,14 +321,14 @@ def _resolved(axes: Sequence[Axis], name: str) -> list[Axis]:
     As in [N, anchors, classes, H, W] -> [N, H * W * anchors, classes], where an earlier Reshape
     split them. One that splits and merges at once, as into groups to normalise, tells nothing.
     """
-    listed = any(
+    is_list = any(
         kind(axis) == "list"
         and any(factor.kind == "part" and factor.origin != (name, 0) for factor in axis)
         for axis in axes
     )
     parts = [i for i, axis in enumerate(axes) if kind(axis) == "part"]
     result = list(axes)
-    if listed and len(parts) == 1 and not any(kind(axis) == "class" for axis in axes):
+    if is_list and len(parts) == 1 and not any(kind(axis) == "class" for axis in axes):
         (at,) = parts
         result[at] = tuple(replace(factor, kind="class") for factor in axes[at])
     return result

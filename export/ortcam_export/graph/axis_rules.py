@@ -103,8 +103,12 @@ def _broadcast(
 ) -> list[Axis]:
     result: list[Axis] = []
     for behind, size in enumerate(reversed(after), start=1):
-        here = [(axes[-behind], own[-behind]) for axes, own in operands if 0 < behind <= len(axes)]
-        full = [axis for axis, own in here if own != _ONE or size == _ONE]
+        here = [
+            (axes[-behind], extents[-behind])
+            for axes, extents in operands
+            if 0 < behind <= len(axes)
+        ]
+        full = [axis for axis, extents in here if extents != _ONE or size == _ONE]
         result.insert(0, joined(full or [axis for axis, _ in here]))
     return result
 
@@ -114,8 +118,8 @@ def _same_extents(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> lis
     axes, after = _elementwise(node, value, followed), sizes(value)
     reads = [v for v in node.inputs if v is not None and v.name in followed]
     for behind, size in enumerate(reversed(after), start=1):
-        own = [sizes(v)[-behind] for v in reads if rank(v) >= behind]
-        if size is not None and None not in own and size not in own:
+        extents = [sizes(v)[-behind] for v in reads if rank(v) >= behind]
+        if size is not None and None not in extents and size not in extents:
             axes[-behind] = UNKNOWN
     return axes
 
@@ -127,8 +131,8 @@ def _first(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis]
     if len(axes) != len(after):
         return _unknown(value)
     return [
-        axis if own is not None and own == size else of_extent(axis, size)
-        for axis, own, size in zip(axes, before, after, strict=True)
+        axis if extent is not None and extent == size else of_extent(axis, size)
+        for axis, extent, size in zip(axes, before, after, strict=True)
     ]
 
 
@@ -173,8 +177,8 @@ def _grid_sample(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list
 
 def _rows(axes: Sequence[Axis]) -> Axis:
     """The first axis: the batch, unless it is known to be another."""
-    known = any(factor.kind for factor in axes[0]) if axes else False
-    return axes[0] if known else (Factor("batch"),)
+    is_tracked = any(factor.kind for factor in axes[0]) if axes else False
+    return axes[0] if is_tracked else (Factor("batch"),)
 
 
 def _normalization(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis]:
@@ -220,10 +224,10 @@ def _flatten(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axi
 
 
 def _squeeze(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis]:
-    gone = constant_ints(_input(node, 1))
-    if gone is None:
-        gone = [i for i, size in enumerate(sizes(_input(node, 0))) if size == _ONE]
-    return _without(_axes(node, 0, followed), gone)
+    removed = constant_ints(_input(node, 1))
+    if removed is None:
+        removed = [i for i, size in enumerate(sizes(_input(node, 0))) if size == _ONE]
+    return _without(_axes(node, 0, followed), removed)
 
 
 def _unsqueeze(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis]:
@@ -233,34 +237,34 @@ def _unsqueeze(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[A
     result = [
         (Factor(size=_ONE),) if axis in new else next(axes, UNKNOWN) for axis in range(rank(value))
     ]
-    kept = [kind(axis) for i, axis in enumerate(result) if i not in new]
-    if new in ({1}, {rank(value) - 1}) and kept[0] == "batch" and set(kept[1:]) == {"space"}:
+    others = [kind(axis) for i, axis in enumerate(result) if i not in new]
+    if new in ({1}, {rank(value) - 1}) and others[0] == "batch" and set(others[1:]) == {"space"}:
         result[new.pop()] = (Factor("class", _ONE),)
     return result
 
 
 def _reduce(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis]:
     axes = _axes(node, 0, followed)
-    gone = constant_ints(_input(node, 1))
-    if gone is None:
-        gone = list(node.attributes.get_ints("axes") or range(len(axes)))
-    return _reduced(axes, gone, value)
+    axes_reduced = constant_ints(_input(node, 1))
+    if axes_reduced is None:
+        axes_reduced = list(node.attributes.get_ints("axes") or range(len(axes)))
+    return _reduced(axes, axes_reduced, value)
 
 
 def _choice(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis]:
     return _reduced(_axes(node, 0, followed), [_attribute(node, "axis", 0)], value)
 
 
-def _reduced(axes: Sequence[Axis], gone: Sequence[int], value: ir.Value) -> list[Axis]:
+def _reduced(axes: Sequence[Axis], indices: Sequence[int], value: ir.Value) -> list[Axis]:
     if rank(value) < len(axes):
-        return _without(axes, gone)
-    reduced = {axis % max(len(axes), 1) for axis in gone}
+        return _without(axes, indices)
+    reduced = {axis % max(len(axes), 1) for axis in indices}
     return [of_extent(axis, _ONE) if i in reduced else axis for i, axis in enumerate(axes)]
 
 
-def _without(axes: Sequence[Axis], gone: Sequence[int]) -> list[Axis]:
+def _without(axes: Sequence[Axis], indices: Sequence[int]) -> list[Axis]:
     """What is left without some axes; of rows and columns the one that is left is a list."""
-    removed = {axis % max(len(axes), 1) for axis in gone}
+    removed = {axis % max(len(axes), 1) for axis in indices}
     left = [axis for i, axis in enumerate(axes) if i not in removed]
     if any(kind(axes[i]) == "space" for i in removed):
         return [(Factor("list"),) if kind(axis) == "space" else axis for axis in left]
@@ -271,14 +275,14 @@ def _gather(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis
     data, indices = _input(node, 0), _input(node, 1)
     assert data is not None  # by ONNX's definition
     assert indices is not None
-    own = _axes(node, 0, followed) or [*[UNKNOWN] * (rank(data) - 1), _CHANNELS]
+    axes = _axes(node, 0, followed) or [*[UNKNOWN] * (rank(data) - 1), _CHANNELS]
     along = _attribute(node, "axis", 0) % max(rank(data), 1)
-    chosen = _axes(node, 1, followed)
-    if not chosen and rank(indices) == 0:
-        return _without(own, [along])
-    if not chosen and rank(indices) == 1:
-        chosen = [of_extent(own[along], sizes(indices)[0])]
-    return [*own[:along], *(chosen or [UNKNOWN] * rank(indices)), *own[along + 1 :]]
+    places = _axes(node, 1, followed)
+    if not places and rank(indices) == 0:
+        return _without(axes, [along])
+    if not places and rank(indices) == 1:
+        places = [of_extent(axes[along], sizes(indices)[0])]
+    return [*axes[:along], *(places or [UNKNOWN] * rank(indices)), *axes[along + 1 :]]
 
 
 def _gather_nd(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis]:
@@ -328,18 +332,18 @@ def _kept_batch(axes: Sequence[Axis], rows: Axis, summed: Axis) -> Axis:
     return (*rows, *batch) if len(summed) > len(batch) else rows
 
 
-def _remaining(axes: list[Axis], summed: Sequence[Axis], own: Sequence[int]) -> list[Axis]:
+def _remaining(axes: list[Axis], summed: Sequence[Axis], single: Sequence[int]) -> list[Axis]:
     """Of channels that were split in two, the part that is left where the other is summed over.
 
     As of queries and their classes, [N, queries * classes] -> [N, queries, classes], in the sum
-    over queries of class times mask. Heads, which both operands have, are no such part: ``own``
+    over queries of class times mask. Heads, which both operands have, are no such part: ``single``
     are the axes that one operand alone has.
     """
     kinds = [kind(axis) for axis in axes]
     if kinds.count("part") != 1 or "class" in kinds:
         return axes
     at = kinds.index("part")
-    if at in own and any(
+    if at in single and any(
         kind(axis) == "part" and axis[0].origin == axes[at][0].origin for axis in summed
     ):
         axes[at] = tuple(replace(factor, kind="class") for factor in axes[at])
@@ -363,8 +367,8 @@ def _among_rows(rows: Axis, columns: Axis) -> tuple[Axis, Axis]:
 
 def _gemm(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis]:
     a, b = _axes(node, 0, followed), _axes(node, 1, followed)
-    own = 1 if node.attributes.get_int("transA", 0) else 0
-    rows = _kept_batch(a, a[own], a[1 - own]) if a else _CHANNELS
+    row = 1 if node.attributes.get_int("transA", 0) else 0
+    rows = _kept_batch(a, a[row], a[1 - row]) if a else _CHANNELS
     columns = b[0 if node.attributes.get_int("transB", 0) else 1] if b else _CHANNELS
     return list(_among_rows(rows, columns))
 
@@ -375,14 +379,14 @@ def _einsum(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis
     letters = terms.split(",")
     if "." in equation or not arrow or len(letters) != len(node.inputs):
         return _unknown(value)
-    known: dict[str, list[Axis]] = {}
+    axes_of: dict[str, list[Axis]] = {}
     for index, term in enumerate(letters):
         for letter, axis in zip(term, _axes(node, index, followed), strict=False):
-            known.setdefault(letter, []).append(axis)
-    axes = [joined(known[letter]) if letter in known else _CHANNELS for letter in result]
-    summed = [axis for letter in known if letter not in result for axis in known[letter]]
-    own = [i for i, letter in enumerate(result) if terms.count(letter) == 1]
-    return _remaining(axes, summed, own)
+            axes_of.setdefault(letter, []).append(axis)
+    axes = [joined(axes_of[letter]) if letter in axes_of else _CHANNELS for letter in result]
+    summed = [axis for letter in axes_of if letter not in result for axis in axes_of[letter]]
+    single = [i for i, letter in enumerate(result) if terms.count(letter) == 1]
+    return _remaining(axes, summed, single)
 
 
 def _recurrence(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> list[Axis]:

@@ -60,7 +60,7 @@ def input_layout(model: ir.Model, value: ir.Value, layout: str | None = None) ->
     kinds = input_kinds(model, value, layout)
     if layout is not None:
         return layout
-    return next((name for name, named in LAYOUTS.items() if named == kinds), None)
+    return next((name for name, kinds_of in LAYOUTS.items() if kinds_of == kinds), None)
 
 
 def input_kinds(model: ir.Model, value: ir.Value, layout: str | None = None) -> Kinds:
@@ -84,10 +84,10 @@ def _refuse_misfit(value: ir.Value, layout: str) -> None:
     if layout not in LAYOUTS:
         raise InputError(f"layout is {layout!r}; it is one of {', '.join(LAYOUTS)}")
     if value.shape is not None and rank(value) != len(layout):
-        listed = ", ".join(map(str, extents(value)))
+        shape = ", ".join(map(str, extents(value)))
         raise InputError(
             f"layout {layout} does not fit: it has {len(layout)} axes, but the input "
-            f"{value.name!r} [{listed}] has {rank(value)}"
+            f"{value.name!r} [{shape}] has {rank(value)}"
         )
 
 
@@ -132,17 +132,17 @@ def _reading(node: ir.Node, value: ir.Value, followed: FollowedAxes) -> Kinds | 
         places, outer, inner = origins[1 if batch_first else 0], origins[0], origins[2]
         if not batch_first:
             outer = origins[1]
-        named = [(places, "time"), (outer, "batch"), (inner, "class")]
+        groups = [(places, "time"), (outer, "batch"), (inner, "class")]
         if len(places) != 1 or len(outer) != 1 or len(inner) != 1:
             return None
     else:
         places = set().union(*origins[2:])
         channels = _channels(value, origins[1] - places - {0})
         frames = (origins[0] | origins[1]) - channels - places - {0}
-        named = [(places - {0}, "space"), (frames, "time"), (channels, "class")]
-    for among, own in named:
+        groups = [(places - {0}, "space"), (frames, "time"), (channels, "class")]
+    for among, kind in groups:
         for axis in among:
-            kinds[axis] = own
+            kinds[axis] = kind
     return tuple(kinds)
 
 
@@ -180,4 +180,4 @@ def _kinds_by_extents(value: ir.Value) -> Kinds:
 
 def _with_channels(axis: int, depth: int) -> Kinds:
     kinds: Sequence[str] = ["batch", *["space"] * (depth - 1)]
-    return tuple("class" if i == axis else own for i, own in enumerate(kinds))
+    return tuple("class" if i == axis else kind for i, kind in enumerate(kinds))

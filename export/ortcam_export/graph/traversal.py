@@ -22,7 +22,11 @@ def subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
 
 def nested(node: ir.Node) -> list[ir.Graph]:
     """The graphs that a node holds, and those inside them."""
-    return [graph for held in subgraphs(node) for graph in (held, *held.subgraphs())]
+    return [
+        graph
+        for graph_of_node in subgraphs(node)
+        for graph in (graph_of_node, *graph_of_node.subgraphs())
+    ]
 
 
 def captured(node: ir.Node) -> list[ir.Value]:

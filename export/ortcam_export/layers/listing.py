@@ -119,17 +119,17 @@ def layers(
         layouts = {} if picture is None else input_layouts(network, picture, Options(layout=layout))
         ready = PreparedNetwork(prepared, layouts=layouts)
         choice = ScoreChoice(ready, statements=class_statements(network), picture=picture)
-        own = _computed(prepared)
+        computed = _computed(prepared)
         try:
             candidate = choice.find(
                 reduction_layer=reduction_layer, score=score, class_axis=class_axis
             )
-            taken = choice.take(candidate, score=score)
+            decision = choice.take(candidate, score=score)
         except LayerError as error:
             error.candidates = tuple(_unplaced(c) for c in choice.candidates)
             raise
-        listed = choice.candidates if reduction_layer is None else []
-        return _Listing(ready, taken, candidate, listed, own, picture).candidates()
+        scores = choice.candidates if reduction_layer is None else []
+        return _Listing(ready, decision, candidate, scores, computed, picture).candidates()
     if (reduction_layer, score, class_axis, picture_input, layout) != (None,) * 5:
         raise InputError(
             f"{network.name} is an artifact, whose score is {artifact.score.name!r}; export the "
@@ -156,13 +156,13 @@ def _of_artifact(artifact: Artifact, prepared: ir.Model) -> list[Candidate]:
     picture, layout = find_picture(prepared, artifact.picture), artifact.expects.input_layout
     layouts = None if layout is None else {picture.name or "": layout}
     network = PreparedNetwork(prepared, layouts=layouts)
-    own, score = _computed(prepared), artifact.score
+    computed, score = _computed(prepared), artifact.score
     choice = ScoreChoice(network, picture=picture)
     as_it_stands = {"score": "linear"}
     candidate = choice.find(reduction_layer=score.name, class_axis=score.class_axis, **as_it_stands)
-    taken = choice.take(candidate, **as_it_stands)
+    decision = choice.take(candidate, **as_it_stands)
     names = [layer.name for layer in artifact.layers]
-    listing = _Listing(network, taken, candidate, [], own, picture, only=names)
+    listing = _Listing(network, decision, candidate, [], computed, picture, only=names)
     return listing.candidates()
 
 
@@ -172,7 +172,7 @@ def _computed(model: ir.Model) -> set[str | None]:
 
 
 class _Listing:
-    """A prepared network, its score taken, and what is known of its tensors."""
+    """A prepared network with its score, and the layers and scores that it offers."""
 
     def __init__(
         self,
@@ -180,7 +180,7 @@ class _Listing:
         score: Score,
         candidate: ScoreCandidate,
         others: Sequence[ScoreCandidate],
-        own: Set[str | None],
+        computed: Set[str | None],
         picture: ir.Value | None,
         only: Sequence[str] | None = None,
     ) -> None:
@@ -189,9 +189,9 @@ class _Listing:
         Args:
             network: a prepared network.
             score: its score, which may be appended to it.
-            candidate: the candidate that was taken.
+            candidate: the candidate that gave the score.
             others: all candidates, or none.
-            own: the names of the tensors that the network computes without what was appended.
+            computed: the names of the tensors that the network itself computes.
             picture: the input that takes the picture, or None if none is named.
             only: the names of the feature layers, or None for all that the network offers.
         """
@@ -208,14 +208,14 @@ class _Listing:
         self.trial = _Trial(network, picture)
         self.explained = (
             candidate
-            if score.name not in own
+            if score.name not in computed
             else replace(candidate, score=find(model, score.name))
         )
-        self.suffix = _suffix(score, candidate) if score.name not in own else ""
+        self.suffix = _suffix(score, candidate) if score.name not in computed else ""
         self.scores = {c.name: c for c in others} | {self.explained.name: self.explained}
         try:
-            chosen = choose_features(network, score, self.reached, self.grids, picture=picture)
-            self.chosen = {chosen[0].name}
+            choice = choose_features(network, score, self.reached, self.grids, picture=picture)
+            self.chosen = {choice[0].name}
         except LayerError:  # a network without convolutions has layers all the same
             self.chosen = set()
         if only is not None:
@@ -225,21 +225,22 @@ class _Listing:
         self.features = [
             value
             for value in _offered(model, self.axes, self.grids)
-            if value.name in own and (value.name not in self.scores or value.name in self.chosen)
+            if value.name in computed
+            and (value.name not in self.scores or value.name in self.chosen)
         ]
 
     def candidates(self) -> list[Candidate]:
         features = self._with_costs([self._feature(value) for value in self.features])
-        found = [replace(f, rank=r) for f, r in zip(features, ranks(features), strict=True)]
-        return [*found, *(self._score(candidate) for candidate in self.scores.values())]
+        ranked = [replace(f, rank=r) for f, r in zip(features, ranks(features), strict=True)]
+        return [*ranked, *(self._score(candidate) for candidate in self.scores.values())]
 
     def _score(self, candidate: ScoreCandidate) -> Candidate:
-        chosen = candidate is self.explained
-        row = self._row(candidate.value, "reduction", self.suffix if chosen else "")
+        is_chosen = candidate is self.explained
+        row = self._row(candidate.value, "reduction", self.suffix if is_chosen else "")
         return replace(
             row,
             channels=row.channels if candidate.axis is None else candidate.classes,
-            chosen=chosen,
+            chosen=is_chosen,
             taken_for=candidate.taken_for,
             reason=_reason(candidate),
         )
@@ -288,8 +289,8 @@ class _Listing:
     def _with_costs(self, features: Sequence[Candidate]) -> list[Candidate]:
         """The same with what their gradients cost; one that is refused does not reach its layer."""
         reached = [f for f in features if f.reached]
-        asked = [(f.name, self.axes.get(f.name) or 1) for f in reached]
-        costs = self.trial.costs(self.score, asked)
+        requests = [(f.name, self.axes.get(f.name) or 1) for f in reached]
+        costs = self.trial.costs(self.score, requests)
         if costs is None:
             return list(features)
         by_name = dict(zip((f.name for f in reached), costs, strict=True))
@@ -317,10 +318,10 @@ class _Trial:
         graph = self._model.graph
         values = [*graph.inputs, *(value for node in graph for value in node.outputs)]
         self._values = {value.name or "": value for value in values}
-        taken = self._values[picture.name or ""]
+        pixels = self._values[picture.name or ""]
         self._kinds = network.kinds[picture.name or ""]
-        self._pixels = extents(taken)
-        self._fields = ReceptiveFields(self._model, taken, self._kinds)
+        self._pixels = extents(pixels)
+        self._fields = ReceptiveFields(self._model, pixels, self._kinds)
 
     def strides(self, cells: Sequence[int | str]) -> tuple[float, ...]:
         """The pixels for each cell of a layer that has these extents of space."""

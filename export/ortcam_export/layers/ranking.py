@@ -1,10 +1,10 @@
-"""In which order candidates are listed: one rule, and orders by a single column.
+"""The order in which candidates are listed: one rule, and orders by a single column.
 
-The rule. Of layers with one stride the later ones see more of the picture, and their gradient is
-shorter. So first come the last layers of every stride, those with the cheapest gradient before the
-others; then the last but one of every stride; and so on. Behind these come layers whose map of the
-class asked about is empty, then the tensors between the scorer and the score, which are scores and
-no features, and last the layers that no gradient reaches, which have no rank.
+The rule: among layers of one stride, a later one sees more of the picture, and its gradient is
+shorter. So the last layer of every stride comes first, ordered by the cost of the gradient; then
+the last but one of every stride; and so on. Behind these come layers whose map of the class in
+question is empty, then the tensors between the scorer and the score, which hold scores and not
+features. Layers that no gradient reaches come last and have no rank.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["ORDERS", "in_order", "ranks"]
 
 
 def ranks(features: Sequence[Candidate]) -> list[int | None]:
-    """Each feature layer's rank by the rule, from 1 on.
+    """Return each feature layer's rank by the rule, from 1 on.
 
     Args:
         features: from early to late.
@@ -44,7 +44,9 @@ def ranks(features: Sequence[Candidate]) -> list[int | None]:
 
 
 def in_order(features: Sequence[Candidate], order: str) -> list[Candidate]:
-    """Feature layers, given from early to late, in one of :data:`ORDERS`; unknown ones last.
+    """Sort feature layers, which come from early to late, by one of :data:`ORDERS`.
+
+    Layers whose value is unknown come last.
 
     Raises:
         InputError: there is no such order.
@@ -54,8 +56,8 @@ def in_order(features: Sequence[Candidate], order: str) -> list[Candidate]:
     value = ORDERS[order]
 
     def key(layer: Candidate) -> tuple[bool, Any]:
-        own = value(layer)
-        return own is None, own or 0
+        number = value(layer)
+        return number is None, number or 0
 
     return sorted(features, key=key) if order != "depth" else list(features)
 
@@ -67,7 +69,7 @@ def _field(layer: Candidate) -> float | None:
     return -math.prod(field)
 
 
-def _most(value: float | None) -> float | None:
+def _negative(value: float | None) -> float | None:
     return None if value is None else -value
 
 
@@ -78,7 +80,7 @@ ORDERS: dict[str, Callable[[Candidate], float | None]] = {
     "field": _field,
     "cost": lambda layer: layer.cost,
     "dead": lambda layer: layer.dead,
-    "gini": lambda layer: _most(layer.concentration),
-    "inside": lambda layer: _most(layer.inside),
+    "gini": lambda layer: _negative(layer.concentration),
+    "inside": lambda layer: _negative(layer.inside),
 }
-"""The orders of layers: finest, largest receptive field, cheapest... first."""
+"""The orders of layers: the finest, the largest receptive field, the cheapest and so on first."""

@@ -82,9 +82,9 @@ class ReceptiveFields:
         while queue:
             if len(boxes) == 1:
                 ((value, box),) = boxes.items()
-                known = self._fields.get((value, tuple(box)))
-                if known is not None:
-                    return known
+                field = self._fields.get((value, tuple(box)))
+                if field is not None:
+                    return field
             node = self._nodes[-heapq.heappop(queue)]
             for value, box in self._read(node, boxes):
                 box = joined(boxes.get(value), box)
@@ -107,18 +107,18 @@ class ReceptiveFields:
     def _boxes_read(
         self, node: ir.Node, output: ir.Value, box: Spans
     ) -> Iterator[tuple[ir.Value, Spans]]:
-        found = spans_read(node, output, box)
+        boxes = spans_read(node, output, box)
         for i, value in self._operands[node]:
-            own = found.get(i) or [None] * rank(value)
-            if frozenset() not in own:
-                yield value, own
+            read = boxes.get(i) or [None] * rank(value)
+            if frozenset() not in read:
+                yield value, read
 
     def _is_unbounded(self, node: ir.Node, output: ir.Value) -> bool:
         """Return whether all of an output depends on all of the picture, as far as is known."""
         box: Spans = [(0, 0), *[None] * (rank(output) - 1)]
         return any(
-            value in self._unbounded and _is_whole(own)
-            for value, own in self._boxes_read(node, output, box)
+            value in self._unbounded and _is_whole(read)
+            for value, read in self._boxes_read(node, output, box)
         )
 
     def _position(self, value: ir.Value) -> int:

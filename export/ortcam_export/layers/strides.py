@@ -33,10 +33,10 @@ def strides(pixels: Sequence[Extent], cells: Sequence[Extent]) -> tuple[float, .
         >>> strides((32, 64), (16, 16))
         (2, 4)
     """
-    found: list[float] = []
-    for extent, own in zip(pixels, cells, strict=False):
-        if not isinstance(extent, int) or not isinstance(own, int) or own < 1:
+    result: list[float] = []
+    for extent, count_of_cells in zip(pixels, cells, strict=False):
+        if not isinstance(extent, int) or not isinstance(count_of_cells, int) or count_of_cells < 1:
             return ()
-        stride = round(extent / own, 2)
-        found.append(int(stride) if stride == int(stride) else stride)
-    return tuple(found) if len(found) == len(cells) else ()
+        stride = round(extent / count_of_cells, 2)
+        result.append(int(stride) if stride == int(stride) else stride)
+    return tuple(result) if len(result) == len(cells) else ()

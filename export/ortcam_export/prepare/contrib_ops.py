@@ -120,8 +120,8 @@ def _fused_conv(p: Expansion) -> _Results:
     parameters = list(p.attribute("activation_params", []))
     if activation == "Clip":
         return [p.op("Clip", y, *(p.number(value, y) for value in parameters))]
-    named = dict(zip(_ACTIVATIONS[activation], parameters, strict=False))
-    return [p.op(activation, y, **named)]
+    arguments = dict(zip(_ACTIVATIONS[activation], parameters, strict=False))
+    return [p.op(activation, y, **arguments)]
 
 
 def _skip_layer_normalization(p: Expansion) -> _Results:

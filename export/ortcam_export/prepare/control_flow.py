@@ -204,9 +204,9 @@ class _Copies:
         pairs = [
             (old, new) for old, new in zip(node.outputs, self.results, strict=True) if old.name
         ]
-        named = [self._op("Identity", new) for _, new in pairs]
+        outputs = [self._op("Identity", new) for _, new in pairs]
         ir.convenience.replace_nodes_and_values(
-            graph, node, [node], self.nodes, [old for old, _ in pairs], named
+            graph, node, [node], self.nodes, [old for old, _ in pairs], outputs
         )
 
     def constant(self, array: Array) -> ir.Value:

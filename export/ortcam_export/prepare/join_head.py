@@ -48,16 +48,16 @@ def join_head(model: ir.Model, head: ModelLike, notes: list[str]) -> str:
         LayerError: the output has no axis of pictures.
     """
     network = read(head)
-    added = prepare(network.model)
-    _refuse_apart(added, _tensors(model), network.name)
-    _same_opsets(model, added, network.name)
-    output = _only_output(added, network.name)
+    prepared = prepare(network.model)
+    _refuse_apart(prepared, _tensors(model), network.name)
+    _same_opsets(model, prepared, network.name)
+    output = _only_output(prepared, network.name)
     tensors = _tensors(model)
-    _rename(added, model, output)
+    _rename(prepared, model, output)
     further: list[ir.Value] = []
     extents_of: dict[str, int | ir.SymbolicDim] = {}
-    for value in list(added.graph.inputs):
-        added.graph.inputs.remove(value)
+    for value in list(prepared.graph.inputs):
+        prepared.graph.inputs.remove(value)
         tensor = tensors.get(value.name or "")
         if tensor is None:
             further.append(value)
@@ -70,7 +70,7 @@ def join_head(model: ir.Model, head: ModelLike, notes: list[str]) -> str:
         model.graph.inputs.append(value)
         notes.append(_note_further(value, tensors))
     declared = output.shape
-    _move(added.graph, model.graph)
+    _move(prepared.graph, model.graph)
     settle(model)
     output.shape = output.shape or declared  # behind an operator whose shapes nothing infers
     _check_rows(output)
@@ -80,9 +80,9 @@ def join_head(model: ir.Model, head: ModelLike, notes: list[str]) -> str:
 def _only_output(head: ir.Model, name: str) -> ir.Value:
     outputs = head.graph.outputs
     if len(outputs) != 1:
-        listed = ", ".join(repr(value.name) for value in outputs)
+        names = ", ".join(repr(value.name) for value in outputs)
         raise InputError(
-            f"the head {name} has {len(outputs)} outputs ({listed}); it must have one, the score"
+            f"the head {name} has {len(outputs)} outputs ({names}); it must have one, the score"
         )
     output = outputs[0]
     if output.producer() is None:
@@ -122,11 +122,11 @@ def _same_opsets(model: ir.Model, head: ir.Model, name: str) -> None:
     for each in (model, head):
         rewrite(each, RaiseOpset(newest))
     for domain, version in head.opset_imports.items():
-        own = model.opset_imports.setdefault(domain, version)
-        if own != version:
+        network_version = model.opset_imports.setdefault(domain, version)
+        if network_version != version:
             raise InputError(
                 f"the head {name} uses version {version} of the operators of {domain!r} and the "
-                f"network version {own}; export both with the same"
+                f"network version {network_version}; export both with the same"
             )
 
 

@@ -32,9 +32,9 @@ class RaiseOpset(ir.passes.InPlacePass):
             ModelError: onnx's converter cannot raise the opset.
         """
         model.ir_version = max(model.ir_version or 0, IR_VERSION)  # IR 3 wants weights as inputs
-        needed = max(self._least, 21 if needs_opset_21(model) else OPSET)
+        target = max(self._least, 21 if needs_opset_21(model) else OPSET)
         before = opset(model)
-        if before >= needed:
+        if before >= target:
             return ir.passes.PassResult(model, False)
         if before < 9 and any(node.op_type == "Scan" for node in model.graph.all_nodes()):
             raise ModelError(  # the converter would remove the batch axis of the whole network
@@ -45,7 +45,7 @@ class RaiseOpset(ir.passes.InPlacePass):
         if before < 13:
             _write_last_axis(model)
             _flatten_hardmax(model)
-        converted = _converted(model, before, needed)
+        converted = _converted(model, before, target)
         put_back_weights(model, converted)
         _put_back_names(model.graph, converted.graph)
         if before < 11:
@@ -55,14 +55,14 @@ class RaiseOpset(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, True)
 
 
-def _converted(model: ir.Model, before: int, needed: int) -> ir.Model:
+def _converted(model: ir.Model, before: int, target: int) -> ir.Model:
     try:
-        return ir.from_proto(version_converter.convert_version(skeleton(model), needed))
+        return ir.from_proto(version_converter.convert_version(skeleton(model), target))
     except (RuntimeError, ValueError, onnx.checker.ValidationError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
         raise ModelError(
-            f"the network has opset {before} and cannot be raised to {needed} ({reason}); "
-            f"export it again with opset {needed} or later"
+            f"the network has opset {before} and cannot be raised to {target} ({reason}); "
+            f"export it again with opset {target} or later"
         ) from error
 
 

@@ -126,5 +126,5 @@ class _Names(passes.naming.SimpleNameGenerator):
     """A node without a name is called after the first tensor that it computes."""
 
     def generate_node_name(self, node: ir.Node) -> str:
-        named = (value.name for value in node.outputs if value.name)
-        return node.name or next(named, node.op_type)
+        names = (value.name for value in node.outputs if value.name)
+        return node.name or next(names, node.op_type)

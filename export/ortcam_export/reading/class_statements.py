@@ -91,8 +91,8 @@ def _sources(network: Network) -> list[tuple[str, tuple[str, ...] | None]]:
     metadata = network.model.metadata_props
     sources = []
     if METADATA_KEY in metadata:
-        own = expectations_from_json(metadata[METADATA_KEY], source=network.name)
-        sources.append(("the network's metadata", own.classes))
+        expected = expectations_from_json(metadata[METADATA_KEY], source=network.name)
+        sources.append(("the network's metadata", expected.classes))
     exporters = ultralytics(metadata)
     if exporters is not None:
         sources.append(("Ultralytics' metadata", exporters.classes))

@@ -126,7 +126,7 @@ def _statements(network: Network, notes: list[str]) -> Expectations:
     for source, other in others:
         if other is None or (statements.classes and statements.preprocess):
             continue
-        taken = [
+        parts = [
             what
             for what, mine, theirs in (
                 ("class names", statements.classes, other.classes),
@@ -134,8 +134,8 @@ def _statements(network: Network, notes: list[str]) -> Expectations:
             )
             if mine is None and theirs is not None
         ]
-        if taken:
-            notes.append(f"{' and '.join(taken)} from {source}")
+        if parts:
+            notes.append(f"{' and '.join(parts)} from {source}")
         statements = dataclasses.replace(
             statements,
             classes=statements.classes or other.classes,
@@ -321,11 +321,11 @@ def _refuse_picture_options(options: Options, picture: ir.Value) -> None:
     """Refuse the options of a picture's preprocessing for an input that takes arrays."""
     names = [name for name in _OF_PICTURES if getattr(options, name) is not None]
     if names:
-        listed = [part for name in names for part in (", ", Option(name))][1:]
+        options_listed = [part for name in names for part in (", ", Option(name))][1:]
         raise InputError(
             f"the input {picture.name!r} {picture.shape} takes no grey or colour picture, so "
             "arrays enter it unchanged; normalise them, and leave out the options of pictures: ",
-            *listed,
+            *options_listed,
         )
 
 

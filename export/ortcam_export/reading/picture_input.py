@@ -38,8 +38,8 @@ def find_picture(model: ir.Model, picture: str | None = None) -> ir.Value:
     inputs = {value.name or "": value for value in model.graph.inputs}
     if picture is not None:
         if picture not in inputs:
-            listed = ", ".join(repr(name) for name in inputs)
-            raise InputError(f"the network has no input {picture!r}; it has {listed}")
+            names = ", ".join(repr(name) for name in inputs)
+            raise InputError(f"the network has no input {picture!r}; it has {names}")
         return inputs[picture]
     possible = _possible(list(inputs.values()))
     if len(possible) == 1:
@@ -50,13 +50,13 @@ def find_picture(model: ir.Model, picture: str | None = None) -> ir.Value:
             f"the network does not declare the shape of its input {unranked[0]!r}; export it again "
             "with inputs of known rank, such as [N, C, H, W]"
         )
-    listed = ", ".join(f"{value.name!r} {value.shape}" for value in possible or inputs.values())
+    names = ", ".join(f"{value.name!r} {value.shape}" for value in possible or inputs.values())
     if possible:
         raise InputError(
-            f"several inputs could take the picture: {listed}; say which by ",
+            f"several inputs could take the picture: {names}; say which by ",
             Option("picture_input"),
         )
-    raise InputError(f"no input takes a picture [N, C, H, W]; the network has {listed or 'none'}")
+    raise InputError(f"no input takes a picture [N, C, H, W]; the network has {names or 'none'}")
 
 
 def _possible(values: list[ir.Value]) -> list[ir.Value]:
@@ -122,11 +122,11 @@ def find_layout(
         input_layout(model, picture, stated)  # refuses another rank
         _refuse_other_readers(model, picture, stated)
         return InputLayout(stated, "stated")
-    shown = input_layout(model, picture)
-    if shown is None and kinds_by_readers(model, picture) == _PLANE:
-        shown = "NFT"
-    if shown is not None:
-        return InputLayout(shown, "shown")
+    evidence = input_layout(model, picture)
+    if evidence is None and kinds_by_readers(model, picture) == _PLANE:
+        evidence = "NFT"
+    if evidence is not None:
+        return InputLayout(evidence, "shown")
     if assumed is None or len(assumed) != rank(picture):
         assumed = _assumed(picture)
     return InputLayout(assumed, "assumed")

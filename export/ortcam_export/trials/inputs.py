@@ -127,11 +127,11 @@ def _scenes(
     size: tuple[int, int] | None,
 ) -> NDArray[Any]:
     """Pictures as they enter, of the input's own extents where it has them."""
-    own, *extents = (e if isinstance(e, int) else 0 for e in open_shape(value))
+    batch_extent, *extents = (e if isinstance(e, int) else 0 for e in open_shape(value))
     height, width = extents[:2] if preprocess.layout == "NHWC" else extents[1:]
     other = size or _size(preprocess)
     size = width or other[0], height or other[1]
-    scenes = [scene(size, random) for _ in range(own or batch)]
+    scenes = [scene(size, random) for _ in range(batch_extent or batch)]
     return np.concatenate([to_array(s, preprocess, size, _dtype(value)) for s in scenes])
 
 

@@ -42,11 +42,11 @@ def verify_ablations(network: ir.Model, artifact: Runs, meta: Artifact) -> None:
         keep = _ablations(plain[tail.layer.name].shape[tail.layer.channel_axis])
         expected = [_drops_of_network(tail, meta, questions, plain, row) for row in keep]
         batches = [keep] if tail.layer.together else [row[None] for row in keep]
-        measured = [
+        ladders = [
             _drops_of_artifact(artifact, meta, tail.layer, questions, feeds, rows)
             for rows in batches
         ]
-        difference = np.concatenate(measured, axis=1) - np.stack(expected, axis=1)
+        difference = np.concatenate(ladders, axis=1) - np.stack(expected, axis=1)
         # each drop is the difference of two rounded scores
         unseen = 2 * tail.rounding(plain)
         scale = np.abs(expected).max(initial=0)

@@ -181,7 +181,7 @@ def measure(
         frames = np.reshape(values, (len(values), pictures, -1))
         return np.asarray(cells * frames.sum(axis=2))
 
-    measured, expected, sizes = [], [], []
+    ladders, expected, sizes = [], [], []
     for direction in directions:
         v = direction.shift
         spread = v.reshape(v.shape + (1,) * (features.ndim - 1 - v.ndim))
@@ -189,14 +189,14 @@ def measure(
         cells = features[0].size / v.size
         expected.append(for_pictures(direction.derivative, cells))
         sizes.append(for_pictures(direction.size, cells))
-        measured.append(_ladder(partial(slope, shift), sizes[-1], tail))
+        ladders.append(_ladder(partial(slope, shift), sizes[-1], tail))
     unseen = tail.rounding(plain) / (2 * STEPS[0] * scale)
-    return judge(tail.layer.name, measured, np.stack(expected), unseen, sizes)
+    return judge(tail.layer.name, ladders, np.stack(expected), unseen, sizes)
 
 
-def _check_end(tail: Tail, held: Doubles, end: Array) -> None:
+def _check_end(tail: Tail, twin: Doubles, end: Array) -> None:
     """Compare the tail without its kinks with the network."""
-    if not np.abs(held - end).max(initial=0) <= SAME * np.abs(end).max(initial=0):
+    if not np.abs(twin - end).max(initial=0) <= SAME * np.abs(end).max(initial=0):
         raise VerificationError(
             f"the network behind {tail.layer.name!r} cannot be run without its kinks, so its "
             "gradient cannot be verified; please report the network, or export with ",
@@ -358,7 +358,7 @@ def _even(squares: Array) -> Doubles:
 
 def judge(
     name: str,
-    measured: Sequence[Doubles],
+    ladders: Sequence[Doubles],
     expected: Doubles,
     unseen: float = 0.0,
     sizes: Sequence[Doubles] | None = None,
@@ -371,7 +371,7 @@ def judge(
 
     Args:
         name: the layer, for error messages.
-        measured: directional derivatives by central differences, for each direction its ladder
+        ladders: directional derivatives by central differences, for each direction its ladder
             [steps, K, N].
         expected: the same from the artifact's weights, [directions, K, N].
         unseen: a derivative below the rounding of the tail, which is no error; a direction along
@@ -383,7 +383,7 @@ def judge(
         VerificationError: the values are not finite.
         UnmeasurableError: too few directions can be judged.
     """
-    if not all(np.isfinite(values).all() for values in (*measured, expected)):
+    if not all(np.isfinite(values).all() for values in (*ladders, expected)):
         raise VerificationError(
             f"the network's score or its gradient at {name!r} is not finite on the trial picture, "
             "so no artifact is made; check the preprocessing that the network expects (",
@@ -394,22 +394,22 @@ def judge(
             Option("std"),
             ")",
         )
-    typical = np.stack([np.abs(ladder).mean(axis=0) for ladder in measured])
+    typical = np.stack([np.abs(ladder).mean(axis=0) for ladder in ladders])
     if not typical.any():
         _refuse_silence(name, is_zero=not expected.any())
     if sizes is None:
-        sizes = [np.sqrt(np.mean(typical**2, axis=0))] * len(measured)
+        sizes = [np.sqrt(np.mean(typical**2, axis=0))] * len(ladders)
     judgement = Judgement()
-    for i, (ladder, value) in enumerate(zip(measured, expected, strict=True)):
+    for i, (ladder, value) in enumerate(zip(ladders, expected, strict=True)):
         size = np.maximum(typical[i], sizes[i])
         pairs = [((a + b) / 2, _relative(a - b, size)) for a, b in pairwise(ladder)]
         derivative, uncertainty = min(pairs, key=lambda pair: pair[1])
-        seen = unseen <= CERTAIN * TOLERANCE * size
-        if uncertainty <= CERTAIN * TOLERANCE and np.any(seen & (size > 0)):
+        is_resolved = unseen <= CERTAIN * TOLERANCE * size
+        if uncertainty <= CERTAIN * TOLERANCE and np.any(is_resolved & (size > 0)):
             excess = np.maximum(np.abs(derivative - value) - unseen, 0)
-            error = max(_relative(excess, size), _relative(excess[seen], size[seen]))
+            error = max(_relative(excess, size), _relative(excess[is_resolved], size[is_resolved]))
             judgement |= Judgement(error, uncertainty, 1)
-    if judgement.directions < ENOUGH * len(measured):
+    if judgement.directions < ENOUGH * len(ladders):
         raise UnmeasurableError(
             f"central differences cannot measure the gradient at {name!r}: the score is too rough "
             "on the trial picture; export with ",

@@ -204,9 +204,9 @@ class _Trial:
     def __init__(
         self, network: ir.Model, meta: Artifact, layers: Sequence[Layer], feeds: Feeds
     ) -> None:
-        recording, held = hold(network)
+        recording, twin = hold(network)
         self._meta = meta
-        self._tails = {layer: Tail(held, meta.score.name, layer) for layer in layers}
+        self._tails = {layer: Tail(twin, meta.score.name, layer) for layer in layers}
         self.plain = run_plain(recording, meta, list(self._tails.values()), feeds)
         score = np.moveaxis(self.plain[meta.score.name], meta.score.class_axis, 1)
         finite_score(score, meta)

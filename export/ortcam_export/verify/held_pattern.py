@@ -40,9 +40,9 @@ def hold(network: ir.Model) -> tuple[ir.Model, ir.Model]:
     Args:
         network: a prepared network with the types of its tensors; it is not changed.
     """
-    recording, held = network.clone(), network.clone()
-    held.graph.outputs.clear()
-    pairs = zip(tuple(recording.graph), tuple(held.graph), strict=True)
+    recording, smooth = network.clone(), network.clone()
+    smooth.graph.outputs.clear()
+    pairs = zip(tuple(recording.graph), tuple(smooth.graph), strict=True)
     for node, twin in pairs:
         if node.domain not in ("", "ai.onnx") or not node.inputs:
             continue
@@ -57,7 +57,7 @@ def hold(network: ir.Model) -> tuple[ir.Model, ir.Model]:
         elif any(map(_is_float, node.inputs)) and node.op_type not in ("Shape", "Size"):
             for output in filter(_is_discrete, node.outputs):
                 _replace(pattern, output)
-    return recording, held
+    return recording, smooth
 
 
 def leaves(value: ir.Value) -> list[ir.Value]:
@@ -289,8 +289,11 @@ def _extreme(p: _Pattern) -> Operand:
 
 def _reduced_extreme(p: _Pattern) -> Operand:
     """The elements that equal y share it evenly."""
-    kept = {"keepdims": 1, "noop_with_empty_axes": int(p.attribute("noop_with_empty_axes", 0))}
-    largest = p.record(p.twin.node.op_type, p.input(0), p.input(1), **kept)
+    attributes = {
+        "keepdims": 1,
+        "noop_with_empty_axes": int(p.attribute("noop_with_empty_axes", 0)),
+    }
+    largest = p.record(p.twin.node.op_type, p.input(0), p.input(1), **attributes)
     return _shared(p, largest, (p.input(1), p.twin.input(1)), int(p.attribute("keepdims", 1)))
 
 
@@ -324,10 +327,10 @@ def _max_pool(p: _Pattern) -> Operand:
     attributes = {name: a.value for name, a in p.twin.node.attributes.items()}
     attributes["storage_order"] = 0
     _, places = p.record_all("MaxPool", (p.input(0),), 2, attributes)
-    kept = p.keep(p.record("Cast", places, to=ir.DataType.INT32.value), ir.DataType.INT32)
+    flat_places = p.keep(p.record("Cast", places, to=ir.DataType.INT32.value), ir.DataType.INT32)
     for output in p.outputs[1:]:
         _replace(p, output)
-    return p.twin.op("Gather", p.twin.op("Reshape", p.x, p.twin.integers(-1)), kept)
+    return p.twin.op("Gather", p.twin.op("Reshape", p.x, p.twin.integers(-1)), flat_places)
 
 
 def _top_k(p: _Pattern) -> Operand:

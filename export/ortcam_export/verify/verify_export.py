@@ -64,7 +64,7 @@ def verify_export(state: ExportState) -> None:
 def _leave_out(state: ExportState, need: str, words: str, error: GradientError) -> None:
     """Leave out the methods with a need, whose gradient could not be verified."""
     state.notes.append(Message(f"{words} could not be verified: ", error.message))
-    state.needs = {other: named for other, named in state.needs.items() if other != need}
+    state.needs = {other: by_name for other, by_name in state.needs.items() if other != need}
 
 
 def _append_again(state: ExportState) -> None:

@@ -149,6 +149,6 @@ def _type_gradients(built: ir.Model, layers: Sequence[str]) -> None:
 
 def _forget_domains(model: ir.Model) -> None:
     """Remove imports of unused domains: the builder imports all it knows."""
-    used = {node.domain for node in model.graph.all_nodes()}
-    for domain in set(model.opset_imports) - used - {""}:
+    domains = {node.domain for node in model.graph.all_nodes()}
+    for domain in set(model.opset_imports) - domains - {""}:
         del model.opset_imports[domain]

@@ -162,10 +162,10 @@ def _dependent(graph: ir.Graph, sources: set[ir.Value], targets: set[ir.Value]) 
         if any(value in downstream for value in node.inputs if value is not None):
             downstream.update(node.outputs)
             dependent.append(node)
-    needed, nodes = set(targets), []
+    dependencies, nodes = set(targets), []
     for node in reversed(dependent):
-        if any(output in needed for output in node.outputs):
-            needed.update(value for value in node.inputs if value is not None)
+        if any(output in dependencies for output in node.outputs):
+            dependencies.update(value for value in node.inputs if value is not None)
             nodes.append(node)
     unneeded = [node for node in reversed(dependent) if node not in nodes]
     graph.remove(unneeded, safe=True)

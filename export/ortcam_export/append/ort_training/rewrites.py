@@ -85,14 +85,14 @@ def _rewrite(tape: Tape, node: ir.Node, rewrite: Rewrite) -> None:
     outputs = tuple(node.outputs)
     # Before the rewrite, which may itself read the old output's shape.
     uses = [[(use.node, use.idx) for use in output.uses()] for output in outputs]
-    for old, used, new in zip(outputs, uses, rewrite(Node(tape, node)) or (), strict=False):
+    for old, consumers, new in zip(outputs, uses, rewrite(Node(tape, node)) or (), strict=False):
         if new is None:
             continue
         value = new.value
         if not (value.name or "").startswith(f"{_PREFIX}."):  # it has another name
             value = tape.again(value)
         value.shape, value.type = old.shape, old.type
-        for consumer, index in used:
+        for consumer, index in consumers:
             consumer.replace_input_with(index, value)
         graph_outputs = tape.graph.outputs
         graph_outputs[:] = [value if output is old else output for output in graph_outputs]

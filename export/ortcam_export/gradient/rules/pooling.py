@@ -81,9 +81,9 @@ def global_lp_pool(n: Node, g: Tensor) -> Tensor:
 @rule("GlobalMaxPool", inputs=[0])
 def global_max_pool(n: Node, g: Tensor) -> Tensor:
     """The largest elements share g evenly."""
-    chosen = n.x.equals(n.y)
-    ties = chosen.cast(g.dtype).sum(range(2, n.x.rank), keepdims=True)
-    return (g / ties).masked(chosen)
+    is_extreme = n.x.equals(n.y)
+    ties = is_extreme.cast(g.dtype).sum(range(2, n.x.rank), keepdims=True)
+    return (g / ties).masked(is_extreme)
 
 
 def _powered(x: Tensor, power: int) -> Tensor:

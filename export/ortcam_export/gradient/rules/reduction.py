@@ -40,12 +40,12 @@ def reduce_mean(n: Node, g: Tensor) -> Tensor:
 @contracted("ReduceSum", "ReduceMean")
 def reduce_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
     """<A, g_x> = <A', g_y> times the sums of A along the reduced axes, A' along the others."""
-    reduced, kept = _axes(n), n.attribute("keepdims", 1)
+    reduced, keepdims = _axes(n), n.attribute("keepdims", 1)
     axes: dict[int, Window] = {}
     for axis, window in windows.axes.items():
         if axis not in reduced:
-            axes[axis if kept else axis - sum(r < axis for r in reduced)] = window
-        elif kept:
+            axes[axis if keepdims else axis - sum(r < axis for r in reduced)] = window
+        elif keepdims:
             axes[axis] = Ones(1)
     g = _kept(n, ask(n.node.outputs[0], windows.over(axes)))
     if n.node.op_type == "ReduceMean":
@@ -59,9 +59,9 @@ def reduce_contracted(n: Node, windows: Windows, ask: Ask) -> Tensor:
 @rule("ReduceMax", "ReduceMin", inputs=[0])
 def reduce_extreme(n: Node, g: Tensor) -> Tensor:
     """The elements that equal y share g evenly."""
-    chosen = n.x.equals(_kept(n, n.y))
-    ties = chosen.cast(g.dtype).sum(_axes(n), keepdims=True)
-    return (_kept(n, g) / ties).masked(chosen)
+    is_extreme = n.x.equals(_kept(n, n.y))
+    ties = is_extreme.cast(g.dtype).sum(_axes(n), keepdims=True)
+    return (_kept(n, g) / ties).masked(is_extreme)
 
 
 @rule("ReduceSumSquare", inputs=[0])

@@ -165,11 +165,13 @@ def _keep_narrow(node: ir.Node) -> None:
     )
     parts.nodes.append(narrow)
     results: list[ir.Value | None] = []
-    for value, own in zip(node.outputs, narrow.outputs, strict=True):
-        own.name = value.name and f"{value.name}.narrow"
-        own.type = ir.TensorType(_NARROW) if value.dtype is _WIDE else value.type
+    for value, narrow_output in zip(node.outputs, narrow.outputs, strict=True):
+        narrow_output.name = value.name and f"{value.name}.narrow"
+        narrow_output.type = ir.TensorType(_NARROW) if value.dtype is _WIDE else value.type
         is_wide = bool(value.name) and value.dtype is _WIDE
-        results.append(parts.op("Cast", own, to=_WIDE.value) if is_wide else own)
+        results.append(
+            parts.op("Cast", narrow_output, to=_WIDE.value) if is_wide else narrow_output
+        )
     parts.replace([result if result and result.name else None for result in results])
 
 
