@@ -155,7 +155,7 @@ def command(
                 layout=options["layout"],
             )
         except LayerError as error:
-            if error.candidates:
+            if reduction_layer is None and len(error.candidates) > 1:  # else the error names it
                 _print_scores(error.candidates, as_json=as_json)
             raise
         _print(candidates, order, as_json=as_json, measured=False)
