@@ -152,7 +152,7 @@ def names_fit(statements: Statements, classes: int | None) -> bool:
 def name_no_classes(names: Sequence[str]) -> bool:
     """True if names are those of channels that are no classes, such as ``red`` and ``green``."""
     words = [{w for w in name_words(name) if not w.isdigit()} for name in names]
-    return all(named and named <= _CHANNEL_NAMES for named in words)
+    return all(of_name and of_name <= _CHANNEL_NAMES for of_name in words)
 
 
 def class_evidence(candidate: ScoreCandidate, statements: Statements) -> str:

@@ -6,7 +6,7 @@ import onnx_ir as ir
 
 from ortcam.artifact import SCORES, Score
 from ortcam.errors import InputError
-from ortcam_export.choosing.candidates import ACTIVATIONS, ScoreCandidate
+from ortcam_export.choosing.candidates import ACTIVATIONS, PASSING, ScoreCandidate
 from ortcam_export.choosing.prepared_network import PreparedNetwork
 from ortcam_export.choosing.score_axes import check_class_axis
 from ortcam_export.choosing.scores import ScoreChoice
@@ -14,9 +14,6 @@ from ortcam_export.graph.names import find
 from ortcam_export.graph.values import rank
 
 __all__ = ["head_score"]
-
-#: Operators that move scores about without making others of them.
-_PASSING = frozenset({"Cast", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 
 
 def head_score(
@@ -40,7 +37,8 @@ def head_score(
             ``"linear"`` if that is neither a softmax nor a sigmoid. A softmax or sigmoid that the
             head does not end in is appended.
         class_axis: the axis of the classes. Default: the channels', as far as they can be
-            followed, else axis 1; one number for each picture, [N], gets an axis of one class.
+            followed, else axis 1, with a note; one number for each picture, [N], gets an axis of
+            one class.
 
     Raises:
         InputError: there is no such kind of score, or no such axis.
@@ -49,15 +47,16 @@ def head_score(
     if score is not None and score not in SCORES:
         raise InputError(f"score is {score!r}; it is {', '.join(SCORES[:-1])} or {SCORES[-1]}")
     value = find(network.model, name)
-    axis = (network.axes.get(name) or 1) if rank(value) > 1 else None
-    if class_axis is not None:
-        axis = check_class_axis(value, class_axis)
+    axis = None if class_axis is None else check_class_axis(value, class_axis)
     kind = _last_kind(value)
     candidate = ScoreCandidate(
         value, value, value if kind else None, kind, axis, reason="the head computes it"
     )
     network.notes.append(f"reduction layer {name!r}, the output of the head")
-    return ScoreChoice(network, picture=picture).take(candidate, score=score)
+    choice = ScoreChoice(network, picture=picture)
+    if axis is None and rank(value) > 1:
+        candidate = choice.with_known_axis(candidate)
+    return choice.take(candidate, score=score)
 
 
 def _last_kind(value: ir.Value) -> str | None:
@@ -65,7 +64,7 @@ def _last_kind(value: ir.Value) -> str | None:
     while (node := value.producer()) is not None and not node.domain:
         if node.op_type in ACTIVATIONS:
             return ACTIVATIONS[node.op_type]
-        read = node.inputs[0] if node.op_type in _PASSING else None
+        read = node.inputs[0] if node.op_type in PASSING else None
         if read is None:
             break
         value = read

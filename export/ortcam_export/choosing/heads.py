@@ -17,15 +17,12 @@ from ortcam.messages import Option
 from ortcam_export.choosing.candidates import PASSING, Rows, ScoreCandidate, quoted
 from ortcam_export.choosing.evidence import has_class_words, is_never_negative, name_words
 from ortcam_export.choosing.operator_kinds import CONVOLUTIONS, SCORERS, is_constant
-from ortcam_export.choosing.parts import Part, parts_of_list, sigmoid_of
+from ortcam_export.choosing.parts import BOX, Part, parts_of_list, sigmoid_of
 from ortcam_export.choosing.tokens import Grids
 from ortcam_export.graph.values import extents, rank
 from ortcam_export.reading.class_statements import Statements
 
 __all__ = ["recognised"]
-
-#: The rows of a box: its centre and size, or two corners.
-_BOX = 4
 
 _BOXES = frozenset({"bbox", "bboxes", "box", "boxes", "coord", "coords", "rois"})
 
@@ -65,7 +62,7 @@ def _alone(candidate: ScoreCandidate, statements: Statements, tokens: Grids) -> 
     if is_never_negative(candidate.logits):
         reason = "it is never negative, as a depth or density is"
         return replace(candidate, taken_for="amounts", reason=reason)
-    if set(name_words(end.name or "")) & _BOXES and extents(end)[-1:] == (_BOX,):
+    if set(name_words(end.name or "")) & _BOXES and extents(end)[-1:] == (BOX,):
         return replace(candidate, taken_for="boxes", reason=f"the name {end.name!r}")
     return candidate
 
@@ -154,7 +151,7 @@ def _sources(parts: Sequence[Part], rows: Rows) -> str:
             kind = "classes"
         elif part.start == rows.objectness:
             kind = "objectness"
-        elif part.start < _BOX:
+        elif part.start < BOX:
             kind = "boxes"
         else:
             continue
@@ -197,7 +194,7 @@ def _behind_selection(candidate: ScoreCandidate, statements: Statements) -> Scor
         return None
     operator = "NonMaxSuppression" if "NonMaxSuppression" in operators else "TopK"
     reason = f"{quoted(end)} holds what a {operator} selects of a list of detections"
-    lists = [v for v in scores if rank(v) == 3 and _BOX not in extents(v)[1:]] or [
+    lists = [v for v in scores if rank(v) == 3 and BOX not in extents(v)[1:]] or [
         v for v in scores if rank(v) == 3
     ]
     classes = None if statements.names is None else len(statements.names)
@@ -335,7 +332,7 @@ def _probabilities(classes: ScoreCandidate) -> ScoreCandidate:
 def _are_boxes_of(boxes: ScoreCandidate, classes: ScoreCandidate) -> bool:
     """True if an output has four numbers for each row of another, and looks like boxes."""
     one, other = extents(boxes.end), extents(classes.end)
-    if len(one) != 3 or len(other) != 3 or one[-1] != _BOX or one[:2] != other[:2]:
+    if len(one) != 3 or len(other) != 3 or one[-1] != BOX or one[:2] != other[:2]:
         return False
     if boxes.kind == "softmax" or classes.taken_for in ("boxes", "attention"):
         return False
@@ -345,7 +342,7 @@ def _are_boxes_of(boxes: ScoreCandidate, classes: ScoreCandidate) -> bool:
         return True
     if set(name_words(classes.end.name or "")) & _BOXES:
         return False
-    return other[-1] != _BOX or (sigmoid_of(boxes.end) is not None and classes.kind is None)
+    return other[-1] != BOX or (sigmoid_of(boxes.end) is not None and classes.kind is None)
 
 
 def _prototypes(candidates: Sequence[ScoreCandidate]) -> list[ScoreCandidate]:

@@ -10,9 +10,10 @@ import onnx_ir as ir
 from ortcam_export.choosing.candidates import PASSING
 from ortcam_export.graph.values import rank
 
-__all__ = ["Part", "Parts", "parts_of_list", "sigmoid_of"]
+__all__ = ["BOX", "Part", "Parts", "parts_of_list", "sigmoid_of"]
 
-_BOX = 4
+#: The rows of a box: its centre and size, or two corners.
+BOX = 4
 
 
 @dataclass(frozen=True)
@@ -109,14 +110,14 @@ def _parts(node: ir.Node) -> list[Part] | None:
         wide = _sigmoid_rows(sigmoid, total)
         parts.append(Part(member, start, start + rows, sigmoid, wide))
         start += rows
-    if not any(part.start == _BOX for part in parts) or len(parts) < 2:
+    if not any(part.start == BOX for part in parts) or len(parts) < 2:
         return None
-    box = [part for part in parts if part.stop <= _BOX]
-    scored = [part for part in parts if part.start >= _BOX and part.sigmoid is not None]
-    if not scored or scored[0].start != _BOX or any(p.sigmoid is p.value for p in box):
+    box = [part for part in parts if part.stop <= BOX]
+    scored = [part for part in parts if part.start >= BOX and part.sigmoid is not None]
+    if not scored or scored[0].start != BOX or any(p.sigmoid is p.value for p in box):
         return None
     boxes = [Part(p.value, p.start, p.stop, None) for p in box]
-    return [*boxes, *(part for part in parts if part.start >= _BOX)]
+    return [*boxes, *(part for part in parts if part.start >= BOX)]
 
 
 def _sigmoid_rows(sigmoid: ir.Value | None, total: object) -> bool:

@@ -226,7 +226,7 @@ class ScoreChoice:
         if axis is not None:
             candidate = _with_axis(candidate, axis)
         elif candidate.axis is None and rank(candidate.logits) >= 2:
-            candidate = self._assumed_axis(candidate)
+            candidate = self.with_known_axis(candidate)
         candidate = self._as_known(self._judged(candidate))
         if score is None and candidate.kind is None and candidate.appended == "linear":
             self._note_linear(candidate)
@@ -246,8 +246,8 @@ class ScoreChoice:
                 return replace(tensor, appended=kind, reason=reason, taken_for=taken_for)
         return tensor
 
-    def _assumed_axis(self, candidate: ScoreCandidate) -> ScoreCandidate:
-        """Take axis 1 for that of the classes, and note it."""
+    def with_known_axis(self, candidate: ScoreCandidate) -> ScoreCandidate:
+        """Return a candidate with its class axis: as it is known, else axis 1, with a note."""
         axis = class_axis(self._network, candidate.logits, self._picture)
         if axis is None:
             axis = 1

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
+from ortcam import artifact
 from ortcam.errors import InputError
 from ortcam_export.graph.axis_factors import Factor
 from ortcam_export.graph.axis_rules import FollowedAxes, follow_axes
@@ -21,18 +22,12 @@ __all__ = ["LAYOUTS", "input_kinds", "input_layout", "kinds_by_readers"]
 
 Kinds = tuple[str | None, ...]
 
-#: The kinds of the axes of each layout that has a name.
+#: The kinds of axes by their letters; the others are places.
+_KINDS = {"N": "batch", "C": "class", "T": "time"}
+
+#: The kinds of the axes of each layout.
 LAYOUTS: dict[str, tuple[str, ...]] = {
-    "NCHW": ("batch", "class", "space", "space"),
-    "NHWC": ("batch", "space", "space", "class"),
-    "NCL": ("batch", "class", "space"),
-    "NLC": ("batch", "space", "class"),
-    "NCDHW": ("batch", "class", "space", "space", "space"),
-    "NDHWC": ("batch", "space", "space", "space", "class"),
-    "NTCHW": ("batch", "time", "class", "space", "space"),
-    "NTHWC": ("batch", "time", "space", "space", "class"),
-    "NFT": ("batch", "space", "time"),
-    "NTF": ("batch", "time", "space"),
+    name: tuple(_KINDS.get(letter, "space") for letter in name) for name in artifact.LAYOUTS
 }
 
 _CONVOLUTIONS = ("Conv", "ConvInteger", "ConvTranspose", "QLinearConv")

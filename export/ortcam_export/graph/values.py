@@ -7,7 +7,7 @@ from typing import Any
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-__all__ = ["constant_input", "constant_ints", "extents", "is_channels_last", "output_names", "rank"]
+__all__ = ["constant_input", "constant_ints", "extents", "output_names", "rank"]
 
 #: The numbers of channels of a picture: grey, or colour.
 PICTURE_CHANNELS = (1, 3)
@@ -28,13 +28,6 @@ def extents(value: ir.Value) -> tuple[int | str, ...]:
 def output_names(node: ir.Node) -> list[str]:
     """The names of a node's outputs that have one."""
     return [value.name for value in node.outputs if value.name]
-
-
-def is_channels_last(value: ir.Value) -> bool:
-    """True if an input's shape is that of a picture with channels last."""
-    if value.shape is None or len(value.shape) != 4:
-        return False
-    return value.shape[1] not in PICTURE_CHANNELS and value.shape[3] in PICTURE_CHANNELS
 
 
 def constant_input(node: ir.Node, index: int) -> NDArray[Any] | None:

@@ -14,7 +14,7 @@ from ortcam.artifact import Artifact
 from ortcam.errors import VerificationError
 from ortcam.messages import Option
 from ortcam_export.trials.inputs import SEED
-from ortcam_export.verify.consistency import SAME
+from ortcam_export.verify.consistency import PREPROCESSING, SAME
 from ortcam_export.verify.network_tail import Tail
 from ortcam_export.verify.questions import Questions
 from ortcam_export.verify.run import Array, Doubles
@@ -387,11 +387,7 @@ def judge(
         raise VerificationError(
             f"the network's score or its gradient at {name!r} is not finite on the trial picture, "
             "so no artifact is made; check the preprocessing that the network expects (",
-            Option("rescale"),
-            ", ",
-            Option("mean"),
-            ", ",
-            Option("std"),
+            *PREPROCESSING,
             ")",
         )
     typical = np.stack([np.abs(ladder).mean(axis=0) for ladder in ladders])

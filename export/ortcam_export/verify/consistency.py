@@ -20,6 +20,7 @@ from ortcam_export.verify.questions import Questions, ask_artifact, selection
 from ortcam_export.verify.run import Array, Doubles, run
 
 __all__ = [
+    "PREPROCESSING",
     "SAME",
     "finite_score",
     "measure_isolation",
@@ -30,6 +31,9 @@ __all__ = [
     "same_outputs",
     "same_score",
 ]
+
+#: The options of a picture's preprocessing, as parts of a message.
+PREPROCESSING = (Option("rescale"), ", ", Option("mean"), ", ", Option("std"))
 
 #: The largest relative difference between the artifact's score and the network's, and between a
 #: picture's weights alone and beside other pictures.
@@ -149,11 +153,7 @@ def finite_score(score: Array, meta: Artifact) -> None:
                 f"the network's score {meta.score.name!r} is {words} at {share:.0%} of its values "
                 "on the trial picture, so no artifact is made; check the network's weights, and "
                 "the preprocessing that it expects (",
-                Option("rescale"),
-                ", ",
-                Option("mean"),
-                ", ",
-                Option("std"),
+                *PREPROCESSING,
                 ")",
             )
 

@@ -123,3 +123,23 @@ def test_refusals() -> None:
             ),
             **FAST,
         )
+
+
+@pytest.mark.parametrize(
+    ("body", "axis", "is_assumed"),
+    [
+        ("score = Reshape(logits, row)", 2, False),
+        ("a = Reshape(logits, column) b = Reshape(logits, row) score = MatMul(a, b)", 1, True),
+    ],
+)
+def test_an_axis_of_classes_that_is_assumed_is_noted(
+    body: str, axis: int, is_assumed: bool
+) -> None:
+    """In a table of classes by classes either axis may hold those that are asked about."""
+    shapes = (
+        "row = Constant <value_ints = [0, 1, 5]> () column = Constant <value_ints = [0, 5, 1]> () "
+    )
+    made = exported(shapes + body, "(float[N, C] logits) => (float[N, A, B] score)", verify=False)
+    assert made.artifact.score.class_axis == axis
+    noted = any("is taken for that of the classes" in note for note in made.notes)
+    assert noted == is_assumed

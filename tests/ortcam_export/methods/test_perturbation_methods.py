@@ -161,27 +161,9 @@ def feeds_of(cam: ortcam.Cam) -> Feeds:
 @pytest.fixture
 def torch_network(pytorch_grad_cam: Any) -> Any:
     """The classifier as a PyTorch module in float64, cut at ``layer``."""
-    import torch
-    from reference import run
+    from reference import cut
 
-    model = network("classifier")
-    cutter = onnx.utils.Extractor(onnx.shape_inference.infer_shapes(model))
-    front = cutter.extract_model(["input"], ["b_relu"])
-    tail = cutter.extract_model(["b_relu"], ["probabilities"])
-
-    class Cut(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = torch.nn.Identity()
-            self.device_marker = torch.nn.Parameter(torch.zeros(1))  # grad-cam asks its device
-
-        def front(self, x: Any) -> Any:
-            return run(front, {"input": x})["b_relu"]
-
-        def forward(self, x: Any) -> Any:
-            return run(tail, {"b_relu": self.layer(self.front(x))})["probabilities"]
-
-    return Cut().eval()
+    return cut(network("classifier"), "b_relu", "probabilities")
 
 
 def peers(cls: Any, model: Any, x: Array, **options: Any) -> Array:
